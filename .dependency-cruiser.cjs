@@ -1,0 +1,71 @@
+// Who may import whom, as docs/architecture.md draws it: downwards only.
+const order = [
+	"cli",
+	"serve",
+	"api",
+	"graphdriver",
+	"image",
+	"store",
+	"driver",
+	"layer",
+	"compression",
+	"jobs",
+	"selinux",
+	"idmap",
+	"tar",
+	"linux",
+	"errors",
+];
+// These import nothing of the others but errors.
+const leaves = ["linux", "tar", "idmap", "selinux", "jobs", "compression"];
+
+const forbidden = [
+	{
+		name: "no-circular",
+		severity: "error",
+		from: { path: "^src/" },
+		to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+	},
+	{
+		name: "rooms-by-their-index",
+		comment: "Another room is entered through its index.ts (a worker's entry module excepted).",
+		severity: "error",
+		from: { path: "^src/([^/]+)/", pathNot: "\\.test\\.ts$" },
+		to: { path: "^src/[^/]+/", pathNot: ["^src/$1/", "/index\\.ts$"] },
+	},
+];
+order.forEach((room, i) => {
+	const above = order.slice(0, i);
+	if (above.length > 0) {
+		forbidden.push({
+			name: `downwards-only-${room}`,
+			severity: "error",
+			from: { path: `^src/${room}/`, pathNot: "\\.test\\.ts$" },
+			to: { path: `^src/(${above.join("|")})/` },
+		});
+	}
+	if (leaves.includes(room)) {
+		forbidden.push({
+			name: `leaf-${room}`,
+			severity: "error",
+			from: { path: `^src/${room}/`, pathNot: "\\.test\\.ts$" },
+			to: {
+				path: "^src/",
+				pathNot:
+					room === "tar" || room === "idmap" || room === "selinux" || room === "linux"
+						? `^src/(${room}|errors)/`
+						: `^src/(${room}|errors|linux)/`,
+			},
+		});
+	}
+});
+
+module.exports = {
+	forbidden,
+	options: {
+		tsConfig: { fileName: "tsconfig.json" },
+		tsPreCompilationDeps: true,
+		doNotFollow: { path: "node_modules" },
+		includeOnly: "^src/",
+	},
+};

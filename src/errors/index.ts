@@ -1,0 +1,1 @@
+export { type ErrorCode, ERROR_CODES, isLamellaError, LamellaError, type LamellaErrorDetails } from "./lamella-error.ts";

@@ -1,0 +1,1 @@
+export type { IdMapRange, IdMaps } from "./id-maps.ts";

@@ -1,0 +1,54 @@
+/**
+ * The words that the parts of this room, the drivers and the store share: serialisable, so that they cross
+ * to a worker thread as they are.
+ */
+import type { ChainId, DiffId } from "./digest.ts";
+
+/** How overlayfs marks are written: `trusted.overlay.*` as root, `user.overlay.*` for userxattr mounts. */
+export type OverlayXattrPrefix = "trusted.overlay." | "user.overlay.";
+
+/**
+ * Where a layer tar is applied.
+ * - `overlay`: `directory` is a layer's `diff/`; whiteouts become whiteout devices and opaque xattrs.
+ * - `plain`: `directory` is a whole tree that the layer changes in place; whiteouts delete.
+ */
+export interface ApplyTarget {
+	readonly form: "overlay" | "plain";
+	readonly directory: string;
+	/** Trees below, top first, each a `diff/` in overlay form or a whole `root/`. Empty for `plain`. */
+	readonly lowers: readonly string[];
+	readonly xattrPrefix: OverlayXattrPrefix;
+	/**
+	 * Whether a hard link to a file of a lower may share the lower's inode (the target will be committed and
+	 * so never written) or has to copy it (the target is, or becomes, a writable upper).
+	 */
+	readonly shareInodes: boolean;
+}
+
+/**
+ * What is compared for changes and diff.
+ * - `upper`: `upper` is an overlay upper over `lowers` (top first): only the upper is walked.
+ * - `trees`: two whole trees are compared; `from` is absent for "everything".
+ */
+export type DiffSubject =
+	| {
+			readonly form: "upper";
+			readonly upper: string;
+			readonly lowers: readonly string[];
+			readonly xattrPrefix: OverlayXattrPrefix;
+	  }
+	| { readonly form: "trees"; readonly from?: string | undefined; readonly to: string };
+
+/** One line of `docker diff`: A added, C changed, D deleted. `path` is absolute within the layer: `/etc/x`. */
+export interface Change {
+	readonly kind: "A" | "C" | "D";
+	readonly path: Buffer;
+}
+
+/** Disk use: `sizeBytes` is blocks in use times 512, each inode once; as containerd's snapshot usage. */
+export interface Usage {
+	readonly sizeBytes: number;
+	readonly inodes: number;
+}
+
+export type { ChainId, DiffId };

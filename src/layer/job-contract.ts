@@ -1,0 +1,81 @@
+/**
+ * The bulk file work that runs in worker threads (src/jobs runs it; jobs.ts in this room is the worker's entry).
+ * Requests and results are plain data.
+ */
+import type { IdMaps } from "../idmap/index.ts";
+import type { ApplyTarget, Change, DiffId, DiffSubject, OverlayXattrPrefix, Usage } from "./contract.ts";
+
+export type Compression = "none" | "gzip" | "zstd";
+
+/** Where a layer's tar comes from. A `range` may be compressed; a `pipe` is read until its writer closes. */
+export type LayerSource =
+	| {
+			readonly from: "range";
+			readonly path: string;
+			readonly offset: number;
+			readonly sizeBytes: number;
+			/** `detect` looks at the first bytes. */
+			readonly compression: Compression | "detect";
+	  }
+	| { readonly from: "pipe"; readonly fd: number; readonly compression: Compression | "detect" };
+
+export interface ApplyRequest {
+	readonly target: ApplyTarget;
+	readonly source: LayerSource;
+	/** Container ids in the tar become host ids on disk. */
+	readonly idMaps?: IdMaps | undefined;
+	/** Checked when given; the job fails with EDIGEST and the target is left for the caller to discard. */
+	readonly expectedDiffId?: string | undefined;
+	/** Digest of the bytes as they come from the source (compressed). Checked when given. */
+	readonly expectedBlobDigest?: string | undefined;
+	/** Call syncfs on the target's filesystem at the end. */
+	readonly sync?: boolean | undefined;
+}
+
+export interface ApplyResult {
+	readonly diffId: DiffId;
+	/** Length of the uncompressed tar. */
+	readonly tarSizeBytes: number;
+	/** Sum of the sizes of regular files, as moby's ApplyDiff returns it. */
+	readonly contentSizeBytes: number;
+	readonly entries: number;
+	readonly usage: Usage;
+	/** What was left out on purpose and why (for example a socket), escaped for people. */
+	readonly warnings: readonly string[];
+}
+
+export interface DiffRequest {
+	readonly subject: DiffSubject;
+	/** The job writes the tar here (a pipe or file), and closes nothing. */
+	readonly fd: number;
+	/** Host ids on disk become container ids in the tar. */
+	readonly idMaps?: IdMaps | undefined;
+	/** Cut times to whole seconds (for clients that cannot read PAX times). */
+	readonly wholeSeconds?: boolean | undefined;
+}
+
+export interface DiffResult {
+	readonly diffId: DiffId;
+	readonly tarSizeBytes: number;
+	readonly contentSizeBytes: number;
+	readonly warnings: readonly string[];
+}
+
+/** Job name → its request and its result. */
+export interface LayerJobs {
+	readonly apply: { request: ApplyRequest; result: ApplyResult };
+	readonly diff: { request: DiffRequest; result: DiffResult };
+	readonly changes: { request: { subject: DiffSubject }; result: readonly Change[] };
+	/** What diff's contentSizeBytes would be, without making the tar. */
+	readonly diffSize: { request: { subject: DiffSubject }; result: number };
+	/** Hard-links the merged view of `lowers` (top first) to the empty directory `target`. */
+	readonly flatten: {
+		request: { lowers: readonly string[]; target: string; xattrPrefix: OverlayXattrPrefix; sync?: boolean };
+		result: { entries: number };
+	};
+	/** Copies a tree whole: types, owners, modes, ns times, xattrs, link sets, holes; reflinks where it can. */
+	readonly copy: { request: { from: string; to: string; sync?: boolean }; result: { entries: number } };
+	/** Removes a tree, however deep; what is gone already is no error. */
+	readonly remove: { request: { path: string }; result: undefined };
+	readonly usage: { request: { directories: readonly string[] }; result: Usage };
+}

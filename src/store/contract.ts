@@ -1,0 +1,134 @@
+/**
+ * LayerStore: names, kinds, parents, labels, usage, mounts with counts, staging, trash, recovery.
+ * Everything above (image, graphdriver, serve) is written against this interface.
+ */
+import type { Readable } from "node:stream";
+import type { LayerKind, MountDescription } from "../driver/index.ts";
+import type { IdMaps } from "../idmap/index.ts";
+import type { ApplyResult, Change, DiffId, DiffResult, LayerSource, Usage } from "../layer/index.ts";
+
+/** Key of an active layer or name of a committed one; see `parseLayerId`. Opaque: never becomes a path. */
+export type LayerId = string & { readonly __layerId: true };
+
+export type FlattenPolicy = "always" | "auto" | "never";
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface LayerInfo {
+	readonly id: LayerId;
+	readonly parent?: LayerId | undefined;
+	readonly kind: LayerKind;
+	readonly labels: Labels;
+	/** Milliseconds since 1970. */
+	readonly createdAtMs: number;
+	readonly updatedAtMs: number;
+	/** Digest of the uncompressed tar the layer came from or was last written as; known for image layers. */
+	readonly diffId?: DiffId | undefined;
+	/** Known once committed (may be filled in a moment later); active layers are counted on demand. */
+	readonly usage?: Usage | undefined;
+	readonly flattened: boolean;
+	/** Number of layers below. */
+	readonly depth: number;
+	/** `<state root>/layers/<n>`. */
+	readonly directory: string;
+	/** How many holders the layer's mount has. */
+	readonly mountCount: number;
+}
+
+export interface Mount extends AsyncDisposable {
+	/** Where the layer's tree is. */
+	readonly path: string;
+	/** Gives this hold back; the last one unmounts. Twice is harmless. */
+	unmount(): Promise<void>;
+}
+
+export interface OperationOptions {
+	readonly signal?: AbortSignal | undefined;
+	readonly onProgress?: ((doneBytes: number) => void) | undefined;
+}
+
+export interface CreateOptions {
+	readonly parent?: LayerId | undefined;
+	/** Default `active`. */
+	readonly kind?: "active" | "view" | undefined;
+	readonly labels?: Labels | undefined;
+	readonly mountLabel?: string | undefined;
+	/** Owner of a parentless layer's root directory and of overlay's work directory. */
+	readonly idMaps?: IdMaps | undefined;
+}
+
+export interface ApplyOptions extends OperationOptions {
+	readonly parent?: LayerId | undefined;
+	readonly labels?: Labels | undefined;
+	readonly idMaps?: IdMaps | undefined;
+	readonly expectedDiffId?: DiffId | undefined;
+	readonly expectedBlobDigest?: string | undefined;
+}
+
+export interface DiffOptions extends OperationOptions {
+	/** Compare with this layer in place of the parent. `null`: with nothing (the whole tree). */
+	readonly against?: LayerId | null | undefined;
+	readonly idMaps?: IdMaps | undefined;
+	readonly wholeSeconds?: boolean | undefined;
+}
+
+/** A layer tar as it is written; `result` settles after the last byte. */
+export interface DiffStream {
+	readonly stream: Readable;
+	readonly result: Promise<DiffResult>;
+}
+
+export interface LayerStore extends AsyncDisposable {
+	/** A writable layer or a view. @throws EEXISTS, ENOTFOUND (parent), EKIND (parent is not committed) */
+	create(id: LayerId, options?: CreateOptions): Promise<LayerInfo>;
+	/**
+	 * Makes a committed layer straight from a layer tar: staged, flushed, renamed, recorded.
+	 * @throws EEXISTS, ENOTFOUND, ETAR, EUNSAFE, ECOMPRESSION, EDIGEST, ENOSPACE, EABORTED
+	 */
+	applyLayer(id: LayerId, source: LayerSource, options?: ApplyOptions): Promise<LayerInfo & { readonly applied: ApplyResult }>;
+	/**
+	 * As containerd's Commit: the active layer `key` becomes the committed layer `name`; the key is free at once.
+	 * Constant in the layer's size but for the flush. `labels` replace.
+	 * @throws EKIND (a view, a committed), EBUSY (mounted here), EEXISTS, ENOTFOUND
+	 */
+	commit(key: LayerId, name: LayerId, options?: { labels?: Labels; signal?: AbortSignal }): Promise<LayerInfo>;
+	/** @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND */
+	remove(id: LayerId, options?: { force?: boolean }): Promise<void>;
+	/** @throws ENOTFOUND */
+	get(id: LayerId): LayerInfo;
+	has(id: LayerId): boolean;
+	/** In order of id. */
+	list(): Iterable<LayerInfo>;
+	/** Replaces the labels. @throws ENOTFOUND */
+	setLabels(id: LayerId, labels: Labels): Promise<LayerInfo>;
+	/** Records the diffID that a layer's tar turned out to have. */
+	setDiffId(id: LayerId, diffId: DiffId): Promise<LayerInfo>;
+	/** Ancestors, nearest first. */
+	chain(id: LayerId): readonly LayerInfo[];
+	children(id: LayerId): readonly LayerId[];
+	/** Counted; the second mount returns the same path. Counts survive the process. */
+	mount(id: LayerId, options?: { mountLabel?: string; signal?: AbortSignal }): Promise<Mount>;
+	/** Gives one hold back by id (another process may have taken it). Of what is not mounted: harmless. */
+	unmount(id: LayerId, options?: { force?: boolean }): Promise<void>;
+	describeMounts(id: LayerId): readonly MountDescription[];
+	changes(id: LayerId, options?: DiffOptions): Promise<readonly Change[]>;
+	diff(id: LayerId, options?: DiffOptions): DiffStream;
+	diffSize(id: LayerId, options?: DiffOptions): Promise<number>;
+	usage(id: LayerId, options?: OperationOptions): Promise<Usage>;
+	/** Makes the layer's `root/`; no-op where it has one. */
+	flatten(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
+	status(): StoreStatus;
+	/** Deletes what was left in trash and staging by processes that are gone. */
+	cleanup(): Promise<void>;
+	/** Waits for background work (flattening, trash, usage) and lets go of the store. Leaves mounts alone. */
+	close(): Promise<void>;
+}
+
+export interface StoreStatus {
+	readonly root: string;
+	readonly driver: string;
+	readonly flattenPolicy: FlattenPolicy;
+	readonly layers: { readonly active: number; readonly view: number; readonly committed: number };
+	readonly mounted: number;
+	readonly details: readonly (readonly [string, string])[];
+}

@@ -1,0 +1,19 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+	test: {
+		projects: [
+			{ test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 } },
+			{
+				test: {
+					name: "e2e",
+					include: ["test/e2e/**/*.test.ts"],
+					// One file at a time: these start daemons and mount filesystems on a small machine.
+					fileParallelism: false,
+					testTimeout: 600_000,
+					hookTimeout: 600_000,
+				},
+			},
+		],
+	},
+});
