@@ -1,0 +1,1 @@
+export type { Driver, LayerKind, LayerPlace, MountDescription, MountRequest } from "./driver.ts";

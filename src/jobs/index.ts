@@ -1,0 +1,1 @@
+export type { JobContext, JobFunctions, JobTable, RunOptions } from "./contract.ts";

@@ -1,0 +1,19 @@
+export type {
+	ApplyTarget,
+	ChainId,
+	Change,
+	DiffId,
+	DiffSubject,
+	OverlayXattrPrefix,
+	Usage,
+} from "./contract.ts";
+export { chainId, type Digest, digestOf, parseDigest } from "./digest.ts";
+export type {
+	ApplyRequest,
+	ApplyResult,
+	Compression,
+	DiffRequest,
+	DiffResult,
+	LayerJobs,
+	LayerSource,
+} from "./job-contract.ts";

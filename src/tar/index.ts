@@ -1,0 +1,1 @@
+export type { DataExtent, TarEntry, TarEntryType, Xattr } from "./entry.ts";
