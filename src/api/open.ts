@@ -1,0 +1,27 @@
+/** Opening a store: defaults, the environment, and the two halves joined. */
+import { LamellaError } from "../errors/index.ts";
+import type { FlattenPolicy } from "../store/index.ts";
+import type { Store } from "./store.ts";
+
+export interface OpenStoreOptions {
+	/** State root. Default: the environment variable LAMELLA_ROOT, else `/var/lib/lamella`. */
+	readonly root?: string | undefined;
+	/** How layers are realised; by default `overlay` where it works, else the store says why not. Fixed once layers exist. */
+	readonly driver?: "overlay" | "vfs" | undefined;
+	/** When layers get a flattened root. Default `auto`. */
+	readonly flatten?: FlattenPolicy | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+/** Where state is kept when nothing is said. */
+export const DEFAULT_ROOT = "/var/lib/lamella";
+
+/**
+ * Opens the layer store at a state root, and makes it where there is none. Several processes may have it open.
+ * Close it, or bind it with `await using`.
+ * @throws {LamellaError} `EPERMISSION`, `EINCOMPATIBLEFS`, `ENATIVE`, `ECONFIG`, `ECORRUPT`
+ */
+export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
+	const root = options.root ?? process.env.LAMELLA_ROOT ?? DEFAULT_ROOT;
+	throw new LamellaError("ENOTSUPPORTED", `the layer store at ${root} cannot be opened yet`);
+}

@@ -1,0 +1,360 @@
+/**
+ * The library's front: one class that joins the layer store and the images for a program or a person.
+ * It checks names, finds what a reference means, and passes work on; the rules live in src/store and src/image.
+ */
+import { EventEmitter } from "node:events";
+import type { Readable } from "node:stream";
+import { LamellaError } from "../errors/index.ts";
+import type {
+	CommitOptions,
+	ExportResult,
+	ImageDetails,
+	ImageExportOptions,
+	ImageInfo,
+	ImageInput,
+	ImageOutput,
+	Images,
+	ImportOptions,
+	ProgressEvent,
+	RemovedImage,
+} from "../image/index.ts";
+import type { Change } from "../layer/index.ts";
+import type {
+	DiffOptions,
+	Labels,
+	LayerId,
+	LayerInfo,
+	LayerStore,
+	StoreStatus as LayerStoreStatus,
+	Mount,
+} from "../store/index.ts";
+import { applyLayerFrom } from "./apply-layer.ts";
+import { nearest, parseLayerName } from "./names.ts";
+import { layerTree, type TreeNode } from "./tree.ts";
+
+/** Events of a Store: every operation's progress, whoever asked for it. */
+export interface StoreEvents {
+	progress: [ProgressEvent];
+}
+
+export interface CreateLayerOptions {
+	/** An image (name or id) or a committed layer that the new layer starts from. Without: an empty root. */
+	readonly from?: string | undefined;
+	/** `view` makes a read-only layer. Default `active`: writable. */
+	readonly kind?: "active" | "view" | undefined;
+	readonly labels?: Labels | undefined;
+	/** SELinux label for its mounts, such as `system_u:object_r:container_file_t:s0:c1,c2`. */
+	readonly mountLabel?: string | undefined;
+}
+
+export interface ChangesOptions {
+	/** Compare with this layer or image in place of the parent; `null` for the whole tree. */
+	readonly against?: string | null | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+export interface LayerDiffOptions extends ChangesOptions {
+	readonly onProgress?: ((doneBytes: number) => void) | undefined;
+	/** Cut times to whole seconds, for readers without PAX times. */
+	readonly wholeSeconds?: boolean | undefined;
+}
+
+export interface ApplyLayerOptions {
+	/** Name of the new committed layer. */
+	readonly name: string;
+	/** A committed layer or an image that it goes over. */
+	readonly parent?: string | undefined;
+	readonly labels?: Labels | undefined;
+	readonly signal?: AbortSignal | undefined;
+	readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+}
+
+export interface StoreStatus extends LayerStoreStatus {
+	readonly images: number;
+}
+
+/** What `inspect` found. */
+export type Inspection =
+	| { readonly type: "layer"; readonly layer: LayerInfo; readonly chain: readonly LayerInfo[] }
+	| { readonly type: "image"; readonly image: ImageDetails };
+
+/**
+ * A layer store with its images, opened by `openStore`.
+ *
+ * Names of layers that people choose are `[a-zA-Z0-9][a-zA-Z0-9_.-]*`; an image's layers are named by their chainID.
+ * A *reference* to an image is a name (`debian`, which means `debian:latest`, or `debian:12`), its id, or a
+ * beginning of its id that no other image has. All methods reject with a `LamellaError`.
+ *
+ * @example
+ * ```ts
+ * await using store = await openStore();
+ * await store.importImage("debian.tar", { name: "debian:demo" });
+ * await store.create("web1", { from: "debian:demo" });
+ * await using mount = await store.mount("web1");
+ * await fs.writeFile(path.join(mount.path, "etc/motd"), "hello\n");
+ * for (const { kind, path } of await store.changes("web1")) console.log(kind, path.toString());
+ * ```
+ */
+export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable {
+	/** The level below: layers by their ids, with every option. */
+	readonly layerStore: LayerStore;
+	readonly #images: Images;
+
+	/** @internal Use `openStore`. */
+	constructor(layerStore: LayerStore, images: Images) {
+		super();
+		this.layerStore = layerStore;
+		this.#images = images;
+	}
+
+	/**
+	 * Imports every image of a docker-save archive, an OCI archive or an OCI layout directory; the archive may be
+	 * compressed, or come as a stream. Digests are verified. Layers that are here already are skipped.
+	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
+	 */
+	importImage(input: ImageInput, options: ImportOptions = {}): Promise<readonly ImageInfo[]> {
+		return this.#images.import(input, { ...options, onProgress: this.#progress(options.onProgress) });
+	}
+
+	/** All images, in order of their first name. */
+	images(): readonly ImageInfo[] {
+		return this.#images.list();
+	}
+
+	/**
+	 * One image, with its config and manifest.
+	 * @throws {LamellaError} `ENOTFOUND`, `EINVALID` (more than one id begins so)
+	 */
+	image(reference: string): ImageDetails {
+		return this.#images.get(reference);
+	}
+
+	/** Gives an image one more name, which another image loses if it had it. @throws ENOTFOUND, EINVALID */
+	tagImage(reference: string, name: string): Promise<ImageInfo> {
+		return this.#images.tag(reference, name);
+	}
+
+	/**
+	 * Removes a name, or an image with all its names when it is given by id; with an image's last name go the image
+	 * and the layers that nothing else uses.
+	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (a layer is above it; the message names it)
+	 */
+	removeImage(reference: string): Promise<RemovedImage> {
+		return this.#images.remove(reference);
+	}
+
+	/** Looks a name up among layers first, then among images. @throws ENOTFOUND, EINVALID */
+	inspect(reference: string): Inspection {
+		const id = reference as LayerId;
+		if (this.layerStore.has(id)) {
+			return { type: "layer", layer: this.layerStore.get(id), chain: this.layerStore.chain(id) };
+		}
+		const image = this.#images.find(reference);
+		if (image !== undefined) return { type: "image", image };
+		throw this.#notFound("layer or image", reference, [...this.#layerIds(), ...this.#imageNames()]);
+	}
+
+	/**
+	 * Makes a writable layer (or a view) over an image or a committed layer, in constant time.
+	 * @throws {LamellaError} `EINVALID` (name), `EEXISTS`, `ENOTFOUND` (from), `EKIND` (from is not committed)
+	 */
+	async create(name: string, options: CreateLayerOptions = {}): Promise<LayerInfo> {
+		const id = parseLayerName(name);
+		const parent = options.from === undefined ? undefined : this.#committed(options.from);
+		return this.layerStore.create(id, {
+			parent,
+			kind: options.kind,
+			labels: options.labels,
+			mountLabel: options.mountLabel,
+		});
+	}
+
+	/**
+	 * Mounts a layer and returns where. Mounts are counted: the second gives the same path, the last
+	 * `unmount` (or end of an `await using`) unmounts. They outlive the process unless given back.
+	 * @throws {LamellaError} `ENOTFOUND`, `EPERMISSION`, `ESYSTEM`
+	 */
+	async mount(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<Mount> {
+		return this.layerStore.mount(this.#existing(name), options);
+	}
+
+	/** Gives back one hold of a layer's mount, or all with `force`. Harmless where it is not mounted. @throws ENOTFOUND */
+	async unmount(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
+		return this.layerStore.unmount(this.#existing(name), options);
+	}
+
+	/**
+	 * What a layer changed against its parent, in order of path, as `docker diff` says it. Works while it is mounted.
+	 * @throws {LamellaError} `ENOTFOUND`, `EABORTED`
+	 */
+	async changes(name: string, options: ChangesOptions = {}): Promise<readonly Change[]> {
+		return this.layerStore.changes(this.#existing(name), this.#diffOptions(options));
+	}
+
+	/**
+	 * A layer's changes as an OCI layer tar, the same bytes for the same changes. The stream fails where the diff does.
+	 * Destroying it stops the work.
+	 * @throws {LamellaError} `ENOTFOUND`
+	 */
+	diff(name: string, options: LayerDiffOptions = {}): Readable {
+		const { stream, result } = this.layerStore.diff(this.#existing(name), {
+			...this.#diffOptions(options),
+			onProgress: options.onProgress,
+			wholeSeconds: options.wholeSeconds,
+		});
+		// The reader learns of a failure from its stream; the promise would otherwise report it a second time.
+		result.catch((error: Error) => stream.destroy(error));
+		return stream;
+	}
+
+	/**
+	 * Makes an image of a writable layer and its parents; the layer stays as it is and may be mounted.
+	 * `reference` is the image's name; without one it has only its id.
+	 * @throws {LamellaError} `ENOTFOUND`, `EKIND` (not a writable layer), `EINVALID`, `EABORTED`
+	 */
+	async commit(name: string, reference?: string, options: CommitOptions = {}): Promise<ImageInfo> {
+		return this.#images.commit(this.#existing(name), reference, {
+			...options,
+			onProgress: this.#progress(options.onProgress),
+		});
+	}
+
+	/**
+	 * Writes an image as an OCI archive, an OCI layout directory or an archive for `docker load`. A path appears whole
+	 * or not at all; the same image and options give the same bytes.
+	 * @throws {LamellaError} `ENOTFOUND`, `EEXISTS`, `EINVALID`, `ENOSPACE`, `EABORTED`
+	 */
+	exportImage(
+		reference: string,
+		output: ImageOutput,
+		options: ImageExportOptions = {},
+	): Promise<ExportResult> {
+		return this.#images.export(reference, output, {
+			...options,
+			onProgress: this.#progress(options.onProgress),
+		});
+	}
+
+	/**
+	 * Makes a committed layer of a layer tar (plain, gzip or zstd) from a file or a stream.
+	 * @throws {LamellaError} `EINVALID`, `EEXISTS`, `ENOTFOUND` (parent, file), `EKIND`, `ETAR`, `EUNSAFE`, `ECOMPRESSION`, `EABORTED`
+	 */
+	async applyLayer(input: string | Readable, options: ApplyLayerOptions): Promise<LayerInfo> {
+		const id = parseLayerName(options.name);
+		const parent = options.parent === undefined ? undefined : this.#committed(options.parent);
+		const onProgress = this.#progress(options.onProgress);
+		return applyLayerFrom(this.layerStore, id, input, { ...options, parent, onProgress });
+	}
+
+	/**
+	 * Removes a layer. `force` unmounts it first.
+	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (layers or images are above), `EBUSY` (mounted)
+	 */
+	async remove(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
+		const id = this.#existing(name);
+		const user = this.#images.list().find((image) => image.layers.some(({ layer }) => layer === id));
+		if (user !== undefined) {
+			throw new LamellaError(
+				"EREFERENCED",
+				`layer "${name}" belongs to image ${user.names[0] ?? user.id}; remove the image first`,
+				{ layer: name },
+			);
+		}
+		return this.layerStore.remove(id, options);
+	}
+
+	/** One layer. @throws ENOTFOUND */
+	layer(name: string): LayerInfo {
+		return this.layerStore.get(this.#existing(name));
+	}
+
+	/** All layers, in order of id. */
+	layers(): readonly LayerInfo[] {
+		return [...this.layerStore.list()];
+	}
+
+	/** Layers under their parents, with the images that end at each. */
+	tree(): readonly TreeNode[] {
+		return layerTree(this.layers(), this.images());
+	}
+
+	/** What the store is and how much it holds. */
+	status(): StoreStatus {
+		return { ...this.layerStore.status(), images: this.#images.list().length };
+	}
+
+	/** Deletes what stopped processes left behind. Opening a store does so too. */
+	cleanup(): Promise<void> {
+		return this.layerStore.cleanup();
+	}
+
+	/** Waits for background work and lets go of the store; mounts stay. Twice is harmless. */
+	close(): Promise<void> {
+		return this.layerStore.close();
+	}
+
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.close();
+	}
+
+	/** The layer that an image reference or the name of a committed layer means. */
+	#committed(reference: string): LayerId {
+		const image = this.#images.find(reference);
+		if (image !== undefined) {
+			const top = image.layers.at(-1);
+			if (top === undefined) {
+				throw new LamellaError(
+					"EINVALID",
+					`image ${reference} has no layers; create without "from" for an empty root`,
+				);
+			}
+			return top.layer;
+		}
+		const id = reference as LayerId;
+		if (this.layerStore.has(id)) return id;
+		throw this.#notFound("image or committed layer", reference, [
+			...this.#imageNames(),
+			...this.#layerIds((layer) => layer.kind === "committed"),
+		]);
+	}
+
+	#existing(name: string): LayerId {
+		if (this.layerStore.has(name as LayerId)) return name as LayerId;
+		throw this.#notFound("layer", name, this.#layerIds());
+	}
+
+	#diffOptions(options: ChangesOptions): DiffOptions {
+		const { against, signal } = options;
+		if (against === undefined || against === null) return { against, signal };
+		const id = against as LayerId;
+		return { against: this.layerStore.has(id) ? id : this.#committed(against), signal };
+	}
+
+	#progress(own: ((event: ProgressEvent) => void) | undefined): (event: ProgressEvent) => void {
+		return (event) => {
+			own?.(event);
+			this.emit("progress", event);
+		};
+	}
+
+	#layerIds(filter: (layer: LayerInfo) => boolean = () => true): string[] {
+		return this.layers()
+			.filter(filter)
+			.map(({ id }) => id);
+	}
+
+	#imageNames(): string[] {
+		return this.#images.list().flatMap(({ names }) => names);
+	}
+
+	#notFound(what: string, name: string, candidates: readonly string[]): LamellaError {
+		const meant = nearest(name, candidates);
+		const hint =
+			meant === undefined
+				? "`lamella images` and `lamella layers` list what there is"
+				: `did you mean ${JSON.stringify(meant)}?`;
+		return new LamellaError("ENOTFOUND", `there is no ${what} ${JSON.stringify(name)}; ${hint}`, {
+			layer: name,
+		});
+	}
+}

@@ -1,0 +1,157 @@
+/**
+ * Images over the layer store: what an image record is, and what can be done with images.
+ *
+ * An image is a config, a manifest and a chain of layers that the store holds under their chainIDs. Its id is the
+ * digest of its config. It has any number of names; a name belongs to one image at a time.
+ */
+import type { Readable, Writable } from "node:stream";
+import type { ChainId, Compression, DiffId, Digest } from "../layer/index.ts";
+import type { LayerId } from "../store/index.ts";
+
+/** The id of an image: digest of its config. */
+export type ImageId = Digest & { readonly __imageId: true };
+
+/** A normalised name: `debian:demo`. What has no tag gets `latest`; no registry host is ever added. */
+export type ImageName = string & { readonly __imageName: true };
+
+export interface ImageLayer {
+	/** Digest of the uncompressed tar, as the image's config has it. */
+	readonly diffId: DiffId;
+	readonly chainId: ChainId;
+	/** The layer's id in the layer store: the chainID for what an import made. */
+	readonly layer: LayerId;
+	/** Length of the uncompressed tar. */
+	readonly tarSizeBytes: number;
+}
+
+export interface ImageInfo {
+	readonly id: ImageId;
+	/** In order; empty where the last name went to another image. */
+	readonly names: readonly ImageName[];
+	/** From the config's `created`; milliseconds since 1970. */
+	readonly createdAtMs?: number | undefined;
+	readonly importedAtMs: number;
+	/** Sum of the layers' uncompressed tars; what is shared with other images is counted here too. */
+	readonly sizeBytes: number;
+	readonly os: string;
+	readonly architecture: string;
+	/** Bottom first. */
+	readonly layers: readonly ImageLayer[];
+}
+
+/** An image with its documents. */
+export interface ImageDetails extends ImageInfo {
+	/** The config byte for byte: `id` is its digest. */
+	readonly configBytes: Buffer;
+	/** The config as parsed JSON. */
+	readonly config: unknown;
+	/** The OCI or docker manifest that it came with, byte for byte; docker-save archives have none. */
+	readonly manifestBytes?: Buffer | undefined;
+	readonly manifestDigest?: Digest | undefined;
+}
+
+/** Where an operation on layers is. One event a change of phase, and many while bytes flow. */
+export interface ProgressEvent {
+	readonly operation: "import" | "export" | "commit" | "apply";
+	/**
+	 * - `reading`: an archive is spooled or looked through (no layer yet);
+	 * - `waiting`, `applying`, `done`, or `exists` (nothing to do) for a layer that is imported or committed;
+	 * - `writing` and `done` for a layer that is exported.
+	 */
+	readonly phase: "reading" | "waiting" | "applying" | "writing" | "done" | "exists";
+	/** Name or id of the image, once known. */
+	readonly image?: string | undefined;
+	/** DiffID of the layer, or the layer's id where the diffID is not known yet. */
+	readonly layer?: string | undefined;
+	/** Which layer of how many, from 0, bottom first. */
+	readonly index: number;
+	readonly count: number;
+	readonly doneBytes: number;
+	/** Not known where a stream comes in. */
+	readonly totalBytes?: number | undefined;
+}
+
+export interface ImageOperationOptions {
+	readonly signal?: AbortSignal | undefined;
+	readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+}
+
+export interface ImportOptions extends ImageOperationOptions {
+	/** Name for the image, in place of those in the archive. Needs an archive with one image (or `select`). */
+	readonly name?: string | undefined;
+	/** Import only the image that the archive has under this name or manifest digest. */
+	readonly select?: string | undefined;
+}
+
+export interface ImageExportOptions extends ImageOperationOptions {
+	/** `oci`: an OCI archive (default). `oci-dir`: an OCI layout directory. `docker`: for `docker load`. */
+	readonly format?: "oci" | "oci-dir" | "docker" | undefined;
+	/** Of the layers. Default `gzip` for `oci` and `oci-dir`, `none` for `docker`. */
+	readonly compression?: Compression | undefined;
+	/** The name that is written into the export; by default the one it was asked for by. */
+	readonly name?: string | undefined;
+}
+
+export interface ExportResult {
+	readonly image: ImageId;
+	/** Differs from `image` where a layer's tar could not be made as it was: the config then has new diffIDs. */
+	readonly exportedAs: ImageId;
+	readonly manifestDigest: Digest;
+	/** Bytes written. */
+	readonly sizeBytes: number;
+	readonly warnings: readonly string[];
+}
+
+export interface CommitOptions extends ImageOperationOptions {
+	readonly author?: string | undefined;
+	/** Goes into the history as its comment. */
+	readonly message?: string | undefined;
+	/** Dockerfile instructions: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR. */
+	readonly changes?: readonly string[] | undefined;
+	/** Milliseconds since 1970; default now. For reproducible images. */
+	readonly createdAtMs?: number | undefined;
+}
+
+export interface RemovedImage {
+	/** Names that went. */
+	readonly names: readonly ImageName[];
+	/** Set when the image itself went. */
+	readonly image?: ImageId | undefined;
+	/** Layers that nothing used any more, and that went with it; top first. */
+	readonly layers: readonly LayerId[];
+}
+
+/** What an image is read from: the path of an archive or layout directory, or a stream of an archive. */
+export type ImageInput = string | Readable;
+/** What an image is written to: a path, or a stream (archives only). */
+export type ImageOutput = string | Writable;
+
+export interface Images {
+	/**
+	 * Reads a docker-save archive, an OCI archive or an OCI layout directory, each plain or compressed.
+	 * Layers that the store has are not read again. On failure the layers it made are removed.
+	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
+	 */
+	import(input: ImageInput, options?: ImportOptions): Promise<readonly ImageInfo[]>;
+	/** In order of their first name. */
+	list(): readonly ImageInfo[];
+	/** By name, id (`sha256:…`, or 64 hex digits) or unambiguous beginning of an id. @throws ENOTFOUND, EINVALID */
+	get(reference: string): ImageDetails;
+	/** As `get`, but undefined where there is none. @throws EINVALID (ambiguous) */
+	find(reference: string): ImageDetails | undefined;
+	/** Gives an image one more name; takes it from the image that had it. */
+	tag(reference: string, name: string): Promise<ImageInfo>;
+	/**
+	 * By name: takes the name, and with the last name the image. By id: takes the image with all its names.
+	 * Layers that no image and no child uses go too.
+	 * @throws ENOTFOUND, EREFERENCED (a layer is above; the message names it)
+	 */
+	remove(reference: string): Promise<RemovedImage>;
+	/**
+	 * Makes a new image of an active layer (which stays as it is, and may be mounted) over its parent's chain.
+	 * @throws ENOTFOUND, EKIND, EINVALID
+	 */
+	commit(layer: LayerId, name: string | undefined, options?: CommitOptions): Promise<ImageInfo>;
+	/** Writes an image; a file or directory appears whole or not at all. @throws ENOTFOUND, EEXISTS (a directory), ENOSPACE, EABORTED */
+	export(reference: string, output: ImageOutput, options?: ImageExportOptions): Promise<ExportResult>;
+}
