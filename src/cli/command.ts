@@ -1,0 +1,36 @@
+/** What a file in commands/ holds: how one command is spelled, and what it prints. */
+import type { Command } from "commander";
+import type { CommandContext } from "./context.ts";
+
+export interface CommandModule {
+	/** Adds arguments, options and examples; name, summary and global options are there already. */
+	configure(command: Command): void;
+	/**
+	 * Runs it. `args` and `options` are what commander made of the command line.
+	 * An exit code other than 0 goes into `context.exitCode`.
+	 */
+	run(
+		context: CommandContext,
+		args: readonly unknown[],
+		options: Readonly<Record<string, unknown>>,
+	): Promise<void>;
+}
+
+/** Gives a command's arguments and options the types that its `configure` declares. */
+export function defineCommand<Args extends readonly unknown[], Options extends object = object>(command: {
+	configure(command: Command): void;
+	run(context: CommandContext, args: Args, options: Readonly<Options>): Promise<void>;
+}): CommandModule {
+	return {
+		configure: command.configure,
+		// Commander has checked that the arguments and options are those that `configure` declared.
+		run: (context, args, options) =>
+			command.run(context, args as unknown as Args, options as unknown as Options),
+	};
+}
+
+/** Examples at the end of a command's `--help`: the command line and what it is for. */
+export function examples(...pairs: readonly (readonly [commandLine: string, purpose: string])[]): string {
+	const width = Math.max(...pairs.map(([line]) => line.length));
+	return `\nExamples:\n${pairs.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`).join("\n")}`;
+}

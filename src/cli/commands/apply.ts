@@ -1,0 +1,42 @@
+/** `lamella apply`: a committed layer from a layer tar. */
+
+import { defineCommand, examples } from "../command.ts";
+import { layerJson } from "../json-shapes.ts";
+import { labelOption } from "../label-option.ts";
+import { showProgress } from "../layer-progress.ts";
+import { inputFrom } from "../streams.ts";
+
+interface Options {
+	parent?: string;
+	label?: Record<string, string>;
+}
+
+export const command = defineCommand<[name: string, tar: string], Options>({
+	configure: (command) => {
+		command
+			.argument("<layer>", "name of the new committed layer")
+			.argument("<tar>", "the layer tar, plain, gzip or zstd; - for stdin")
+			.option("-p, --parent <layer>", "the image or committed layer it goes over")
+			.addOption(labelOption())
+			.addHelpText(
+				"after",
+				examples(["lamella apply base rootfs.tar.gz", "any root filesystem's tar will do"]),
+			);
+	},
+	run: async (context, [name, tar], { parent, label }) => {
+		const input = inputFrom(tar);
+		await using store = await context.openStore();
+		const layer = await (async () => {
+			using board = await context.openProgress();
+			return await store.applyLayer(input, {
+				name,
+				parent,
+				labels: label,
+				signal: context.signal,
+				onProgress: showProgress(board),
+			});
+		})();
+		if (context.json) context.printJson(layerJson(layer));
+		else context.print(layer.id);
+	},
+});

@@ -1,0 +1,36 @@
+/** `lamella changes`: what a layer changed, as A, C and D lines. */
+
+import { defineCommand, examples } from "../command.ts";
+import { changeJson } from "../json-shapes.ts";
+import { forPeople } from "../output/text.ts";
+
+interface Options {
+	against?: string;
+	null?: boolean;
+}
+
+export const command = defineCommand<[layer: string], Options>({
+	configure: (command) => {
+		command
+			.argument("<layer>", "name of the layer")
+			.option("--against <layer>", "compare with this layer or image in place of its parent")
+			.option("-z, --null", "end each line with NUL, for names with line breaks")
+			.addHelpText(
+				"after",
+				`\nA is added, C is changed, D is deleted; in order of path. On a terminal, names are escaped (\\xNN).\n${examples(
+					["lamella changes web1", "what was done in web1 since it was made"],
+				)}`,
+			);
+	},
+	run: async (context, [name], { against, null: nul }) => {
+		await using store = await context.openStore();
+		const changes = await store.changes(name, { against, signal: context.signal });
+		if (context.json) return context.printJson(changes.map(changeJson));
+		if (process.stdout.isTTY && nul !== true) {
+			return context.print(...changes.map(({ kind, path }) => `${kind} ${forPeople(path)}`));
+		}
+		const end = Buffer.from(nul === true ? "\0" : "\n");
+		const lines = changes.flatMap(({ kind, path }) => [Buffer.from(`${kind} `), path, end]);
+		process.stdout.write(Buffer.concat(lines));
+	},
+});

@@ -1,0 +1,11 @@
+/** `lamella cleanup`: deletes what stopped and killed processes left in staging and trash. */
+import { defineCommand } from "../command.ts";
+
+export const command = defineCommand<[]>({
+	configure: () => undefined,
+	run: async (context) => {
+		await using store = await context.openStore();
+		await store.cleanup();
+		if (context.json) context.printJson({ cleaned: true });
+	},
+});

@@ -1,0 +1,49 @@
+/** `lamella commit`: an image of a writable layer. */
+
+import { defineCommand, examples } from "../command.ts";
+import { imageJson } from "../json-shapes.ts";
+import { showProgress } from "../layer-progress.ts";
+
+interface Options {
+	author?: string;
+	message?: string;
+	change?: string[];
+}
+
+export const command = defineCommand<[layer: string, name: string | undefined], Options>({
+	configure: (command) => {
+		command
+			.argument("<layer>", "name of the writable layer; it stays as it is and may be mounted")
+			.argument("[name]", "name of the image (default: only an id)")
+			.option("-a, --author <text>", "who made it")
+			.option("-m, --message <text>", "what was done")
+			.option(
+				"-c, --change <instruction>",
+				"a Dockerfile instruction such as 'CMD [\"/bin/sh\"]' (repeatable)",
+				collect,
+			)
+			.addHelpText(
+				"after",
+				examples(["lamella commit web1 debian:demo2 -m 'vim added'", "an image of web1"]),
+			);
+	},
+	run: async (context, [layer, name], { author, message, change }) => {
+		await using store = await context.openStore();
+		const image = await (async () => {
+			using board = await context.openProgress();
+			return await store.commit(layer, name, {
+				author,
+				message,
+				changes: change,
+				signal: context.signal,
+				onProgress: showProgress(board),
+			});
+		})();
+		if (context.json) context.printJson(imageJson(image));
+		else context.print(image.id);
+	},
+});
+
+function collect(word: string, before: readonly string[] | undefined): string[] {
+	return [...(before ?? []), word];
+}

@@ -1,0 +1,37 @@
+/** `lamella create`: a writable layer (or a view) over an image, a layer or nothing. */
+
+import { defineCommand, examples } from "../command.ts";
+import { layerJson } from "../json-shapes.ts";
+import { labelOption } from "../label-option.ts";
+
+interface Options {
+	view?: boolean;
+	label?: Record<string, string>;
+	mountLabel?: string;
+}
+
+export const command = defineCommand<[name: string, from: string | undefined], Options>({
+	configure: (command) => {
+		command
+			.argument("<layer>", "name of the new layer")
+			.argument("[from]", "the image or committed layer it starts from (default: an empty root)")
+			.option("--view", "make it read-only")
+			.addOption(labelOption())
+			.option("--mount-label <label>", "SELinux label of its mounts")
+			.addHelpText(
+				"after",
+				examples(["lamella create web1 debian:demo", "a writable root, in constant time"]),
+			);
+	},
+	run: async (context, [name, from], { view, label, mountLabel }) => {
+		await using store = await context.openStore();
+		const layer = await store.create(name, {
+			from,
+			kind: view === true ? "view" : "active",
+			labels: label,
+			mountLabel,
+		});
+		if (context.json) context.printJson(layerJson(layer));
+		else context.print(layer.id);
+	},
+});

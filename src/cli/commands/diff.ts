@@ -1,0 +1,78 @@
+/** `lamella diff`: what a layer changed, as an OCI layer tar on stdout or in a file. */
+import { createWriteStream } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { LamellaError } from "../../errors/index.ts";
+import { defineCommand, examples } from "../command.ts";
+import { humanSize } from "../output/amounts.ts";
+import { forPeople } from "../output/text.ts";
+import { checkStdoutTakesBytes } from "../streams.ts";
+
+interface Options {
+	output?: string;
+	against?: string;
+	wholeSeconds?: boolean;
+}
+
+export const command = defineCommand<[layer: string], Options>({
+	configure: (command) => {
+		command
+			.argument("<layer>", "name of the layer")
+			.option("-o, --output <file>", "write to this file in place of stdout")
+			.option("--against <layer>", "compare with this layer or image in place of its parent")
+			.option("--whole-seconds", "cut times to seconds, for readers without PAX times")
+			.addHelpText(
+				"after",
+				examples(["lamella diff web1 > layer.tar", "the same bytes for the same changes"]),
+			);
+	},
+	run: async (context, [name], { output, against, wholeSeconds }) => {
+		const toFile = output !== undefined && output !== "-";
+		if (!toFile) checkStdoutTakesBytes(context, "send it on with > or |, or give a file with --output");
+		await using store = await context.openStore();
+		const tar = store.diff(name, { against, wholeSeconds, signal: context.signal });
+		if (!toFile) {
+			await pipeline(tar, process.stdout, { signal: context.signal, end: false });
+			return;
+		}
+		// The file appears whole or not at all, and one that was there survives a failure.
+		const partial = `${output}.partial-${process.pid}`;
+		let sizeBytes: number;
+		try {
+			const file = createWriteStream(partial, { flags: "wx", mode: 0o600 });
+			await pipeline(tar, file, { signal: context.signal });
+			sizeBytes = file.bytesWritten;
+			await rename(partial, output);
+		} catch (error) {
+			await rm(partial, { force: true });
+			throw inWords(error, output);
+		}
+		if (context.json) context.printJson({ layer: name, output, sizeBytes });
+		else context.note(`${name} written to ${forPeople(output)}, ${humanSize(sizeBytes)}`);
+	},
+});
+
+function inWords(error: unknown, output: string): unknown {
+	const code = error instanceof Error && "code" in error ? error.code : undefined;
+	if (code === "ENOSPC") {
+		return new LamellaError(
+			"ENOSPACE",
+			`there is no room for ${forPeople(output)}; make some and try again`,
+			{
+				path: forPeople(output),
+				cause: error,
+			},
+		);
+	}
+	if (code === "ENOENT" || code === "ENOTDIR") {
+		return new LamellaError(
+			"ENOTFOUND",
+			`the directory of ${forPeople(output)} does not exist; make it first`,
+			{
+				path: forPeople(output),
+				cause: error,
+			},
+		);
+	}
+	return error;
+}

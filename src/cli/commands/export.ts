@@ -1,0 +1,65 @@
+/** `lamella export`: an image as an archive, a layout directory or on stdout. */
+import { Option } from "commander";
+import type { Compression } from "../../api/index.ts";
+import { defineCommand, examples } from "../command.ts";
+import { showProgress } from "../layer-progress.ts";
+import { humanSize } from "../output/amounts.ts";
+import { forPeople } from "../output/text.ts";
+import { checkStdoutTakesBytes } from "../streams.ts";
+
+interface Options {
+	format?: "oci" | "docker" | "oci-dir";
+	compression?: Compression;
+	name?: string;
+}
+
+export const command = defineCommand<[image: string, output: string], Options>({
+	configure: (command) => {
+		command
+			.argument("<image>", "name or id of the image")
+			.argument("<output>", "the file (or directory) to make, or - for stdout")
+			.addOption(
+				new Option(
+					"--format <format>",
+					"oci: an OCI archive; docker: for docker load; oci-dir: a layout directory",
+				).choices(["oci", "docker", "oci-dir"]),
+			)
+			.addOption(
+				new Option("--compression <kind>", "of the layers (default: gzip; none for docker)").choices([
+					"none",
+					"gzip",
+					"zstd",
+				]),
+			)
+			.option("--name <name>", "the name written into the export")
+			.addHelpText(
+				"after",
+				examples(
+					["lamella export debian:demo2 demo2.tar", "an OCI archive, for skopeo, podman, containerd"],
+					["lamella export debian:demo2 - --format docker | docker load", "straight into dockerd"],
+				),
+			);
+	},
+	run: async (context, [image, output], { format, compression, name }) => {
+		if (output === "-") checkStdoutTakesBytes(context, "give the name of a file in place of -");
+		await using store = await context.openStore();
+		const result = await (async () => {
+			using board = await context.openProgress();
+			return await store.exportImage(image, output === "-" ? process.stdout : output, {
+				format,
+				compression,
+				name,
+				signal: context.signal,
+				onProgress: showProgress(board),
+			});
+		})();
+		for (const warning of result.warnings) context.warn(warning);
+		if (output === "-") return;
+		if (context.json) {
+			const { image: id, exportedAs, manifestDigest, sizeBytes, warnings } = result;
+			context.printJson({ image: id, exportedAs, manifestDigest, sizeBytes, output, warnings });
+		} else {
+			context.note(`${forPeople(image)} written to ${forPeople(output)}, ${humanSize(result.sizeBytes)}`);
+		}
+	},
+});

@@ -1,0 +1,50 @@
+/** `lamella import`: images from an archive, a layout directory or stdin. */
+
+import { defineCommand, examples } from "../command.ts";
+import { imageJson } from "../json-shapes.ts";
+import { showProgress } from "../layer-progress.ts";
+import { counted, humanDuration, humanSize } from "../output/amounts.ts";
+import { forPeople, shortDigest } from "../output/text.ts";
+import { inputFrom } from "../streams.ts";
+
+export const command = defineCommand<[source: string], { name?: string; select?: string }>({
+	configure: (command) => {
+		command
+			.argument("<source>", "a docker-save archive, an OCI archive, an OCI layout directory, or - for stdin")
+			.option("-n, --name <name>", "name the image so, in place of the archive's own names")
+			.option("--select <name>", "of several images in the archive, take the one of that name or digest")
+			.addHelpText(
+				"after",
+				examples(
+					["lamella import debian.tar --name debian:demo", "archives may be gzip or zstd"],
+					["docker save debian | lamella import -", "straight from dockerd"],
+				),
+			);
+	},
+	run: async (context, [source], { name, select }) => {
+		const startMs = performance.now();
+		const input = inputFrom(source);
+		await using store = await context.openStore();
+		const images = await (async () => {
+			using board = await context.openProgress();
+			return await store.importImage(input, {
+				name,
+				select,
+				signal: context.signal,
+				onProgress: showProgress(board),
+			});
+		})();
+		if (context.json) return context.printJson(images.map(imageJson));
+		for (const image of images) {
+			if (context.globals.quiet === true) context.print(image.id);
+			else {
+				const id = context.whole ? image.id : shortDigest(image.id);
+				const names = image.names.map(forPeople).join(", ") || "(no name)";
+				context.print(
+					`${names}  ${id}  ${counted(image.layers.length, "layer")}, ${humanSize(image.sizeBytes)}`,
+				);
+			}
+		}
+		context.note(`imported in ${humanDuration(performance.now() - startMs)}`);
+	},
+});

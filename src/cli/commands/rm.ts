@@ -1,0 +1,21 @@
+/** `lamella rm`: removes layers. */
+import { defineCommand } from "../command.ts";
+import { forEachName } from "../each-name.ts";
+
+export const command = defineCommand<[layers: string[]], { force?: boolean }>({
+	configure: (command) => {
+		command
+			.argument("<layers...>", "names of the layers")
+			.option("-f, --force", "unmount them first, whoever holds them");
+	},
+	run: async (context, [names], { force = false }) => {
+		await using store = await context.openStore();
+		const removed: string[] = [];
+		await forEachName(context, names, async (name) => {
+			await store.remove(name, { force });
+			removed.push(name);
+			if (!context.json) context.print(name);
+		});
+		if (context.json) context.printJson({ removed });
+	},
+});

@@ -1,0 +1,34 @@
+/** `lamella status`: what the store is, what it stands on, how much it holds. */
+import { defineCommand } from "../command.ts";
+import { forPeople } from "../output/text.ts";
+
+export const command = defineCommand<[]>({
+	configure: () => undefined,
+	run: async (context) => {
+		await using store = await context.openStore();
+		const { root, driver, flattenPolicy, layers, mounted, images, details } = store.status();
+		if (context.json) {
+			return context.printJson({
+				root,
+				driver,
+				flattenPolicy,
+				layers,
+				mounted,
+				images,
+				details: details.map(([key, value]) => ({ key, value })),
+			});
+		}
+		const { active, view, committed } = layers;
+		const pairs: (readonly [string, string])[] = [
+			["Root", forPeople(root)],
+			["Driver", driver],
+			["Flatten policy", flattenPolicy],
+			["Images", String(images)],
+			["Layers", `${committed} committed, ${active} writable, ${view} views`],
+			["Mounted", String(mounted)],
+			...details,
+		];
+		const width = Math.max(...pairs.map(([key]) => key.length));
+		context.print(...pairs.map(([key, value]) => `${`${key}:`.padEnd(width + 1)}  ${value}`));
+	},
+});

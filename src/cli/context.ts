@@ -1,0 +1,101 @@
+/** What every command is given: the global options, the store (opened when first asked for), output, the signal. */
+import type { Store } from "../api/index.ts";
+import { LamellaError } from "../errors/index.ts";
+import { EXIT } from "./exit-code.ts";
+import type { ProgressBoard } from "./output/progress.ts";
+import { type Column, tableLines } from "./output/table.ts";
+
+/** The options that every command takes. */
+export interface GlobalOptions {
+	readonly root?: string;
+	readonly driver?: string;
+	readonly flatten?: string;
+	readonly json?: boolean;
+	readonly quiet?: boolean;
+	readonly trunc?: boolean;
+	readonly debug?: boolean;
+}
+
+export class CommandContext {
+	readonly globals: GlobalOptions;
+	/** Fires on the first SIGINT or SIGTERM, and when the reader of stdout goes away. */
+	readonly signal: AbortSignal;
+	/** What the process will exit with when the command returns. */
+	exitCode: number = EXIT.ok;
+
+	constructor(globals: GlobalOptions, signal: AbortSignal) {
+		this.globals = globals;
+		this.signal = signal;
+	}
+
+	get json(): boolean {
+		return this.globals.json === true;
+	}
+
+	/** Whether ids are shown whole. */
+	get whole(): boolean {
+		return this.globals.trunc === false;
+	}
+
+	/**
+	 * Opens the store; use it as `await using store = await context.openStore()`.
+	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an unknown driver or policy
+	 */
+	async openStore(): Promise<Store> {
+		const driver = oneOf("--driver", this.globals.driver, ["overlay", "vfs"] as const);
+		const flatten = oneOf("--flatten", this.globals.flatten, ["always", "auto", "never"] as const);
+		if (process.geteuid?.() !== 0) {
+			throw new LamellaError(
+				"EPERMISSION",
+				"this needs root, because it mounts filesystems and gives files their owners; run it with sudo",
+			);
+		}
+		const { DEFAULT_ROOT, openStore } = await import("../api/index.ts");
+		// An empty variable in a unit file or a script means that nothing was said.
+		const root = this.globals.root ?? (process.env.LAMELLA_ROOT || DEFAULT_ROOT);
+		return openStore({ root, driver, flatten, signal: this.signal });
+	}
+
+	/** Writes lines to stdout. */
+	print(...lines: readonly string[]): void {
+		if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+	}
+
+	/** The one JSON document of a command that was called with `--json`. */
+	printJson(value: unknown): void {
+		this.print(JSON.stringify(value, undefined, 2));
+	}
+
+	printTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void {
+		this.print(...tableLines(columns, rows));
+	}
+
+	/** Says something on stderr that is no result: kept back by `--quiet`. */
+	note(text: string): void {
+		if (this.globals.quiet !== true) process.stderr.write(`${text}\n`);
+	}
+
+	/** Something that the person should know although it went well. */
+	warn(text: string): void {
+		process.stderr.write(`lamella: warning: ${text}\n`);
+	}
+
+	/** Use it as `using board = await context.openProgress()`. */
+	async openProgress(): Promise<ProgressBoard> {
+		const { ProgressBoard } = await import("./output/progress.ts");
+		return new ProgressBoard(process.stderr, this.globals.quiet === true || this.json);
+	}
+}
+
+function oneOf<T extends string>(
+	option: string,
+	value: string | undefined,
+	allowed: readonly T[],
+): T | undefined {
+	if (value === undefined || value === "") return undefined;
+	const found = allowed.find((choice) => choice === value);
+	if (found === undefined) {
+		throw new LamellaError("ECONFIG", `${option} ${value} is not known; it is one of ${allowed.join(", ")}`);
+	}
+	return found;
+}

@@ -1,0 +1,58 @@
+/** How a failure is told: `lamella: ` and what, which layer or path, and what to do; the rest with `--debug`. */
+import { isLamellaError } from "../errors/index.ts";
+import { EXIT, exitCodeFor } from "./exit-code.ts";
+import { withoutControls } from "./output/text.ts";
+
+export interface Failure {
+	readonly exitCode: number;
+	/** Lines for stderr, safe for a terminal. */
+	readonly text: string;
+}
+
+/** Puts `error` into words. `debug` adds the stack and the chain of causes. */
+export function describeFailure(error: unknown, debug: boolean): Failure {
+	const text = [`lamella: ${message(error)}`];
+	if (debug) text.push(...debugLines(error));
+	else if (!isLamellaError(error) && !hasErrno(error)) {
+		text.push("This is a fault in lamella itself; with --debug it shows where.");
+	}
+	return {
+		exitCode: isLamellaError(error) ? exitCodeFor(error.code) : EXIT.failure,
+		text: withoutControls(text.join("\n")),
+	};
+}
+
+/** The same as one JSON object, for `--json`. */
+export function failureAsJson(error: unknown): object {
+	return isLamellaError(error)
+		? { error: { code: error.code, message: error.message, layer: error.layer, path: error.path } }
+		: { error: { code: "EUNKNOWN", message: error instanceof Error ? error.message : String(error) } };
+}
+
+function message(error: unknown): string {
+	if (!(error instanceof Error)) return String(error);
+	const because = isLamellaError(error) ? causeInWords(error) : "";
+	return error.message + because;
+}
+
+// A system call's reason ("EROFS: …") belongs into the line unless the message names it already.
+function causeInWords(error: Error): string {
+	const cause = error.cause;
+	if (!(cause instanceof Error) || !hasErrno(cause) || error.message.includes(cause.code)) return "";
+	return error.message.includes(cause.message) ? "" : ` (${cause.message})`;
+}
+
+function hasErrno(error: unknown): error is Error & { code: string } {
+	return error instanceof Error && "code" in error && /^E[A-Z0-9]+$/.test(String(error.code));
+}
+
+function debugLines(error: unknown): string[] {
+	const lines: string[] = [];
+	const seen = new Set<unknown>();
+	for (let e = error; e instanceof Error && !seen.has(e); e = e.cause) {
+		seen.add(e);
+		const code = "code" in e ? ` [${String(e.code)}]` : "";
+		lines.push(`${e === error ? "" : "caused by "}${e.stack ?? String(e)}${code}`);
+	}
+	return lines;
+}

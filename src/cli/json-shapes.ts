@@ -1,0 +1,88 @@
+/**
+ * What `--json` prints for a layer, an image, a change: stable shapes, described in docs/cli.md. Fields may be
+ * added; none changes its meaning. Times are ISO 8601, sizes are bytes, what is not known is null.
+ */
+import type { Change, ImageInfo, LayerInfo } from "../api/index.ts";
+
+export interface LayerJson {
+	readonly id: string;
+	readonly parent: string | null;
+	readonly kind: "active" | "view" | "committed";
+	readonly labels: Readonly<Record<string, string>>;
+	readonly createdAt: string;
+	readonly updatedAt: string;
+	readonly diffId: string | null;
+	readonly sizeBytes: number | null;
+	readonly inodes: number | null;
+	readonly flattened: boolean;
+	readonly depth: number;
+	readonly directory: string;
+	readonly mountCount: number;
+}
+
+export function layerJson(layer: LayerInfo): LayerJson {
+	return {
+		id: layer.id,
+		parent: layer.parent ?? null,
+		kind: layer.kind,
+		labels: layer.labels,
+		createdAt: new Date(layer.createdAtMs).toISOString(),
+		updatedAt: new Date(layer.updatedAtMs).toISOString(),
+		diffId: layer.diffId ?? null,
+		sizeBytes: layer.usage?.sizeBytes ?? null,
+		inodes: layer.usage?.inodes ?? null,
+		flattened: layer.flattened,
+		depth: layer.depth,
+		directory: layer.directory,
+		mountCount: layer.mountCount,
+	};
+}
+
+export interface ImageJson {
+	readonly id: string;
+	readonly names: readonly string[];
+	readonly createdAt: string | null;
+	readonly importedAt: string;
+	readonly sizeBytes: number;
+	readonly os: string;
+	readonly architecture: string;
+	/** Bottom first. */
+	readonly layers: readonly {
+		readonly diffId: string;
+		readonly chainId: string;
+		readonly layer: string;
+		readonly tarSizeBytes: number;
+	}[];
+}
+
+export function imageJson(image: ImageInfo): ImageJson {
+	return {
+		id: image.id,
+		names: image.names,
+		createdAt: image.createdAtMs === undefined ? null : new Date(image.createdAtMs).toISOString(),
+		importedAt: new Date(image.importedAtMs).toISOString(),
+		sizeBytes: image.sizeBytes,
+		os: image.os,
+		architecture: image.architecture,
+		layers: image.layers.map(({ diffId, chainId, layer, tarSizeBytes }) => ({
+			diffId,
+			chainId,
+			layer,
+			tarSizeBytes,
+		})),
+	};
+}
+
+export interface ChangeJson {
+	readonly kind: "A" | "C" | "D";
+	/** Absolute within the layer. Where the name is not UTF-8 this has U+FFFD in it, and pathBase64 has the bytes. */
+	readonly path: string;
+	readonly pathBase64?: string;
+}
+
+export function changeJson({ kind, path }: Change): ChangeJson {
+	const text = path.toString("utf8");
+	return Buffer.from(text).equals(path)
+		? { kind, path: text }
+		: { kind, path: text, pathBase64: path.toString("base64") };
+}

@@ -1,0 +1,35 @@
+/**
+ * Text that comes out of images, made safe for a terminal: a name may hold escape sequences, line breaks or
+ * right-to-left marks, and none of them may reach the person's screen as they are.
+ */
+import { escapePath } from "../../linux/index.ts";
+
+/** Bytes or text from an image or a layer, for a person to read. Goes through the one escaper. */
+export function forPeople(value: Uint8Array | string): string {
+	return escapePath(typeof value === "string" ? Buffer.from(value) : value);
+}
+
+// C0 (but for line feed and tab), DEL, C1, and the marks that reorder what stands around them.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/**
+ * A message that was put together for people already: only what would move a terminal's cursor is written as
+ * `\xNN` or `\u{NNNN}`. Backslashes stay, for the names within were escaped before.
+ */
+export function withoutControls(message: string): string {
+	return message.replace(UNSAFE, (character) => {
+		const code = character.codePointAt(0) ?? 0;
+		return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
+	});
+}
+
+/** `sha256:0123456789ab…` shortened to its first twelve digits, as every tool of the field prints it. */
+export function shortDigest(digest: string): string {
+	return digest.startsWith("sha256:") ? digest.slice("sha256:".length, "sha256:".length + 12) : digest;
+}
+
+/** Any id: one that is long and made of digests is shortened, a name that somebody chose stays. */
+export function shortId(id: string): string {
+	return id.replace(/\b(?:sha256:)?([0-9a-f]{12})[0-9a-f]{52}\b/g, "$1");
+}
