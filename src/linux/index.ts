@@ -1,0 +1,13 @@
+/** Typed system calls: see native/linux.c for how they are made. `import * as linux from "../linux/index.ts"`. */
+export * from "./attributes.ts";
+export * from "./constants.ts";
+export * from "./directory.ts";
+export { ERRNO, isSystemError, SystemError } from "./errno.ts";
+export * from "./escape.ts";
+export * from "./files.ts";
+export * from "./mount.ts";
+export * from "./mountinfo.ts";
+export * from "./namespaces.ts";
+export type { Path } from "./native.ts";
+export * from "./stat.ts";
+export * from "./xattr.ts";

@@ -1,0 +1,51 @@
+/**
+ * Owns the calls that change what the calling thread sees: namespaces, root, working directory, host name.
+ * In a worker thread that has unshared CLONE_FS (CLONE_NEWNS does so too) they leave the rest of the process alone.
+ */
+import { check } from "./errno.ts";
+import { native, type Path } from "./native.ts";
+
+/** unshare(2) with CLONE_*. @throws {SystemError} EPERM, ENOSPC (too many namespaces), EINVAL */
+export function unshare(flags: number): void {
+	check(native().unshare(flags), "unshare");
+}
+
+/** setns(2). @throws {SystemError} */
+export function setns(fd: number, type: number = 0): void {
+	check(native().setns(fd, type), "setns");
+}
+
+/** chroot(2). @throws {SystemError} */
+export function chroot(path: Path): void {
+	check(native().chroot(path), "chroot", path);
+}
+
+/** pivot_root(2); (".", ".") stacks the old root on the new one, to be detached then. @throws {SystemError} */
+export function pivotRoot(newRoot: Path, putOld: Path): void {
+	check(native().pivot_root(newRoot, putOld), "pivot_root", newRoot);
+}
+
+/** chdir(2) of the calling thread, and of all threads that share its CLONE_FS. Node's own cwd cache is not told. */
+export function chdirThread(path: Path): void {
+	check(native().chdir(path), "chdir", path);
+}
+
+/** As chdirThread, to an open directory. @throws {SystemError} */
+export function fchdir(fd: number): void {
+	check(native().fchdir(fd), "fchdir");
+}
+
+/** sethostname(2), in the thread's UTS namespace. At most 64 bytes. @throws {SystemError} */
+export function sethostname(name: string): void {
+	check(native().sethostname(name), "sethostname");
+}
+
+/** The kernel's id of the calling thread. */
+export function gettid(): number {
+	return native().gettid();
+}
+
+/** prctl(2), the forms that take plain numbers. @throws {SystemError} */
+export function prctl(option: number, a: number = 0, b: number = 0): number {
+	return check(native().prctl(option, a, b), "prctl");
+}
