@@ -30,7 +30,7 @@ export function parseLayerName(text: string): LayerId {
 
 /** The candidate that is most like `text`, where one is near enough to be meant. */
 export function nearest(text: string, candidates: Iterable<string>): string | undefined {
-	const limit = Math.max(1, Math.floor(text.length / 3));
+	const limit = Math.max(1, Math.ceil(text.length / 3));
 	let best: string | undefined;
 	let bestDistance = limit + 1;
 	for (const candidate of candidates) {

@@ -1,0 +1,162 @@
+/**
+ * The JSON documents of images, and the caps on them: OCI image spec 1.1 (index, manifest, config, layout) and
+ * docker's image spec 1.2 (manifest.json, repositories). Bytes in, checked values out; nothing here reads files.
+ */
+import * as v from "valibot";
+import { LamellaError } from "../errors/index.ts";
+import { type DiffId, type Digest, digestOf } from "../layer/index.ts";
+
+/** No document of an image is larger: registries take manifests of 4 MiB. */
+export const MAX_DOCUMENT_BYTES: number = 4 << 20;
+/** More layers than any engine stacks; overlayfs itself ends at 500. */
+const MAX_LAYERS = 1000;
+const MAX_MANIFESTS = 1000;
+
+const digest = v.pipe(
+	v.string(),
+	v.regex(/^sha256:[0-9a-f]{64}$/, "is not a sha256 digest"),
+	v.transform((text) => text as Digest),
+);
+const sizeBytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const annotations = v.nullish(v.record(v.string(), v.string()));
+
+const platform = v.looseObject({
+	architecture: v.string(),
+	os: v.string(),
+	variant: v.optional(v.string()),
+});
+
+const descriptor = v.looseObject({
+	mediaType: v.optional(v.string(), ""),
+	digest,
+	size: sizeBytes,
+	annotations,
+	platform: v.nullish(platform),
+	artifactType: v.optional(v.string()),
+});
+
+const index = v.looseObject({
+	schemaVersion: v.optional(v.literal(2)),
+	mediaType: v.optional(v.string()),
+	manifests: v.pipe(v.array(descriptor), v.maxLength(MAX_MANIFESTS)),
+});
+
+const manifest = v.looseObject({
+	schemaVersion: v.literal(2),
+	mediaType: v.optional(v.string()),
+	config: descriptor,
+	layers: v.pipe(v.array(descriptor), v.maxLength(MAX_LAYERS)),
+	annotations,
+});
+
+const config = v.looseObject({
+	architecture: v.optional(v.string(), ""),
+	os: v.optional(v.string(), ""),
+	created: v.nullish(v.string()),
+	rootfs: v.looseObject({
+		type: v.optional(v.literal("layers")),
+		diff_ids: v.pipe(
+			v.nullish(v.array(digest), []),
+			v.maxLength(MAX_LAYERS),
+			v.transform((ids) => ids as readonly Digest[] as readonly DiffId[]),
+		),
+	}),
+	history: v.nullish(v.array(v.looseObject({ empty_layer: v.optional(v.boolean()) }))),
+	config: v.nullish(v.record(v.string(), v.unknown())),
+});
+
+const dockerManifest = v.pipe(
+	v.array(
+		v.looseObject({
+			Config: v.string(),
+			RepoTags: v.nullish(v.array(v.string())),
+			Layers: v.pipe(v.nullish(v.array(v.string()), []), v.maxLength(MAX_LAYERS)),
+		}),
+	),
+	v.maxLength(MAX_MANIFESTS),
+);
+
+const repositories = v.record(v.string(), v.record(v.string(), v.string()));
+
+const legacyImage = v.looseObject({
+	id: v.optional(v.string()),
+	parent: v.optional(v.string()),
+	created: v.nullish(v.string()),
+	author: v.optional(v.string()),
+	comment: v.optional(v.string()),
+	container_config: v.nullish(v.looseObject({ Cmd: v.nullish(v.array(v.string())) })),
+	throwaway: v.optional(v.boolean()),
+});
+
+export type Descriptor = v.InferOutput<typeof descriptor>;
+export type IndexDocument = v.InferOutput<typeof index>;
+export type ManifestDocument = v.InferOutput<typeof manifest>;
+export type ConfigDocument = v.InferOutput<typeof config>;
+export type DockerManifestDocument = v.InferOutput<typeof dockerManifest>;
+export type LegacyImageDocument = v.InferOutput<typeof legacyImage>;
+
+/** Parses an OCI index or a docker manifest list. `from` names the document in errors. @throws EARCHIVE */
+export function parseIndex(bytes: Buffer, from: string): IndexDocument {
+	return parse(index, bytes, from);
+}
+
+/** Parses an OCI or docker (schema 2) manifest. @throws EARCHIVE */
+export function parseManifest(bytes: Buffer, from: string): ManifestDocument {
+	return parse(manifest, bytes, from);
+}
+
+/** Parses an image config. @throws EARCHIVE */
+export function parseConfig(bytes: Buffer, from: string): ConfigDocument {
+	return parse(config, bytes, from);
+}
+
+/** Parses the manifest.json of a docker-save archive. @throws EARCHIVE */
+export function parseDockerManifest(bytes: Buffer, from: string): DockerManifestDocument {
+	return parse(dockerManifest, bytes, from);
+}
+
+/** Parses the `repositories` of archives from before docker 1.10: repository → tag → layer id. @throws EARCHIVE */
+export function parseRepositories(bytes: Buffer, from: string): Record<string, Record<string, string>> {
+	return parse(repositories, bytes, from);
+}
+
+/** Parses the `<id>/json` of archives from before docker 1.10. @throws EARCHIVE */
+export function parseLegacyImage(bytes: Buffer, from: string): LegacyImageDocument {
+	return parse(legacyImage, bytes, from);
+}
+
+/** Milliseconds since 1970 of a config's `created`; undefined where there is none that can be read. */
+export function createdAtMs(created: string | null | undefined): number | undefined {
+	const ms = created == null ? Number.NaN : Date.parse(created);
+	return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** Checks bytes against the digest that was promised for them. @throws EDIGEST */
+export function verifyDigest(bytes: Uint8Array, promised: string, what: string, from: string): void {
+	const actual = digestOf(bytes);
+	if (actual !== promised) {
+		throw new LamellaError(
+			"EDIGEST",
+			`${what} in ${from} has the digest ${actual}, but ${promised} was promised: it is damaged or was changed; get it anew`,
+		);
+	}
+}
+
+function parse<T extends v.GenericSchema>(schema: T, bytes: Buffer, from: string): v.InferOutput<T> {
+	let json: unknown;
+	try {
+		json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+	} catch (cause) {
+		throw new LamellaError("EARCHIVE", `${from} is not JSON: ${(cause as Error).message}`, { cause });
+	}
+	const result = v.safeParse(schema, json);
+	if (!result.success) {
+		const [issue] = result.issues;
+		const where = v.getDotPath(issue) ?? "the document";
+		throw new LamellaError(
+			"EARCHIVE",
+			`${from} is not as the image format wants it: ${where}: ${issue.message}`,
+		);
+	}
+	return result.output;
+}
