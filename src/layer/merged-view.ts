@@ -18,7 +18,7 @@
 import { LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 import type { OverlayXattrPrefix } from "./contract.ts";
-import { isWhiteoutDevice, MarkReader } from "./overlay-marks.ts";
+import { type DirectoryMarks, MarkReader, NO_MARKS } from "./overlay-marks.ts";
 
 const SYMLINKS_MAX = 255;
 const SLASH = 0x2f;
@@ -62,7 +62,7 @@ export interface MergedName {
 interface Part {
 	readonly layerIndex: number;
 	readonly fd: number;
-	readonly xattrWhiteouts: boolean;
+	readonly marks: DirectoryMarks;
 }
 
 /** A merged directory, held open. Its parts are top first. */
@@ -185,7 +185,8 @@ export class MergedDirectory implements Disposable {
 	#visible(part: Part, entry: linux.DirectoryEntry): MergedName | undefined {
 		const { name, type, ino } = entry;
 		const mayBeWhiteout =
-			!this.#plain && (type === DT_CHR || type === DT_UNKNOWN || (part.xattrWhiteouts && type === DT_REG));
+			!this.#plain &&
+			(type === DT_CHR || type === DT_UNKNOWN || (part.marks.xattrWhiteouts && type === DT_REG));
 		if (mayBeWhiteout) {
 			const stat = linux.tryFstatat(part.fd, name, linux.AT_SYMLINK_NOFOLLOW);
 			if (stat === undefined || this.#isWhiteout(part, name, stat)) return undefined;
@@ -194,10 +195,7 @@ export class MergedDirectory implements Disposable {
 	}
 
 	#isWhiteout(part: Part, name: Buffer, stat: linux.Stat): boolean {
-		if (this.#plain) return false;
-		return (
-			isWhiteoutDevice(stat) || (part.xattrWhiteouts && this.#marks.isXattrWhiteout(part.fd, name, stat))
-		);
+		return !this.#plain && this.#marks.isWhiteout(part.marks, part.fd, name, stat);
 	}
 }
 
@@ -212,11 +210,11 @@ interface NewPart {
 /** Adds a part, and owns its fd from here on; returns whether the merge ends with it. */
 function addPart(parts: Part[], { layerIndex, fd, marks, plain, where }: NewPart): boolean {
 	// First of all, so that whoever catches an error closes this fd too.
-	const index = parts.push({ layerIndex, fd, xattrWhiteouts: false }) - 1;
+	const index = parts.push({ layerIndex, fd, marks: NO_MARKS }) - 1;
 	if (plain) return true;
-	const { opaque, xattrWhiteouts } = marks.directory(fd, where);
-	if (xattrWhiteouts) parts[index] = { layerIndex, fd, xattrWhiteouts };
-	return opaque;
+	const found = marks.directory(fd, where);
+	if (found !== NO_MARKS) parts[index] = { layerIndex, fd, marks: found };
+	return found.opaque;
 }
 
 function byName(a: MergedName, b: MergedName): number {

@@ -23,7 +23,7 @@ export interface DirectoryMarks {
 	readonly xattrWhiteouts: boolean;
 }
 
-const NO_MARKS: DirectoryMarks = { opaque: false, xattrWhiteouts: false };
+export const NO_MARKS: DirectoryMarks = { opaque: false, xattrWhiteouts: false };
 
 /** Whether an xattr (its name as latin1) is left out of layers: overlayfs's own and the host's SELinux label. */
 export function isForeignXattr(name: string): boolean {
@@ -69,9 +69,15 @@ export class MarkReader {
 		return opaque || xattrWhiteouts ? { opaque, xattrWhiteouts } : NO_MARKS;
 	}
 
-	/** Whether a file is a whiteout in the xattr form; ask only in directories marked for it. */
-	isXattrWhiteout(directoryFd: number, name: Buffer, stat: linux.Stat): boolean {
-		if (!linux.isRegular(stat) || stat.sizeBytes !== 0) return false;
+	/** Whether a file, in a directory that carries `marks`, is a whiteout of either form. */
+	isWhiteout(
+		marks: DirectoryMarks | undefined,
+		directoryFd: number,
+		name: Buffer,
+		stat: linux.Stat,
+	): boolean {
+		if (isWhiteoutDevice(stat)) return true;
+		if (marks?.xattrWhiteouts !== true || !linux.isRegular(stat) || stat.sizeBytes !== 0) return false;
 		return this.#has(directoryFd, name, "whiteout");
 	}
 
