@@ -1,5 +1,5 @@
 /** The command line as commander sees it: names, global options, help, usage errors. Runs one command. */
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, Help, Option } from "commander";
 import type { CommandModule } from "./command.ts";
 import { COMMAND_GROUPS, COMMANDS, type CommandEntry } from "./command-table.ts";
 import { CommandContext, type GlobalOptions } from "./context.ts";
@@ -25,7 +25,17 @@ function bareProgram(): Command {
 		.usage("[options] COMMAND [arguments]")
 		.enablePositionalOptions()
 		.showSuggestionAfterError()
-		.helpCommand("help [command]", "show help for a command")
+		.showHelpAfterError("lamella help lists the commands.")
+		.addHelpCommand(
+			new Command("help")
+				.argument("[command]")
+				.summary("show help for a command")
+				.helpOption(false)
+				.helpGroup("This program:"),
+		)
+		.configureHelp({
+			formatHelp: (command, helper) => optionsLast(Help.prototype.formatHelp.call(helper, command, helper)),
+		})
 		.exitOverride()
 		.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "lamella: ")) })
 		.addHelpText(
@@ -35,6 +45,15 @@ function bareProgram(): Command {
 		);
 	for (const option of globalOptions()) program.addOption(option);
 	return program;
+}
+
+/** Commander's help has the commands at the end, where a newcomer looks last. */
+function optionsLast(help: string): string {
+	const sections = help.trimEnd().split("\n\n");
+	const last = sections.filter((section) => /^(Options|Global options):/.test(section));
+	const globals = last.findIndex((section) => section.startsWith(GLOBAL_HEADING));
+	if (globals !== -1) last.push(...last.splice(globals, 1));
+	return `${[...sections.filter((section) => !last.includes(section)), ...last].join("\n\n")}\n`;
 }
 
 /** A command of which only the name and the summary are known, as help shows it. */
@@ -50,6 +69,7 @@ function addStub(program: Command, entry: CommandEntry, heading: string): Comman
 /** Gives a stub what its file says, and the global options. */
 function fillIn(command: Command, module: CommandModule): void {
 	module.configure(command);
+	command.showHelpAfterError(`lamella ${command.name()} --help shows how it is used.`);
 	for (const option of globalOptions()) command.addOption(option);
 }
 
