@@ -23,6 +23,11 @@ export interface ApplyTarget {
 	 * so never written) or has to copy it (the target is, or becomes, a writable upper).
 	 */
 	readonly shareInodes: boolean;
+	/**
+	 * Where the lowers are still being written by other jobs: one Int32, 0 until they are whole, then 1, or 2 when
+	 * they failed. Whoever looks into a lower waits for it first (`awaitLowers`). Absent: they are whole.
+	 */
+	readonly lowersReady?: SharedArrayBuffer | undefined;
 }
 
 /**

@@ -78,4 +78,6 @@ export interface LayerJobs {
 	/** Removes a tree, however deep; what is gone already is no error. */
 	readonly remove: { request: { path: string }; result: undefined };
 	readonly usage: { request: { directories: readonly string[] }; result: Usage };
+	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
+	readonly sync: { request: { path: string }; result: undefined };
 }

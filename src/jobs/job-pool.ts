@@ -1,0 +1,218 @@
+/**
+ * JobPool: worker threads that run the functions of one job module, one job at a time each.
+ *
+ * Threads start when there is work and no idle one. An idle thread does not keep the process alive; a busy one
+ * does. A thread that dies fails its job and is replaced when the next job needs it.
+ */
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { LamellaError } from "../errors/index.ts";
+import type { RunOptions } from "./contract.ts";
+import { fromWire, type JobMessage, type ThreadMessage } from "./wire.ts";
+import type { ThreadData } from "./worker.ts";
+
+export interface JobPoolOptions {
+	/** How many threads at most, but for jobs that are `waiting`. Default: the machine's parallelism, at least 2. */
+	readonly threads?: number | undefined;
+}
+
+export interface PoolRunOptions extends RunOptions {
+	/**
+	 * The job waits for what another job or the main thread does (it reads or writes a pipe, or waits for another
+	 * layer): it gets a thread of its own where none is idle, since in a queue it could wait for itself.
+	 */
+	readonly waits?: boolean | undefined;
+}
+
+interface Task {
+	readonly message: JobMessage;
+	readonly options: PoolRunOptions;
+	readonly resolve: (result: unknown) => void;
+	readonly reject: (error: Error) => void;
+	onAbort?: (() => void) | undefined;
+}
+
+interface Thread {
+	readonly worker: Worker;
+	task: Task | undefined;
+	/** Messages come and go in order, so a thread that failed is not given more. */
+	dead: boolean;
+}
+
+/**
+ * A pool for the job module at `jobModule` (a file URL). `T` maps job names to their requests and results.
+ * Where the URL is TypeScript source (tests), the threads run its compiled twin: `src/x.ts` is run as `dist/x.js`.
+ */
+export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unknown } }>
+	implements AsyncDisposable
+{
+	readonly #jobModule: URL;
+	readonly #threadsMax: number;
+	readonly #threads = new Set<Thread>();
+	readonly #queue: Task[] = [];
+	#nextJob = 1;
+	#disposed = false;
+
+	constructor(jobModule: string | URL, options: JobPoolOptions = {}) {
+		this.#jobModule = new URL(jobModule);
+		this.#threadsMax = options.threads ?? Math.max(2, availableParallelism());
+	}
+
+	/** How many threads jobs that do not wait are spread over. */
+	get threads(): number {
+		return this.#threadsMax;
+	}
+
+	/**
+	 * Runs one job. Rejects with what the job threw (LamellaError and SystemError keep class, code and cause).
+	 * @throws {LamellaError} `EABORTED` once the signal fires: after the job has noticed, so nothing of it runs on.
+	 */
+	run<K extends keyof T & string>(
+		name: K,
+		request: T[K]["request"],
+		options: PoolRunOptions = {},
+	): Promise<T[K]["result"]> {
+		if (this.#disposed) return Promise.reject(new Error("the job pool is closed"));
+		if (options.signal?.aborted === true) return Promise.reject(aborted());
+		return new Promise((resolve, reject) => {
+			const abortFlag = new SharedArrayBuffer(4);
+			const wantsProgress = options.onProgress !== undefined;
+			const message: JobMessage = { job: this.#nextJob++, name, request, abortFlag, wantsProgress };
+			const task: Task = { message, options, resolve, reject };
+			if (options.signal !== undefined) {
+				task.onAbort = () => this.#abort(task);
+				options.signal.addEventListener("abort", task.onAbort, { once: true });
+			}
+			this.#start(task);
+		});
+	}
+
+	/** Cancels what runs and ends the threads. */
+	async dispose(): Promise<void> {
+		this.#disposed = true;
+		for (const task of this.#queue.splice(0)) finish(task, () => task.reject(aborted()));
+		const threads = [...this.#threads];
+		for (const { task } of threads) if (task !== undefined) raise(task);
+		await Promise.all(threads.map(({ worker }) => worker.terminate()));
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.dispose();
+	}
+
+	#start(task: Task): void {
+		const idle = [...this.#threads].find((thread) => thread.task === undefined && !thread.dead);
+		try {
+			if (idle !== undefined) this.#give(idle, task);
+			else if (this.#threads.size < this.#threadsMax || task.options.waits === true) {
+				this.#give(this.#newThread(), task);
+			} else this.#queue.push(task);
+		} catch (error) {
+			// A request that structured clone refuses, or a thread that cannot be started.
+			finish(task, () => task.reject(error instanceof Error ? error : new Error(String(error))));
+		}
+	}
+
+	#give(thread: Thread, task: Task): void {
+		thread.worker.postMessage(task.message);
+		thread.task = task;
+		thread.worker.ref();
+	}
+
+	#newThread(): Thread {
+		const data: ThreadData = { jobModule: runnable(this.#jobModule).href };
+		const entry = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
+		// Without execArgv: loaders of a test runner are not for threads that run compiled code.
+		const worker = new Worker(runnable(entry), { workerData: data, execArgv: [] });
+		const thread: Thread = { worker, task: undefined, dead: false };
+		this.#threads.add(thread);
+		worker.on("message", (message: ThreadMessage) => this.#receive(thread, message));
+		worker.on("error", (error: unknown) => this.#lose(thread, error));
+		worker.on("messageerror", (error) => this.#lose(thread, error));
+		worker.on("exit", (code) => this.#lose(thread, new Error(`the thread ended with code ${code}`)));
+		return thread;
+	}
+
+	#receive(thread: Thread, message: ThreadMessage): void {
+		const { task } = thread;
+		if (task === undefined || task.message.job !== message.job) return;
+		if (message.type === "progress") {
+			task.options.onProgress?.(message.doneBytes);
+			return;
+		}
+		thread.task = undefined;
+		if (message.type === "done") finish(task, () => task.resolve(message.result));
+		else finish(task, () => task.reject(fromWire(message.error)));
+		this.#next(thread);
+	}
+
+	#next(thread: Thread): void {
+		const task = this.#queue.shift();
+		if (task !== undefined) this.#start(task);
+		else if (thread.task === undefined) {
+			thread.worker.unref();
+			// The ones beyond the limit were for jobs that had to wait.
+			if (this.#threads.size > this.#threadsMax) {
+				thread.dead = true;
+				this.#threads.delete(thread);
+				void thread.worker.terminate();
+			}
+		}
+	}
+
+	#lose(thread: Thread, error: unknown): void {
+		thread.dead = true;
+		this.#threads.delete(thread);
+		const { task } = thread;
+		thread.task = undefined;
+		void thread.worker.terminate();
+		if (task !== undefined) {
+			const why = error instanceof Error ? error.message : String(error);
+			const failure = this.#disposed
+				? aborted()
+				: new LamellaError("ESYSTEM", `the worker thread died while it ran "${task.message.name}": ${why}`, {
+						cause: error,
+					});
+			finish(task, () => task.reject(failure));
+		}
+		const next = this.#disposed ? undefined : this.#queue.shift();
+		if (next !== undefined) this.#start(next);
+	}
+
+	#abort(task: Task): void {
+		const queued = this.#queue.indexOf(task);
+		if (queued < 0) raise(task);
+		else {
+			this.#queue.splice(queued, 1);
+			finish(task, () => task.reject(aborted()));
+		}
+	}
+}
+
+function finish(task: Task, settle: () => void): void {
+	if (task.onAbort !== undefined) task.options.signal?.removeEventListener("abort", task.onAbort);
+	settle();
+}
+
+function raise(task: Task): void {
+	const flag = new Int32Array(task.message.abortFlag);
+	Atomics.store(flag, 0, 1);
+	Atomics.notify(flag, 0);
+}
+
+function aborted(): LamellaError {
+	return new LamellaError("EABORTED", "the operation was cancelled");
+}
+
+/** The compiled twin of a TypeScript module: worker threads run plain JavaScript, also under the test runner. */
+function runnable(module: URL): URL {
+	if (!module.pathname.endsWith(".ts")) return module;
+	const compiled = new URL(module);
+	compiled.pathname = module.pathname.replace(/\/src\/(?!.*\/src\/)/, "/dist/").replace(/\.ts$/, ".js");
+	if (!existsSync(fileURLToPath(compiled))) {
+		throw new Error(`${fileURLToPath(compiled)} is missing: run "npm run build:ts" first`);
+	}
+	return compiled;
+}
