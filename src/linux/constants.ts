@@ -45,6 +45,9 @@ export const S_IFBLK = 0o060000;
 export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
+export const S_ISVTX = 0o1000;
 
 export const DT_UNKNOWN = 0;
 export const DT_FIFO = 1;
@@ -79,10 +82,10 @@ export const MS_NOATIME = 1024;
 export const MS_BIND = 4096;
 export const MS_MOVE = 8192;
 export const MS_REC = 16384;
-export const MS_UNBINDABLE = 1 << 17;
-export const MS_PRIVATE = 1 << 18;
-export const MS_SLAVE = 1 << 19;
-export const MS_SHARED = 1 << 20;
+export const MS_UNBINDABLE: number = 1 << 17;
+export const MS_PRIVATE: number = 1 << 18;
+export const MS_SLAVE: number = 1 << 19;
+export const MS_SHARED: number = 1 << 20;
 
 export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;

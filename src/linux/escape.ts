@@ -1,9 +1,8 @@
 /**
  * Owns the one way in which bytes become text for people (and only for them): messages, tables, logs.
  */
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 // Control, format (bidirectional marks too), unassigned and private characters, lone surrogates, line separators.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 const TO_ESCAPE = /[\\\p{C}\p{Zl}\p{Zp}]/u;
@@ -19,12 +18,11 @@ function sequenceLength(lead: number): number {
 	return 0;
 }
 
+/** Asked before decoding: a decoder that throws costs far more. */
 function tryDecode(bytes: Uint8Array): string | undefined {
-	try {
-		return decoder.decode(bytes);
-	} catch {
-		return undefined; // not UTF-8: the caller then goes byte by byte
-	}
+	return isUtf8(bytes)
+		? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")
+		: undefined;
 }
 
 /**

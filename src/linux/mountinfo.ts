@@ -33,9 +33,8 @@ function unescapeOctal(field: string): Buffer {
 /** Lines that are not of mountinfo's shape are left out. */
 export function parseMountInfo(text: Uint8Array | string): MountInfo[] {
 	// latin1 keeps every byte as one character.
-	const lines = Buffer.from(text as Uint8Array)
-		.toString("latin1")
-		.split("\n");
+	const bytes = typeof text === "string" ? Buffer.from(text) : text;
+	const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1").split("\n");
 	const mounts: MountInfo[] = [];
 	for (const line of lines) {
 		const fields = line.split(" ");
