@@ -12,7 +12,7 @@ const unprintable = /[\p{C}\p{Zl}\p{Zp}]/u;
  * unambiguous, holds no terminal controls and fits on one line.
  */
 export function escapePath(bytes: Uint8Array): string {
-	const latin1 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice();
+	const latin1 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 	if (/^[ -[\]-~]*$/.test(latin1)) return latin1;
 	let text = "";
 	for (let at = 0; at < bytes.length; ) {

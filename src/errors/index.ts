@@ -1,2 +1,8 @@
 export { escapePath } from "./escape.ts";
-export { type ErrorCode, ERROR_CODES, isLamellaError, LamellaError, type LamellaErrorDetails } from "./lamella-error.ts";
+export {
+	ERROR_CODES,
+	type ErrorCode,
+	isLamellaError,
+	LamellaError,
+	type LamellaErrorDetails,
+} from "./lamella-error.ts";

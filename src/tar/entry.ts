@@ -4,14 +4,7 @@
  * Names, link targets and xattrs are bytes exactly as the archive has them: nothing here cleans a path.
  */
 
-export type TarEntryType =
-	| "file"
-	| "hardlink"
-	| "symlink"
-	| "character"
-	| "block"
-	| "directory"
-	| "fifo";
+export type TarEntryType = "file" | "hardlink" | "symlink" | "character" | "block" | "directory" | "fifo";
 
 /** An extended attribute; POSIX ACLs are the xattrs system.posix_acl_access and system.posix_acl_default. */
 export interface Xattr {

@@ -1,0 +1,7 @@
+/**
+ * Thrown by the parts of this room that look at bytes; the reader, which knows the entry and the offset, turns
+ * it into the LamellaError ETAR that callers see.
+ */
+export class Malformed extends Error {
+	override readonly name: string = "Malformed";
+}
