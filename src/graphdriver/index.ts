@@ -1,0 +1,16 @@
+/**
+ * Library entry `lamella/graphdriver`: moby's overlay graph driver API over a layer store.
+ *
+ * @example
+ * ```ts
+ * await using driver = await init("/var/lib/example");
+ * await driver.create("base", "");
+ * await driver.applyDiff("base", "", fs.createReadStream("layer.tar"));
+ * await driver.createReadWrite("web1", "base");
+ * const root = await driver.get("web1");
+ * ```
+ */
+export type { CreateOptions, DiffDriver, GraphDriver, ProtoDriver } from "./contract.ts";
+export { init } from "./init.ts";
+export { naiveDiff } from "./naive-diff.ts";
+export { StoreGraphDriver } from "./store-graph-driver.ts";

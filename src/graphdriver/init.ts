@@ -1,0 +1,102 @@
+/** Starting the graph driver: kernel, options, home directory, one driver for one home, the store, recovery. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { LamellaError } from "../errors/index.ts";
+import type { IdMapRange, IdMaps } from "../idmap/index.ts";
+import * as linux from "../linux/index.ts";
+import { openLayerStore } from "../store/index.ts";
+import { parseDriverOptions } from "./options.ts";
+import { StoreGraphDriver } from "./store-graph-driver.ts";
+
+const HOME_MODE = 0o710;
+const LOCK_FILE = "graphdriver.lock";
+
+/**
+ * Opens the graph driver whose layers are kept below `home`, and makes `home` where there is none.
+ *
+ * @param home absolute path; dockerd gives `<data-root>/<driver name>`
+ * @param options `KEY=VALUE`: `lamella.flatten` (`always`, `auto`, `never`), `lamella.driver` (`overlay`, `vfs`)
+ * @param uidMaps container ids and the host ids they stand for; empty: the same
+ * @throws {LamellaError} `ENOTSUPPORTED` (kernel), `EINCOMPATIBLEFS` (backing filesystem), `EINVALID` (option),
+ *   `EBUSY` (another process has it open), `EPERMISSION`
+ */
+export async function init(
+	home: string,
+	options: readonly string[] = [],
+	uidMaps: readonly IdMapRange[] = [],
+	gidMaps: readonly IdMapRange[] = [],
+): Promise<StoreGraphDriver> {
+	const { flatten, driver } = parseDriverOptions(options);
+	if (!path.isAbsolute(home)) {
+		throw new LamellaError("EINVALID", `the graph driver's home must be an absolute path, not "${home}"`);
+	}
+	if (driver !== "vfs") checkKernel();
+	const idMaps: IdMaps | undefined =
+		uidMaps.length === 0 && gidMaps.length === 0 ? undefined : { uids: uidMaps, gids: gidMaps };
+	makeHome(home, mappedRoot(uidMaps), mappedRoot(gidMaps));
+	const lock = lockHome(home);
+	try {
+		const store = await openLayerStore({ root: home, driver, flatten });
+		const graphDriver = new StoreGraphDriver(store, idMaps, () => linux.close(lock));
+		try {
+			await graphDriver.recover();
+		} catch (error) {
+			await store.close();
+			throw error;
+		}
+		return graphDriver;
+	} catch (error) {
+		linux.close(lock);
+		throw error;
+	}
+}
+
+/** @throws {LamellaError} `ENOTSUPPORTED` */
+function checkKernel(): void {
+	if (hasOverlay()) return;
+	// By absolute path; what it says does not matter, for the list is read again.
+	spawnSync("/sbin/modprobe", ["overlay"], { stdio: "ignore" });
+	if (hasOverlay()) return;
+	throw new LamellaError(
+		"ENOTSUPPORTED",
+		"this kernel has no overlay filesystem and the module cannot be loaded; " +
+			"use one with CONFIG_OVERLAY_FS, or the option lamella.driver=vfs",
+	);
+}
+
+function hasOverlay(): boolean {
+	return readFileSync("/proc/filesystems", "utf8").split("\n").includes("nodev\toverlay");
+}
+
+/** The host's id of the container's root. @throws {LamellaError} `EINVALID` where the maps have none */
+function mappedRoot(maps: readonly IdMapRange[]): number {
+	if (maps.length === 0) return 0;
+	const range = maps.find(({ containerId, size }) => containerId <= 0 && 0 < containerId + size);
+	if (range === undefined)
+		throw new LamellaError("EINVALID", "the id maps have no entry for the container's root");
+	return range.hostId - range.containerId;
+}
+
+/** The mapped root owns it, so that a container's own init can walk to its root directory. */
+function makeHome(home: string, uid: number, gid: number): void {
+	const isNew = !existsSync(home);
+	mkdirSync(home, { recursive: true, mode: HOME_MODE });
+	chownSync(home, uid, gid);
+	if (isNew) chmodSync(home, HOME_MODE);
+}
+
+/** Two drivers with one home would not see each other's ids. The kernel gives the lock back when the process ends. */
+function lockHome(home: string): number {
+	const fd = linux.openat(
+		linux.AT_FDCWD,
+		path.join(home, LOCK_FILE),
+		linux.O_RDWR | linux.O_CREAT | linux.O_NOFOLLOW,
+		0o600,
+	);
+	if (linux.flock(fd, linux.LOCK_EX | linux.LOCK_NB)) return fd;
+	linux.close(fd);
+	throw new LamellaError("EBUSY", `another process has the graph driver at ${home} open; stop it first`, {
+		path: home,
+	});
+}

@@ -1,0 +1,78 @@
+/** `lamella serve docker`: the plugin on its socket, from start to drained end. */
+import type http from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { claimSocket, listenAt, type SocketClaim } from "../listen.ts";
+import type { Logger } from "../log.ts";
+import { DockerPlugin } from "./plugin.ts";
+import { createDockerServer } from "./server.ts";
+
+/** Where dockerd looks first for a plugin named `lamella`. */
+export const DEFAULT_DOCKER_SOCKET = "/run/docker/plugins/lamella.sock";
+export const DEFAULT_DOCKER_STATE = "/var/lib/lamella-docker";
+
+/** How often connections that became idle are closed while the server drains. */
+const DRAIN_STEP_MS = 20;
+
+export interface ServeDockerOptions {
+	readonly socket?: string | undefined;
+	/** Where the last Init is remembered. */
+	readonly stateDirectory?: string | undefined;
+	readonly log: Logger;
+}
+
+/** A running server. `close` lets calls that are under way end, then lets go of socket and store; mounts stay. */
+export interface RunningServer extends AsyncDisposable {
+	readonly socket: string;
+	close(): Promise<void>;
+}
+
+/**
+ * Serves the graph driver plugin protocol.
+ * @throws {LamellaError} `EBUSY` (somebody listens there), `EEXISTS`, `EINVALID`, `ECORRUPT` (remembered state)
+ */
+export async function serveDocker(options: ServeDockerOptions): Promise<RunningServer> {
+	const { socket = DEFAULT_DOCKER_SOCKET, stateDirectory = DEFAULT_DOCKER_STATE, log } = options;
+	const claim = await claimSocket(socket);
+	const plugin = new DockerPlugin(stateDirectory, log);
+	const server = createDockerServer(plugin, log);
+	try {
+		await plugin.resume();
+		await listenAt(server, claim);
+	} catch (error) {
+		await plugin.close();
+		claim.release();
+		throw error;
+	}
+	log.info({ socket }, "listening");
+	let closing: Promise<void> | undefined;
+	const close = (): Promise<void> => {
+		closing ??= shutDown(server, plugin, claim, log);
+		return closing;
+	};
+	return { socket, close, [Symbol.asyncDispose]: close };
+}
+
+async function shutDown(
+	server: http.Server,
+	plugin: DockerPlugin,
+	claim: SocketClaim,
+	log: Logger,
+): Promise<void> {
+	log.info("draining");
+	await drain(server);
+	await plugin.close();
+	claim.release();
+	log.info("stopped");
+}
+
+/** Takes no more connections, and closes each one that there is as soon as it has its answer. */
+async function drain(server: http.Server): Promise<void> {
+	let drained = false;
+	server.close(() => {
+		drained = true;
+	});
+	while (!drained) {
+		server.closeIdleConnections();
+		await sleep(DRAIN_STEP_MS);
+	}
+}

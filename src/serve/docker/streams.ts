@@ -1,0 +1,45 @@
+/** The two calls that carry tars: Diff answers with one, ApplyDiff takes one. */
+import { once } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Logger } from "../log.ts";
+import type { DockerPlugin } from "./plugin.ts";
+import { optional, type RequestBody, required } from "./request.ts";
+
+/**
+ * Answers with the layer tar. Nothing is sent before the first bytes are there, so that a failure at the start
+ * still becomes a status; a failure later breaks the connection off, for a short tar must not look whole.
+ */
+export async function serveDiff(
+	plugin: DockerPlugin,
+	body: RequestBody,
+	response: ServerResponse,
+	log: Logger,
+): Promise<void> {
+	const tar = await plugin.driver.diff(required(body, "ID"), optional(body, "Parent"));
+	await firstBytes(tar);
+	response.writeHead(200, { "Content-Type": "application/x-tar" });
+	try {
+		await pipeline(tar, response);
+	} catch (error) {
+		log.warn({ err: error }, "a diff broke off");
+		response.destroy();
+	}
+}
+
+async function firstBytes(stream: Readable): Promise<void> {
+	if (stream.readableLength > 0 || stream.readableEnded) return;
+	// `once` rejects on "error".
+	await once(stream, "readable");
+}
+
+/** The ids are in the query, the body is the uncompressed tar. */
+export async function serveApplyDiff(
+	plugin: DockerPlugin,
+	query: URLSearchParams,
+	request: IncomingMessage,
+): Promise<object> {
+	const ids = { id: query.get("id") ?? "", parent: query.get("parent") ?? "" };
+	return { Size: await plugin.driver.applyDiff(required(ids, "id"), ids.parent, request) };
+}
