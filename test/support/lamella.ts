@@ -1,0 +1,19 @@
+/** The built command line, as a user runs it. */
+import path from "node:path";
+import { type Output, run, runAsync } from "./processes.ts";
+
+export const CLI: string = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+
+/** Runs `lamella --root ROOT …` and gives its standard output; throws with what it said where it failed. */
+export function lamella(root: string, ...args: string[]): string {
+	return run(process.execPath, [CLI, "--root", root, ...args]).stdout;
+}
+
+/** The same, for calls that may fail. */
+export function tryLamella(root: string, ...args: string[]): Output {
+	return run(process.execPath, [CLI, "--root", root, ...args], { mayFail: true });
+}
+
+export async function lamellaAsync(root: string, ...args: string[]): Promise<Output> {
+	return runAsync(process.execPath, [CLI, "--root", root, ...args]);
+}
