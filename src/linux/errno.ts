@@ -1,7 +1,8 @@
 /**
  * Owns the errors of system calls: the errno table of Linux (the same on x86_64 and aarch64) and SystemError.
  */
-import { escapePath } from "./escape.ts";
+import { Buffer } from "node:buffer";
+import { escapePath } from "../errors/index.ts";
 import type { Path } from "./native.ts";
 
 const TABLE: readonly (readonly [errno: number, name: string, meaning: string])[] = [
@@ -163,7 +164,8 @@ export class SystemError extends Error {
 	constructor(errno: number, syscall: string, path?: Path, detail?: string) {
 		const row = BY_NUMBER.get(errno);
 		const code = row?.[1] ?? `E${errno}`;
-		const escaped = path === undefined ? undefined : escapePath(path);
+		const escaped =
+			path === undefined ? undefined : escapePath(typeof path === "string" ? Buffer.from(path) : path);
 		const about = escaped === undefined ? "" : ` "${escaped}"`;
 		super(`${syscall}${about}: ${code} (${row?.[2] ?? "unknown error"})${detail ? `: ${detail}` : ""}`);
 		this.code = code;

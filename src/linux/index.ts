@@ -1,9 +1,10 @@
 /** Typed system calls: see native/linux.c for how they are made. `import * as linux from "../linux/index.ts"`. */
+
+export { escapePath } from "../errors/index.ts";
 export * from "./attributes.ts";
 export * from "./constants.ts";
 export * from "./directory.ts";
 export { ERRNO, isSystemError, SystemError } from "./errno.ts";
-export * from "./escape.ts";
 export * from "./files.ts";
 export * from "./mount.ts";
 export * from "./mountinfo.ts";

@@ -2,7 +2,6 @@ import { Buffer } from "node:buffer";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import * as linux from "./index.ts";
 
@@ -110,32 +109,5 @@ describe("mountinfo", () => {
 			{ id: 36, parentId: 35, majorMinor: "98:0", propagation: ["master:1", "shared:7"], fsType: "ext3" },
 			{ id: 37, root: Buffer.from("/"), propagation: [], superOptions: "rw,a=\\,b" },
 		]);
-	});
-});
-
-describe("escapePath", () => {
-	test("leaves printable text, escapes the rest byte by byte", () => {
-		expect(linux.escapePath("/usr/bin/Ελλάδα 漢字 é")).toBe("/usr/bin/Ελλάδα 漢字 é");
-		expect(linux.escapePath(Buffer.from("caf\xe9\n", "latin1"))).toBe("caf\\xe9\\x0a");
-		expect(linux.escapePath("a\\x41")).toBe("a\\\\x41");
-		expect(linux.escapePath("\u{feff}\u{202e}\u{1b}[2J")).toBe("\\xef\\xbb\\xbf\\xe2\\x80\\xae\\x1b[2J");
-	});
-
-	test("different bytes never look the same", () => {
-		const bytes = fc.uint8Array({ maxLength: 12 });
-		const back = (text: string): Buffer =>
-			Buffer.concat(
-				[...text.matchAll(/\\\\|\\x([0-9a-f]{2})|[^\\]+/g)].map(([all, hex]) =>
-					all === "\\\\"
-						? Buffer.from("\\")
-						: hex === undefined
-							? Buffer.from(all)
-							: Buffer.from([Number.parseInt(hex, 16)]),
-				),
-			);
-		fc.assert(fc.property(bytes, (b) => back(linux.escapePath(b)).equals(Buffer.from(b))));
-		fc.assert(
-			fc.property(fc.string({ unit: "binary" }), (s) => back(linux.escapePath(s)).equals(Buffer.from(s))),
-		);
 	});
 });

@@ -1,0 +1,7 @@
+export {
+	checkMountLabel,
+	formatMountLabel,
+	isSelinuxActive,
+	mountLabelOption,
+	splitMountOptions,
+} from "./mount-label.ts";
