@@ -39,7 +39,7 @@ export const command = defineCommand<[source: string], { name?: string; select?:
 			if (context.globals.quiet === true) context.print(image.id);
 			else {
 				const id = context.whole ? image.id : shortDigest(image.id);
-				const names = image.names.map(forPeople).join(", ") || "(no name)";
+				const names = image.names.map((each) => forPeople(each)).join(", ") || "(no name)";
 				context.print(
 					`${names}  ${id}  ${counted(image.layers.length, "layer")}, ${humanSize(image.sizeBytes)}`,
 				);

@@ -2,8 +2,12 @@
  * Text that comes out of images, made safe for a terminal: a name may hold escape sequences, line breaks or
  * right-to-left marks, and none of them may reach the person's screen as they are.
  */
+import { escapePath } from "../../errors/index.ts";
+
 /** Bytes or text from an image or a layer, for a person to read: the one escaper. */
-export { escapePath as forPeople } from "../../linux/index.ts";
+export function forPeople(value: Uint8Array | string): string {
+	return escapePath(typeof value === "string" ? Buffer.from(value) : value);
+}
 
 // C0 (but for line feed and tab), DEL, C1, and the marks that reorder what stands around them.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for

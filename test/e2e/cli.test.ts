@@ -1,0 +1,355 @@
+/** The command `lamella` as a person and a script meet it: on a terminal and in a pipe, going well and going wrong. */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type BusyboxImage, makeBusyboxImage } from "../support/busybox-image.ts";
+import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
+
+const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+
+let directory: TestFilesystem;
+let image: BusyboxImage;
+let root: string;
+
+beforeAll(() => {
+	directory = makeDirectory("lamella-cli-");
+	image = makeBusyboxImage(directory.path);
+	root = path.join(directory.path, "root");
+});
+
+afterAll(() => {
+	directory[Symbol.dispose]();
+});
+
+interface Ended {
+	readonly code: number | null;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+function lamella(...words: string[]): Ended {
+	const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...words], {
+		env: { ...process.env, LAMELLA_ROOT: root },
+		encoding: "utf8",
+	});
+	return { code: status, stdout, stderr };
+}
+
+/** Must go well: gives stdout without its last line break. */
+function ok(...words: string[]): string {
+	const ended = lamella(...words);
+	expect(ended, words.join(" ")).toMatchObject({ code: 0 });
+	return ended.stdout.trimEnd();
+}
+
+function json<T>(...words: string[]): T {
+	return JSON.parse(ok("--json", ...words)) as T;
+}
+
+/** On a terminal of 100 columns; its output and the exit code. */
+function onTerminal(commandLine: string): { code: number | null; output: string } {
+	const line = `stty cols 100 rows 30; ${process.execPath} ${MAIN} ${commandLine}`;
+	const { status, stdout } = spawnSync("script", ["-qec", line, "/dev/null"], {
+		env: { ...process.env, LAMELLA_ROOT: root, TERM: "xterm" },
+		encoding: "utf8",
+	});
+	return { code: status, output: stdout };
+}
+
+describe("without a store", () => {
+	test("lamella alone says what to do first", () => {
+		const { code, stdout } = lamella();
+		expect(code).toBe(0);
+		expect(stdout).toContain("lamella import IMAGE.tar");
+		expect(stdout).toContain("lamella help");
+	});
+
+	test("an unknown command or option is exit code 2, with what may have been meant", () => {
+		expect(lamella("creat")).toMatchObject({
+			code: 2,
+			stderr: expect.stringContaining("Did you mean create?"),
+		});
+		expect(lamella("images", "--jso")).toMatchObject({ code: 2, stderr: expect.stringContaining("--json") });
+		expect(lamella("create")).toMatchObject({
+			code: 2,
+			stderr: expect.stringContaining("lamella create --help"),
+		});
+		expect(lamella("images", "--driver", "zfs")).toMatchObject({
+			code: 2,
+			stderr: expect.stringContaining("overlay, vfs"),
+		});
+	});
+
+	test("help is on stdout and goes well", () => {
+		expect(lamella("help")).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining("commit") });
+		expect(lamella("diff", "--help").stdout).toContain("lamella diff web1 > layer.tar");
+		expect(lamella("help", "diff").stdout).toBe(lamella("diff", "--help").stdout);
+	});
+
+	test("the version is one word with --version, and JSON with --json", () => {
+		const { version } = json<{ version: string }>("version");
+		expect(ok("--version")).toBe(version);
+	});
+
+	test("who is not root is told so", () => {
+		const nobody = spawnSync(
+			"setpriv",
+			["--reuid=65534", "--clear-groups", process.execPath, MAIN, "images"],
+			{
+				encoding: "utf8",
+			},
+		);
+		expect(nobody.status).toBe(1);
+		expect(nobody.stderr).toContain("needs root");
+	});
+
+	test("completion knows the commands", () => {
+		expect(ok("completion", "bash")).toContain("lamella complete --");
+		expect(ok("complete", "--", "ex")).toContain("export");
+	});
+});
+
+describe("with an image", () => {
+	test("a first look at an empty store says how to go on", () => {
+		expect(lamella("images")).toMatchObject({
+			code: 0,
+			stdout: "",
+			stderr: expect.stringContaining("lamella import"),
+		});
+		expect(json("images")).toEqual([]);
+	});
+
+	test("a piped import tells each layer in a line on stderr and the image on stdout", () => {
+		const { code, stdout, stderr } = lamella("import", image.archive, "--name", "box:1");
+		expect({ code, stderr }).toMatchObject({ code: 0 });
+		expect(stdout).toMatch(/^box:1 {2}[0-9a-f]{12} {2}2 layers, /);
+		expect(stderr).toMatch(/^layer 1\/2 .*: /m);
+		expect(stderr).toMatch(/^layer 2\/2 .*: /m);
+		expect(stderr).not.toContain("\x1b");
+	});
+
+	test("what is here already is not read again", () => {
+		const { stderr } = lamella("import", image.dockerArchive);
+		expect(stderr.match(/already here/g)).toHaveLength(2);
+	});
+
+	test("an import on a terminal draws bars, and leaves plain text behind", () => {
+		const other = path.join(directory.path, "terminal-root");
+		const { code, output } = onTerminal(`--root ${other} import ${image.layout} --name box:1`);
+		expect(code).toBe(0);
+		expect(output).toMatch(/layer 1\/2 .*\[#{24}\]/);
+		expect(output).toContain("box:1  ");
+		rmSync(other, { recursive: true });
+	});
+
+	test("an archive can come in by a pipe", async () => {
+		const child = spawn(process.execPath, [MAIN, "import", "-", "--name", "box:stdin", "--quiet"], {
+			env: { ...process.env, LAMELLA_ROOT: root },
+			stdio: ["pipe", "pipe", "inherit"],
+		});
+		createReadStream(image.archive).pipe(child.stdin);
+		const [code] = (await once(child, "exit")) as [number];
+		expect(code).toBe(0);
+		ok("rmi", "box:stdin");
+	});
+
+	test("lists are aligned tables, ids alone with --quiet, whole with --no-trunc, and JSON", () => {
+		const [header = "", row = ""] = ok("images").split("\n");
+		expect(header).toMatch(/^NAME +IMAGE ID +LAYERS +SIZE +PLATFORM +CREATED$/);
+		expect(row.indexOf(row.split(/ {2,}/)[1] ?? "?")).toBe(header.indexOf("IMAGE ID"));
+		const [first] = json<{ id: string; names: string[]; layers: { layer: string }[] }[]>("images");
+		expect(first?.names).toContain("box:1");
+		expect(ok("images", "-q")).toBe(first?.id);
+		expect(ok("images", "--no-trunc")).toContain(first?.id);
+		expect(
+			json<{ id: string }[]>("layers")
+				.map(({ id }) => id)
+				.sort(),
+		).toEqual(first?.layers.map(({ layer }) => layer).sort());
+		expect(ok("tree")).toMatch(/\n└─ .*<- .*box:1/);
+		expect(ok("status")).toMatch(/^Layers: +2 committed, 0 writable, 0 views$/m);
+		expect(json<{ root: string }>("status").root).toBe(root);
+	});
+
+	test("the main job", () => {
+		expect(ok("create", "web1", "box:1")).toBe("web1");
+		const merged = ok("mount", "web1");
+		expect(merged).not.toContain("\n");
+		expect(ok("mount", "web1")).toBe(merged);
+		writeFileSync(path.join(merged, "srv/hello"), "hello\n");
+		rmSync(path.join(merged, "etc/issue"));
+		expect(ok("changes", "web1").split("\n")).toEqual(["C /etc", "D /etc/issue", "C /srv", "A /srv/hello"]);
+		expect(json("changes", "web1")).toContainEqual({ kind: "D", path: "/etc/issue" });
+
+		const first = spawnSync(process.execPath, [MAIN, "--root", root, "diff", "web1"]);
+		expect(first.status).toBe(0);
+		const file = path.join(directory.path, "layer.tar");
+		expect(json("diff", "web1", "-o", file)).toEqual({
+			layer: "web1",
+			output: file,
+			sizeBytes: first.stdout.length,
+		});
+		expect(readFileSync(file).equals(first.stdout)).toBe(true);
+		expect(spawnSync("tar", ["-tf", file], { encoding: "utf8" }).stdout).toContain("etc/.wh.issue");
+
+		const id = ok("commit", "web1", "box:2", "-m", "a greeting");
+		expect(id).toMatch(/^sha256:/);
+		expect(json<{ id: string; config: object }>("inspect", "box:2")).toMatchObject({ id, type: "image" });
+		for (const format of ["oci", "docker", "oci-dir"]) {
+			const output = path.join(directory.path, `out-${format}`);
+			const { exportedAs } = json<{ exportedAs: string }>("export", "box:2", output, "--format", format);
+			expect(exportedAs).toBe(id);
+			expect(existsSync(output)).toBe(true);
+		}
+
+		const applied = ok("apply", "by-tar", file, "--parent", "box:1");
+		expect(json("inspect", applied)).toMatchObject({ type: "layer", kind: "committed" });
+		expect(lamella("flatten", "by-tar").code).toBe(0);
+		expect(json("inspect", "by-tar")).toMatchObject({ flattened: true });
+
+		expect(lamella("unmount", "web1").stderr).toContain("still mounted");
+		expect(lamella("unmount", "web1").stderr).toBe("");
+		expect(readdirSync(path.dirname(merged))).toBeDefined();
+		ok("rm", "web1", "by-tar");
+		expect(ok("rmi", "box:2")).toBe(`name box:2\nimage ${id}`);
+		ok("cleanup");
+	});
+});
+
+describe("names out of images", () => {
+	const hostile = "evil\x1b[2J\nname";
+
+	test("are escaped on a terminal and are the bytes they are in a pipe", () => {
+		ok("create", "names", "box:1");
+		const merged = ok("mount", "names");
+		writeFileSync(path.join(merged, hostile), "");
+		writeFileSync(Buffer.concat([Buffer.from(`${merged}/latin-`), Buffer.from([0xe9])]), "");
+
+		const { output } = onTerminal("changes names");
+		expect(output).toContain("A /evil\\x1b[2J\\x0aname");
+		expect(output).toContain("A /latin-\\xe9");
+
+		const piped = spawnSync(process.execPath, [MAIN, "--root", root, "changes", "names", "-z"]).stdout;
+		expect(piped.includes(`A /${hostile}\0`)).toBe(true);
+		expect(piped.includes(Buffer.from([0x2d, 0xe9, 0]))).toBe(true);
+		expect(json("changes", "names")).toContainEqual({
+			kind: "A",
+			path: "/latin-\ufffd",
+			pathBase64: Buffer.from([...Buffer.from("/latin-"), 0xe9]).toString("base64"),
+		});
+		ok("unmount", "names");
+		ok("rm", "names");
+	});
+});
+
+describe("when something is wrong", () => {
+	test("what is not there is exit code 3, and what was meant is guessed", () => {
+		expect(lamella("changes", "nothing")).toMatchObject({
+			code: 3,
+			stderr: expect.stringMatching(/^lamella: .*nothing/),
+		});
+		expect(lamella("create", "x", "box:9")).toMatchObject({ code: 3 });
+		expect(lamella("import", path.join(directory.path, "missing.tar"))).toMatchObject({ code: 3 });
+	});
+
+	test("what is in the way is exit code 4", () => {
+		ok("create", "busy", "box:1");
+		expect(lamella("create", "busy", "box:1")).toMatchObject({ code: 4 });
+		ok("mount", "busy");
+		expect(lamella("rm", "busy")).toMatchObject({ code: 4, stderr: expect.stringContaining("mounted") });
+		expect(lamella("rmi", "box:1")).toMatchObject({ code: 4, stderr: expect.stringContaining("busy") });
+		ok("rm", "--force", "busy");
+	});
+
+	test("of several names the good ones are done", () => {
+		ok("create", "one", "box:1");
+		const { code, stdout, stderr } = lamella("rm", "none", "one");
+		expect({ code, stdout }).toEqual({ code: 3, stdout: "one\n" });
+		expect(stderr).toContain("none");
+	});
+
+	test.each(["", ".", "..", "a/b", "-x\0"])("%j cannot name a layer", (name) => {
+		const words = name.includes("\0") ? ["--", "-x"] : ["--", name];
+		expect(lamella("create", ...words, "box:1").code).toBe(2);
+	});
+
+	test("an archive is not for a terminal", () => {
+		ok("create", "tty", "box:1");
+		expect(onTerminal("diff tty")).toMatchObject({
+			code: 2,
+			output: expect.stringContaining("not for a terminal"),
+		});
+		expect(onTerminal("export box:1 -")).toMatchObject({ code: 2 });
+		expect(onTerminal("import -")).toMatchObject({ code: 2 });
+		ok("rm", "tty");
+	});
+
+	test("a damaged archive leaves nothing behind", () => {
+		const broken = path.join(directory.path, "broken.tar");
+		const whole = readFileSync(image.dockerArchive);
+		writeFileSync(broken, whole.subarray(0, whole.length / 2));
+		const before = ok("layers", "--json");
+		const { code, stderr } = lamella("import", broken, "--name", "broken:1");
+		expect(code).toBe(1);
+		expect(stderr).toMatch(/^lamella: /m);
+		expect(stderr).not.toContain("fault in lamella");
+		expect(ok("layers", "--json")).toBe(before);
+	});
+
+	test("--json tells the code on stdout, and --debug the stack", () => {
+		const { stdout } = lamella("--json", "inspect", "nothing");
+		expect(JSON.parse(stdout)).toMatchObject({ error: { code: "ENOTFOUND", layer: "nothing" } });
+		expect(lamella("--debug", "inspect", "nothing").stderr).toMatch(/\n {4}at /);
+		expect(lamella("inspect", "nothing").stderr).not.toMatch(/\n {4}at /);
+	});
+
+	test("a reader that goes away is no fault", () => {
+		ok("create", "pipe", "box:1");
+		const merged = ok("mount", "pipe");
+		writeFileSync(path.join(merged, "big"), Buffer.alloc(4 << 20, 1));
+		const { stdout, stderr } = spawnSync(
+			"bash",
+			["-c", `"$0" "$1" diff pipe | head -c 10 >/dev/null; echo "\${PIPESTATUS[0]}"`, process.execPath, MAIN],
+			{ env: { ...process.env, LAMELLA_ROOT: root }, encoding: "utf8" },
+		);
+		expect({ stdout, stderr }).toEqual({ stdout: "141\n", stderr: "" });
+		ok("unmount", "pipe");
+		ok("rm", "pipe");
+	});
+
+	test("Ctrl-C stops an import and nothing partial stays", async () => {
+		const before = ok("layers", "--json");
+		const child = spawn(process.execPath, [MAIN, "import", "-", "--name", "box:never"], {
+			env: { ...process.env, LAMELLA_ROOT: root },
+			stdio: ["pipe", "ignore", "pipe"],
+		});
+		let stderr = "";
+		child.stderr.setEncoding("utf8").on("data", (text: string) => {
+			stderr += text;
+		});
+		child.stdin.on("error", () => undefined);
+		const archive = readFileSync(image.archive);
+		child.stdin.write(archive.subarray(0, archive.length >> 1));
+		const staging = path.join(root, "staging");
+		// The store is open once its spool or staging is there; then the process listens for signals too.
+		await until(() => child.exitCode !== null || (existsSync(staging) && child.stdin.writableLength === 0));
+		child.kill("SIGINT");
+		const [code] = (await once(child, "close")) as [number];
+		expect({ code, stderr }).toEqual({
+			code: 130,
+			stderr: "lamella: interrupted; nothing partial was kept\n",
+		});
+		expect(ok("layers", "--json")).toBe(before);
+		expect(readdirSync(staging)).toEqual([]);
+	});
+});
+
+async function until(ready: () => boolean): Promise<void> {
+	const end = Date.now() + 20_000;
+	while (!ready()) {
+		if (Date.now() > end) throw new Error("it did not come to pass in 20 s");
+		await new Promise((resolve) => setTimeout(resolve, 20));
+	}
+}
