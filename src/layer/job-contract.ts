@@ -52,6 +52,11 @@ export interface DiffRequest {
 	readonly idMaps?: IdMaps | undefined;
 	/** Cut times to whole seconds (for clients that cannot read PAX times). */
 	readonly wholeSeconds?: boolean | undefined;
+	/**
+	 * Write holes as zeros, for readers that do not know GNU sparse files. dockerd is one: it keeps a layer's tar
+	 * as headers plus the files' content (tar-split), and could not make the same tar again.
+	 */
+	readonly expandHoles?: boolean | undefined;
 }
 
 export interface DiffResult {
