@@ -13,6 +13,8 @@ export interface LayerPlace {
 
 export type LayerKind = "active" | "view" | "committed";
 
+export type DriverName = "overlay" | "vfs";
+
 /** A mount as mount(2) and containerd's `types.Mount` describe it. */
 export interface MountDescription {
 	readonly type: "bind" | "overlay";
@@ -30,34 +32,52 @@ export interface MountRequest {
 	readonly mountLabel?: string | undefined;
 }
 
+export interface UnmountOptions {
+	/**
+	 * Take the mount out of sight even though somebody is using it (MNT_DETACH): they go on seeing, and writing
+	 * into, the layer until they close what they hold.
+	 */
+	readonly detach?: boolean | undefined;
+}
+
 export interface Driver {
-	readonly name: "overlay" | "vfs";
+	readonly name: DriverName;
 	/** Key and value pairs for `status`: backing filesystem, d_type, options in use. */
 	status(): readonly (readonly [string, string])[];
 	/** Whether flattening means anything here. */
 	readonly flattens: boolean;
 	/**
 	 * Fills the staged directory of a new active or view layer over `chain` (nearest first): for overlay `diff/`
-	 * and `work/`, for vfs a copy of the parent's tree. Nothing is flushed.
+	 * and `work/`, for vfs a copy of the parent's tree. Nothing is flushed. The new layer's root directory has the
+	 * owner, mode, times and xattrs of the one below; without a chain it is root's, with mode 0755.
 	 */
 	prepare(staged: string, chain: readonly LayerPlace[], kind: "active" | "view"): Promise<void>;
-	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
+	/**
+	 * Fills the staged directory of a new committed layer, and says where its tar is to be applied. With vfs the
+	 * chain must be whole; with overlay it may still be written (then the root directory is given its attributes
+	 * by what is there of it).
+	 */
 	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget>;
 	/** What a mount of the layer is, for somebody else to make it. */
 	describeMount(request: MountRequest): MountDescription;
 	/**
-	 * Mounts the layer and returns the path of its tree. vfs may return a directory without mounting.
-	 * @throws {LamellaError} `ESYSTEM`, `ENOTSUPPORTED`
+	 * Mounts the layer and returns the path of its tree; a layer that is mounted already is left as it is. vfs may
+	 * return a directory without mounting.
+	 * @throws {LamellaError} `ESYSTEM`, `EPERMISSION`, `ENOTSUPPORTED` (too many lowers for an old kernel; a mount
+	 * label that cannot be given)
 	 */
 	mount(request: MountRequest): string;
-	/** Undoes `mount`; harmless where nothing is mounted. */
-	unmount(layer: LayerPlace): void;
-	/** Whether the layer is mounted in this mount namespace now (looks at mountinfo). */
+	/**
+	 * Undoes `mount`, with everything that others mounted below it; harmless where nothing is mounted.
+	 * @throws {LamellaError} `EBUSY` naming who uses it, unless `detach`
+	 */
+	unmount(layer: LayerPlace, options?: UnmountOptions): void;
+	/** Whether the layer is mounted in this thread's mount namespace now (asks the kernel). */
 	isMounted(layer: LayerPlace): boolean;
 	/** What to compare for the layer's changes against its parent. */
 	diffSubject(layer: LayerPlace, chain: readonly LayerPlace[]): DiffSubject;
 	/** Directories whose content is the layer's own, for usage. */
 	ownDirectories(layer: LayerPlace): readonly string[];
-	/** Removes what only an active layer needs (work/, merged/) when it is committed. */
+	/** Removes what only an active layer needs (work/, merged/) when it is committed. @throws {LamellaError} `EBUSY` */
 	finishCommit(layer: LayerPlace): void;
 }

@@ -1,1 +1,11 @@
-export type { Driver, LayerKind, LayerPlace, MountDescription, MountRequest } from "./driver.ts";
+export type {
+	Driver,
+	DriverName,
+	LayerKind,
+	LayerPlace,
+	MountDescription,
+	MountRequest,
+	UnmountOptions,
+} from "./driver.ts";
+export { type OpenDriverOptions, openDriver } from "./open-driver.ts";
+export type { CopyTree } from "./vfs/vfs-driver.ts";

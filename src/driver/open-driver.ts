@@ -1,0 +1,123 @@
+/**
+ * Owns the choice of a driver for a state root: what was asked for where it works there, else an error that says
+ * what does not; or, for `auto`, overlay where it works and vfs where it does not.
+ */
+import { escapePath, LamellaError } from "../errors/index.ts";
+import * as linux from "../linux/index.ts";
+import { type BackingFilesystem, inspectBackingFilesystem } from "./backing-filesystem.ts";
+import type { Driver, DriverName } from "./driver.ts";
+import { OverlayDriver } from "./overlay/overlay-driver.ts";
+import { type ProbeResult, probeOverlay } from "./overlay/probe.ts";
+import { type CopyTree, VfsDriver } from "./vfs/vfs-driver.ts";
+
+export interface OpenDriverOptions {
+	/** The state root, which exists. */
+	readonly root: string;
+	/** Default `auto`. */
+	readonly name?: DriverName | "auto" | undefined;
+	/** How vfs copies a tree into an existing, empty directory. */
+	readonly copyTree: CopyTree;
+}
+
+type Status = readonly (readonly [string, string])[];
+
+/**
+ * Opens the driver, having tried that it works in `root` (about 10 ms).
+ * @throws {LamellaError} `EINCOMPATIBLEFS` naming the filesystem and what does not work on it; `EPERMISSION` without
+ * the rights to mount or to write there; `ENOTSUPPORTED` where the kernel has no overlay; `ENATIVE`
+ */
+export function openDriver({ root, name = "auto", copyTree }: OpenDriverOptions): Driver {
+	const filesystem = inRoot(root, () => inspectBackingFilesystem(root));
+	if (name === "vfs") return new VfsDriver(copyTree, statusOf(filesystem));
+	const probe = inRoot(root, () => probeOverlay(root));
+	if (probe.problems.length === 0) return openOverlay(filesystem, probe);
+	const refusal = refuse(root, filesystem, probe);
+	if (name === "overlay") throw refusal;
+	return new VfsDriver(copyTree, [...statusOf(filesystem), ["Not overlay because", refusal.message]]);
+}
+
+function openOverlay(filesystem: BackingFilesystem, probe: ProbeResult): Driver {
+	const { api, options, xattrPrefix } = probe;
+	const status: Status = [
+		...statusOf(filesystem),
+		["Supports d_type", "true"],
+		["Overlay options", options.join(",")],
+		["Overlay xattrs", `${xattrPrefix}*`],
+		["Mounted by", api === "fsconfig" ? "fsconfig(2), lowerdir+" : "mount(2)"],
+	];
+	return new OverlayDriver({ api, options, xattrPrefix, status });
+}
+
+function statusOf({ name, reflinks, hardLinks }: BackingFilesystem): Status {
+	return [
+		["Backing filesystem", name],
+		["Reflinks", String(reflinks)],
+		["Hard links", String(hardLinks)],
+	];
+}
+
+/** What is known of filesystems whose refusals by the kernel do not say why. */
+const HINTS: Readonly<Record<string, string>> = {
+	overlay: "overlayfs cannot write onto an overlayfs, as inside of a container; put the state on a volume",
+	aufs: "overlayfs cannot write onto aufs, as inside of a container; put the state on a volume",
+	ecryptfs: "overlayfs cannot write onto ecryptfs; put the state outside of an encrypted home",
+	nfs: "overlayfs cannot write onto NFS; put the state on a local disk",
+	zfs: "overlayfs needs OpenZFS 2.2 and later",
+};
+
+function refuse(root: string, filesystem: BackingFilesystem, { problems, cause }: ProbeResult): LamellaError {
+	const path = escapePath(Buffer.from(root));
+	const details = { path, cause };
+	if (linux.isSystemError(cause, "ENODEV") && cause.syscall !== "mknodat") {
+		return new LamellaError(
+			"ENOTSUPPORTED",
+			`this kernel has no overlay filesystem; load it (modprobe overlay), or use the vfs driver`,
+			details,
+		);
+	}
+	if (linux.isSystemError(cause, "EPERM", "EACCES") && problems[0]?.startsWith("mounting") === true) {
+		return new LamellaError(
+			"EPERMISSION",
+			"overlay needs the right to mount (CAP_SYS_ADMIN); run as root, or use the vfs driver",
+			details,
+		);
+	}
+	const hint = HINTS[filesystem.name] ?? "use a directory on ext4, xfs, btrfs or tmpfs";
+	return new LamellaError(
+		"EINCOMPATIBLEFS",
+		`overlay does not work on ${filesystem.name} (${path}): ${problems.join("; ")}. ${hint}, or use the vfs driver`,
+		details,
+	);
+}
+
+/** Failures to use `root` at all, as errors about it. */
+function inRoot<T>(root: string, run: () => T): T {
+	try {
+		return run();
+	} catch (cause) {
+		const code: unknown = cause instanceof Error ? Reflect.get(cause, "code") : undefined;
+		const path = escapePath(Buffer.from(root));
+		const details = { path, cause };
+		if (code === "EACCES" || code === "EPERM") {
+			throw new LamellaError(
+				"EPERMISSION",
+				`cannot write to ${path}: permission denied; run as root`,
+				details,
+			);
+		}
+		if (code === "EROFS") {
+			throw new LamellaError(
+				"ECONFIG",
+				`${path} is on a read-only filesystem; choose another state root`,
+				details,
+			);
+		}
+		if (code === "ENOSPC" || code === "EDQUOT") {
+			throw new LamellaError("ENOSPACE", `the disk of ${path} is full; make room and try again`, details);
+		}
+		if (code === "ENOENT" || code === "ENOTDIR") {
+			throw new LamellaError("ECONFIG", `the state root ${path} is not a directory that exists`, details);
+		}
+		throw cause;
+	}
+}

@@ -1,0 +1,146 @@
+/**
+ * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
+ * lowers. Committing changes nothing on disk.
+ */
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { LamellaError } from "../../errors/index.ts";
+import type { ApplyTarget, DiffSubject, OverlayXattrPrefix } from "../../layer/index.ts";
+import { mountBind } from "../bind.ts";
+import type { Driver, LayerPlace, MountDescription, MountRequest, UnmountOptions } from "../driver.ts";
+import { mountFailure } from "../failure.ts";
+import { diffOf, inheritTreeRoot, lowersOf, makeTreeRoot, mergedOf, workOf } from "../place.ts";
+import { isMountPoint, unmountTree } from "../unmount.ts";
+import { classicalOptions, type MountApi, mountOverlay, type OverlayMount } from "./mount-overlay.ts";
+
+export interface OverlayFacts {
+	readonly api: MountApi;
+	/** `index=off`, … */
+	readonly options: readonly string[];
+	readonly xattrPrefix: OverlayXattrPrefix;
+	readonly status: readonly (readonly [string, string])[];
+}
+
+/** What a layer's mount is made of. */
+type Plan =
+	| { readonly type: "bind"; readonly source: string; readonly readOnly: boolean }
+	| ({ readonly type: "overlay" } & OverlayMount);
+
+export class OverlayDriver implements Driver {
+	readonly name = "overlay";
+	readonly flattens = true;
+	readonly #facts: OverlayFacts;
+
+	constructor(facts: OverlayFacts) {
+		this.#facts = facts;
+	}
+
+	status(): readonly (readonly [string, string])[] {
+		return this.#facts.status;
+	}
+
+	prepare(staged: string, chain: readonly LayerPlace[], kind: "active" | "view"): Promise<void> {
+		const layer = { directory: staged, flattened: false };
+		this.#makeDiff(layer, chain);
+		if (kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
+		return Promise.resolve();
+	}
+
+	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
+		const layer = { directory: staged, flattened: false };
+		this.#makeDiff(layer, chain);
+		return Promise.resolve({
+			form: "overlay",
+			directory: diffOf(layer),
+			lowers: lowersOf(chain),
+			xattrPrefix: this.#facts.xattrPrefix,
+			shareInodes: true,
+		});
+	}
+
+	#makeDiff(layer: LayerPlace, chain: readonly LayerPlace[]): void {
+		const diff = diffOf(layer);
+		makeTreeRoot(diff);
+		const [below] = lowersOf(chain);
+		if (below !== undefined) inheritTreeRoot(diff, below);
+	}
+
+	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
+		const mountLabel = label === "" ? undefined : label;
+		const { options } = this.#facts;
+		const below = lowersOf(chain);
+		if (kind === "active") {
+			if (below.length === 0) return { type: "bind", source: diffOf(layer), readOnly: false };
+			const upper = { directory: diffOf(layer), work: workOf(layer) };
+			return { type: "overlay", lowers: below, upper, options, mountLabel };
+		}
+		// A view has nothing of its own; a committed layer is seen with its own diff on top.
+		const lowers = kind === "view" && below.length > 0 ? below : lowersOf([layer, ...chain]);
+		const [only = diffOf(layer), ...more] = lowers;
+		if (more.length === 0) return { type: "bind", source: only, readOnly: true };
+		return { type: "overlay", lowers, options, mountLabel };
+	}
+
+	describeMount(request: MountRequest): MountDescription {
+		const plan = this.#plan(request);
+		if (plan.type === "bind") {
+			return { type: "bind", source: plan.source, options: [plan.readOnly ? "ro" : "rw", "rbind"] };
+		}
+		return { type: "overlay", source: "overlay", options: classicalOptions(plan) };
+	}
+
+	mount(request: MountRequest): string {
+		const { layer } = request;
+		const merged = mergedOf(layer);
+		if (isMountPoint(merged)) return merged;
+		try {
+			mkdirSync(merged, { recursive: true, mode: 0o700 });
+			const plan = this.#plan(request);
+			if (plan.type === "bind") {
+				refuseLabelOnBind(request.mountLabel);
+				mountBind(plan.source, merged, plan.readOnly);
+			} else {
+				if (plan.upper !== undefined) mkdirSync(plan.upper.work, { recursive: true, mode: 0o700 });
+				mountOverlay(this.#facts.api, plan, merged);
+			}
+		} catch (error) {
+			throw mountFailure(error, merged);
+		}
+		return merged;
+	}
+
+	unmount(layer: LayerPlace, options: UnmountOptions = {}): void {
+		unmountTree(mergedOf(layer), options);
+	}
+
+	isMounted(layer: LayerPlace): boolean {
+		return isMountPoint(mergedOf(layer));
+	}
+
+	diffSubject(layer: LayerPlace, chain: readonly LayerPlace[]): DiffSubject {
+		const { xattrPrefix } = this.#facts;
+		return { form: "upper", upper: diffOf(layer), lowers: lowersOf(chain), xattrPrefix };
+	}
+
+	ownDirectories(layer: LayerPlace): readonly string[] {
+		return [diffOf(layer)];
+	}
+
+	finishCommit(layer: LayerPlace): void {
+		if (isMountPoint(mergedOf(layer))) {
+			throw new LamellaError("EBUSY", `${mergedOf(layer)} is still mounted; unmount it first`, {
+				path: mergedOf(layer),
+			});
+		}
+		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
+		rmSync(workOf(layer), { recursive: true, force: true });
+	}
+}
+
+/** @throws {LamellaError} `ENOTSUPPORTED` */
+function refuseLabelOnBind(mountLabel: string | undefined): void {
+	if (mountLabel === undefined || mountLabel === "") return;
+	throw new LamellaError(
+		"ENOTSUPPORTED",
+		`a layer that is one directory is bind-mounted, and a bind mount takes no mount label (${mountLabel}); leave it out`,
+	);
+}

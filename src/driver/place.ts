@@ -1,0 +1,54 @@
+/**
+ * Owns the names inside a layer's directory and the walk down a chain:
+ *
+ *     diff/    what the layer changed (overlay)     root/    the whole tree (overlay: where flattened; vfs: always)
+ *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
+ */
+import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import path from "node:path";
+import * as linux from "../linux/index.ts";
+import type { LayerPlace } from "./driver.ts";
+
+export const diffOf = (layer: LayerPlace): string => path.join(layer.directory, "diff");
+export const rootOf = (layer: LayerPlace): string => path.join(layer.directory, "root");
+export const workOf = (layer: LayerPlace): string => path.join(layer.directory, "work");
+export const mergedOf = (layer: LayerPlace): string => path.join(layer.directory, "merged");
+
+/** Trees to merge for `chain` (nearest first), top first: `diff/` of each down to the first `root/`, or the bottom. */
+export function lowersOf(chain: readonly LayerPlace[]): string[] {
+	const lowers: string[] = [];
+	for (const layer of chain) {
+		if (layer.flattened) {
+			lowers.push(rootOf(layer));
+			break;
+		}
+		lowers.push(diffOf(layer));
+	}
+	return lowers;
+}
+
+/** Makes a tree's root directory: root's own, 0755 whatever the umask. */
+export function makeTreeRoot(directory: string): void {
+	mkdirSync(directory);
+	chmodSync(directory, 0o755);
+}
+
+// overlayfs's own say something of the lower directory only; a label is the host's.
+const NOT_INHERITED = /^(trusted\.overlay\.|user\.overlay\.|security\.selinux$)/;
+
+/**
+ * Gives `directory` owner, mode, xattrs and times of `from`: in a merged tree the uppermost layer's root directory
+ * is the one that is seen. Call it when the directory's content is done. Harmless where `from` does not exist yet.
+ */
+export function inheritTreeRoot(directory: string, from: string): void {
+	const stat = linux.tryFstatat(linux.AT_FDCWD, from);
+	if (stat === undefined) return;
+	chownSync(directory, stat.uid, stat.gid);
+	for (const name of linux.llistxattrAt(linux.AT_FDCWD, from)) {
+		if (NOT_INHERITED.test(name.toString("latin1"))) continue;
+		const value = linux.lgetxattrAt(linux.AT_FDCWD, from, name);
+		if (value !== undefined) linux.lsetxattrAt(linux.AT_FDCWD, directory, name, value);
+	}
+	chmodSync(directory, stat.mode & 0o7777);
+	linux.utimensat(linux.AT_FDCWD, directory, stat.atimeNs, stat.mtimeNs);
+}
