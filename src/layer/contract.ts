@@ -17,6 +17,11 @@ export interface ApplyTarget {
 	readonly directory: string;
 	/** Trees below, top first, each a `diff/` in overlay form or a whole `root/`. Empty for `plain`. */
 	readonly lowers: readonly string[];
+	/**
+	 * There will be lowers, but they are not known yet (containerd's `rebase`): whiteouts are then kept wherever they
+	 * may hide something. Without it and without lowers, the layer is the bottom and whiteouts hide nothing.
+	 */
+	readonly lowersUnknown?: boolean | undefined;
 	readonly xattrPrefix: OverlayXattrPrefix;
 	/**
 	 * Whether a hard link to a file of a lower may share the lower's inode (the target will be committed and
