@@ -7,8 +7,8 @@
  * sorted, and the first path of a link set in the order of writing is the file, later ones are links to it.
  */
 import { createHash } from "node:crypto";
-import { LamellaError } from "../errors/index.ts";
-import type { IdMapRange, IdMaps } from "../idmap/index.ts";
+import { isLamellaError, LamellaError } from "../errors/index.ts";
+import { type IdMapRange, type IdMaps, toContainer } from "../idmap/index.ts";
 import type { JobContext } from "../jobs/index.ts";
 import * as linux from "../linux/index.ts";
 import { type TarEntry, type TarEntryType, TarWriter } from "../tar/index.ts";
@@ -179,8 +179,8 @@ export class LayerTar {
 			path: type === "directory" ? directoryPath(path) : path,
 			type,
 			mode: stat.mode & PERMISSIONS,
-			uid: containerId(this.#idMaps?.uids, stat.uid, "uid", path),
-			gid: containerId(this.#idMaps?.gids, stat.gid, "gid", path),
+			uid: containerId(this.#idMaps?.uids, stat.uid, path),
+			gid: containerId(this.#idMaps?.gids, stat.gid, path),
 			sizeBytes: type === "file" ? stat.sizeBytes : 0,
 			mtimeNs: stat.mtimeNs,
 			linkPath: type === "symlink" ? linux.readlinkat(directoryFd, name) : NOTHING,
@@ -220,24 +220,17 @@ function entryType(stat: linux.Stat): TarEntryType {
 	return linux.isBlock(stat) ? "block" : "fifo";
 }
 
-/** @throws {LamellaError} `EINVALID` for a host id that the maps do not cover */
-function containerId(
-	ranges: readonly IdMapRange[] | undefined,
-	hostId: number,
-	kind: string,
-	path: Buffer,
-): number {
-	if (ranges === undefined || ranges.length === 0) return hostId;
-	for (const range of ranges) {
-		const offset = hostId - range.hostId;
-		if (offset >= 0 && offset < range.size) return range.containerId + offset;
-	}
-	const shown = linux.escapePath(path);
-	throw new LamellaError(
-		"EINVALID",
-		`"${shown}" has the ${kind} ${hostId}, which the ID map does not cover`,
-		{
+/** @throws {LamellaError} `EINVALID` for a host id that the maps do not cover, with the file that has it */
+function containerId(ranges: readonly IdMapRange[] | undefined, hostId: number, path: Buffer): number {
+	if (ranges === undefined) return hostId;
+	try {
+		return toContainer(hostId, ranges);
+	} catch (error) {
+		if (!isLamellaError(error)) throw error;
+		const shown = linux.escapePath(path);
+		throw new LamellaError(error.code, `the owner of "${shown}": ${error.message}`, {
 			path: shown,
-		},
-	);
+			cause: error,
+		});
+	}
 }
