@@ -1,7 +1,9 @@
 /** A layer tar from a file or a stream into the store. */
+import fs from "node:fs";
 import type { Readable } from "node:stream";
 import { LamellaError } from "../errors/index.ts";
 import type { ProgressEvent } from "../image/index.ts";
+import type { LayerSource } from "../layer/index.ts";
 import type { Labels, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 
 export interface ApplyFromOptions {
@@ -11,12 +13,51 @@ export interface ApplyFromOptions {
 	readonly onProgress: (event: ProgressEvent) => void;
 }
 
-/** As `Store.applyLayer`, with names already looked up. */
+/** As `Store.applyLayer`, with names already looked up. "-" is standard input. */
 export async function applyLayerFrom(
-	_store: LayerStore,
+	store: LayerStore,
 	id: LayerId,
-	_input: string | Readable,
-	_options: ApplyFromOptions,
+	input: string | Readable,
+	options: ApplyFromOptions,
 ): Promise<LayerInfo> {
-	throw new LamellaError("ENOTSUPPORTED", `layer "${id}" cannot be applied yet`);
+	const source = typeof input === "string" && input !== "-" ? await fileSource(input) : input;
+	const totalBytes = isRange(source) ? source.sizeBytes : undefined;
+	const report = (phase: "applying" | "done", doneBytes: number): void =>
+		options.onProgress({ operation: "apply", phase, layer: id, index: 0, count: 1, doneBytes, totalBytes });
+	report("applying", 0);
+	let bytes = 0;
+	const layer = await store.applyLayer(id, typeof source === "string" ? process.stdin : source, {
+		parent: options.parent,
+		labels: options.labels,
+		signal: options.signal,
+		onProgress: (doneBytes) => {
+			bytes = doneBytes;
+			report("applying", doneBytes);
+		},
+	});
+	report("done", totalBytes ?? bytes);
+	return layer;
+}
+
+async function fileSource(file: string): Promise<LayerSource | Readable> {
+	let stat: fs.Stats;
+	try {
+		stat = await fs.promises.stat(file);
+	} catch (cause) {
+		const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+		throw new LamellaError(
+			missing ? "ENOTFOUND" : "ESYSTEM",
+			missing ? `there is no file ${file}` : `cannot read ${file}: ${(cause as Error).message}`,
+			{ cause },
+		);
+	}
+	if (stat.isDirectory())
+		throw new LamellaError("EINVALID", `${file} is a directory; a layer comes as a tar`);
+	// A FIFO or /dev/stdin can be read once, from its beginning.
+	if (!stat.isFile()) return fs.createReadStream(file);
+	return { from: "range", path: file, offset: 0, sizeBytes: stat.size, compression: "detect" };
+}
+
+function isRange(source: string | LayerSource | Readable): source is Extract<LayerSource, { from: "range" }> {
+	return typeof source !== "string" && "from" in source && source.from === "range";
 }

@@ -1,7 +1,7 @@
 /** Opening a store: defaults, the environment, and the two halves joined. */
-import { LamellaError } from "../errors/index.ts";
-import type { FlattenPolicy } from "../store/index.ts";
-import type { Store } from "./store.ts";
+import { openImages } from "../image/index.ts";
+import { type FlattenPolicy, openLayerStore } from "../store/index.ts";
+import { Store } from "./store.ts";
 
 export interface OpenStoreOptions {
 	/** State root. Default: the environment variable LAMELLA_ROOT, else `/var/lib/lamella`. */
@@ -23,5 +23,7 @@ export const DEFAULT_ROOT = "/var/lib/lamella";
  */
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
 	const root = options.root ?? process.env.LAMELLA_ROOT ?? DEFAULT_ROOT;
-	throw new LamellaError("ENOTSUPPORTED", `the layer store at ${root} cannot be opened yet`);
+	const { driver, flatten, signal } = options;
+	const layerStore = await openLayerStore({ root, driver, flatten, signal });
+	return new Store(layerStore, openImages(layerStore));
 }

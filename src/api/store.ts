@@ -5,18 +5,19 @@
 import { EventEmitter } from "node:events";
 import type { Readable } from "node:stream";
 import { LamellaError } from "../errors/index.ts";
-import type {
-	CommitOptions,
-	ExportResult,
-	ImageDetails,
-	ImageExportOptions,
-	ImageInfo,
-	ImageInput,
-	ImageOutput,
-	Images,
-	ImportOptions,
-	ProgressEvent,
-	RemovedImage,
+import {
+	BASE_IMAGE_LABEL,
+	type CommitOptions,
+	type ExportResult,
+	type ImageDetails,
+	type ImageExportOptions,
+	type ImageInfo,
+	type ImageInput,
+	type ImageOutput,
+	type Images,
+	type ImportOptions,
+	type ProgressEvent,
+	type RemovedImage,
 } from "../image/index.ts";
 import type { Change } from "../layer/index.ts";
 import type {
@@ -126,12 +127,14 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * @throws {LamellaError} `ENOTFOUND`, `EINVALID` (more than one id begins so)
 	 */
 	image(reference: string): ImageDetails {
-		return this.#images.get(reference);
+		const image = this.#images.find(reference);
+		if (image === undefined) throw this.#notFound("image", reference, this.#imageNames());
+		return image;
 	}
 
 	/** Gives an image one more name, which another image loses if it had it. @throws ENOTFOUND, EINVALID */
-	tagImage(reference: string, name: string): Promise<ImageInfo> {
-		return this.#images.tag(reference, name);
+	async tagImage(reference: string, name: string): Promise<ImageInfo> {
+		return this.#images.tag(this.image(reference).id, name);
 	}
 
 	/**
@@ -139,7 +142,8 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * and the layers that nothing else uses.
 	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (a layer is above it; the message names it)
 	 */
-	removeImage(reference: string): Promise<RemovedImage> {
+	async removeImage(reference: string): Promise<RemovedImage> {
+		this.image(reference);
 		return this.#images.remove(reference);
 	}
 
@@ -160,12 +164,14 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 */
 	async create(name: string, options: CreateLayerOptions = {}): Promise<LayerInfo> {
 		const id = parseLayerName(name);
-		const parent = options.from === undefined ? undefined : this.#committed(options.from);
+		const { from, kind, labels, mountLabel } = options;
+		const image = from === undefined ? undefined : this.#images.find(from);
 		return this.layerStore.create(id, {
-			parent,
-			kind: options.kind,
-			labels: options.labels,
-			mountLabel: options.mountLabel,
+			parent: from === undefined ? undefined : this.#committed(from),
+			kind,
+			// Commit goes on from this image's config, even where another ends at the same layer.
+			labels: image === undefined ? labels : { ...labels, [BASE_IMAGE_LABEL]: image.id },
+			mountLabel,
 		});
 	}
 
