@@ -45,8 +45,8 @@ export async function* unzstd(
 			}
 		}
 		frames.finish();
-		// The program calls an empty input an error, though skippable frames alone are none.
-		if (!hasFrames && program !== undefined) yield EMPTY_FRAME;
+		// The decoders call an empty input an error, though skippable frames alone are none.
+		if (!hasFrames) yield EMPTY_FRAME;
 	};
 	try {
 		yield* through(parts(), decoder);
