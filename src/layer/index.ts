@@ -1,3 +1,4 @@
+export { LOWERS_FAILED, LOWERS_WHOLE } from "./await-lowers.ts";
 export type {
 	ApplyTarget,
 	ChainId,
@@ -17,3 +18,4 @@ export type {
 	LayerJobs,
 	LayerSource,
 } from "./job-contract.ts";
+export { LAYER_JOBS } from "./layer-jobs.ts";
