@@ -1,0 +1,122 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeDirectory, makeFilesystem, type TestFilesystem } from "../../test/support/filesystems.ts";
+import { isLamellaError } from "../errors/index.ts";
+import { JobPool } from "../jobs/index.ts";
+import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
+import * as linux from "../linux/index.ts";
+import { driverConformance } from "./conformance.ts";
+import type { DriverName } from "./driver.ts";
+import { type CopyTree, openDriver } from "./index.ts";
+import { mountOverlay } from "./overlay/mount-overlay.ts";
+import { fixedOptions } from "./overlay/options.ts";
+import { lowersOf } from "./place.ts";
+
+const MIB = 2 ** 20;
+let jobs: JobPool<LayerJobs>;
+const copyTree: CopyTree = (request) => jobs.run("copy", request);
+beforeAll(() => {
+	jobs = new JobPool<LayerJobs>(LAYER_JOBS, { threads: 1 });
+});
+afterAll(() => jobs.dispose());
+
+const BACKINGS: readonly (readonly [DriverName, string, () => TestFilesystem])[] = [
+	["overlay", "ext4", () => makeFilesystem("ext4", 64 * MIB)],
+	["overlay", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
+	["overlay", "btrfs", () => makeFilesystem("btrfs", 128 * MIB)],
+	["overlay", "tmpfs", () => makeFilesystem("tmpfs", 64 * MIB)],
+	["vfs", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
+	["vfs", "tmpfs", () => makeFilesystem("tmpfs", 64 * MIB)],
+];
+
+describe.each(BACKINGS)("%s on %s", (name, filesystem, make) => {
+	let backing: TestFilesystem;
+	beforeAll(() => {
+		backing = make();
+	});
+	afterAll(() => backing?.[Symbol.dispose]());
+
+	test("opens, says what it stands on, and leaves nothing of its trial behind", () => {
+		const mountsHere = () =>
+			linux.readMountInfo().filter((m) => m.mountPoint.toString().startsWith(`${backing.path}/`));
+		const driver = openDriver({ root: backing.path, name, copyTree });
+		expect(driver.name).toBe(name);
+		expect(driver.status()).toContainEqual(["Backing filesystem", filesystem]);
+		expect(readdirSync(backing.path).filter((entry) => entry.startsWith("probe-"))).toEqual([]);
+		expect(mountsHere()).toEqual([]);
+	});
+
+	test.each(driverConformance().map((rule) => [rule.name, rule] as const))("%s", async (_, rule) => {
+		const root = path.join(backing.path, "rö,o:t\\x");
+		mkdirSync(root, { recursive: true });
+		await rule.run(openDriver({ root, name, copyTree }), root);
+	});
+});
+
+function refusal(run: () => unknown): unknown {
+	try {
+		run();
+	} catch (error) {
+		return error;
+	}
+	throw new Error("nothing was refused");
+}
+
+test("on an overlay filesystem overlay is refused by name, and auto takes vfs and says why", () => {
+	using home = makeDirectory();
+	const at = (name: string): string => path.join(home.path, name);
+	for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(at(name));
+	const upper = { directory: at("upper"), work: at("work") };
+	mountOverlay("mount", { lowers: [at("lower")], upper, options: [] }, at("merged"));
+	const error = refusal(() => openDriver({ root: at("merged"), name: "overlay", copyTree }));
+	expect(isLamellaError(error, "EINCOMPATIBLEFS")).toBe(true);
+	expect(String(error)).toMatch(/overlay does not work on overlay .*mounting.*volume/);
+	const driver = openDriver({ root: at("merged"), copyTree });
+	expect(driver.name).toBe("vfs");
+	expect(Object.fromEntries(driver.status())["Not overlay because"]).toContain("overlayfs cannot write");
+});
+
+test("a root that does not exist, or is read-only, is told apart from one on which overlay cannot work", () => {
+	using home = makeFilesystem("tmpfs", MIB, { mountOptions: "ro" });
+	expect(refusal(() => openDriver({ root: home.path, copyTree }))).toMatchObject({ code: "ECONFIG" });
+	expect(refusal(() => openDriver({ root: `${home.path}/none`, copyTree }))).toMatchObject({
+		code: "ECONFIG",
+	});
+});
+
+test("the walk down a chain ends at the first root/", () => {
+	const place = (directory: string, flattened = false) => ({ directory, flattened });
+	expect(lowersOf([place("/3"), place("/2", true), place("/1")])).toEqual(["/3/diff", "/2/root"]);
+	expect(lowersOf([place("/2"), place("/1")])).toEqual(["/2/diff", "/1/diff"]);
+	expect(lowersOf([])).toEqual([]);
+});
+
+describe.each(["fsconfig", "mount"] as const)("mounting by %s", (api) => {
+	test("takes chains whose options go over a page, and paths over 255 bytes", () => {
+		using home = makeFilesystem("tmpfs", 16 * MIB);
+		const directory = path.join(home.path, "long".repeat(60), "a,b:c\\d");
+		const lowers = Array.from({ length: 130 }, (_, i) => path.join(directory, `${i}/diff`));
+		for (const [i, lower] of lowers.entries()) {
+			mkdirSync(lower, { recursive: true });
+			writeFileSync(path.join(lower, `of-${i}`), "");
+			writeFileSync(path.join(lower, "who"), String(i));
+		}
+		const target = path.join(home.path, "merged");
+		for (const name of ["upper", "work"]) mkdirSync(path.join(directory, name));
+		mkdirSync(target);
+		const upper = { directory: path.join(directory, "upper"), work: path.join(directory, "work") };
+		mountOverlay(api, { lowers, upper, options: fixedOptions(false) }, target);
+		expect(readdirSync(target).length).toBe(131);
+		expect(readFileSync(path.join(target, "who"), "utf8")).toBe("0");
+		writeFileSync(path.join(target, "new"), "");
+		expect(existsSync(path.join(upper.directory, "new"))).toBe(true);
+		linux.umount2(target);
+	});
+
+	test("a mount label without SELinux is refused, not dropped", () => {
+		using home = makeDirectory();
+		const mount = { lowers: [home.path], options: [], mountLabel: "system_u:object_r:x_t:s0" };
+		expect(refusal(() => mountOverlay(api, mount, home.path))).toMatchObject({ code: "ENOTSUPPORTED" });
+	});
+});
