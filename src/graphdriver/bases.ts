@@ -11,7 +11,6 @@ import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import type { IdMaps } from "../idmap/index.ts";
 import type { LayerId, LayerInfo, LayerStore } from "../store/index.ts";
-import { feedThroughPipe } from "./feed.ts";
 import { FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, type LayerIds } from "./layer-ids.ts";
 
 export const MOUNT_LABEL_LABEL = "lamella.graphdriver/mount-label";
@@ -80,17 +79,12 @@ export class Bases {
 
 	async #copy(id: string, layer: LayerInfo): Promise<LayerId> {
 		const { stream, result } = this.#store.diff(layer.id);
-		result.catch((error: Error) => stream.destroy(error));
-		const copied = await feedThroughPipe(
-			stream,
-			(fd, signal) =>
-				this.#store.applyLayer(
-					this.#ids.freeName(id, ":copied"),
-					{ from: "pipe", fd, compression: "none" },
-					{ parent: layer.parent, labels: { [INTERNAL_LABEL]: "copied" }, signal },
-				),
-			(made) => this.#store.remove(made.id),
-		);
+		// applyLayer learns of a failure from the stream.
+		result.catch(() => undefined);
+		const copied = await this.#store.applyLayer(this.#ids.freeName(id, ":copied"), stream, {
+			parent: layer.parent,
+			labels: { [INTERNAL_LABEL]: "copied" },
+		});
 		return copied.id;
 	}
 }

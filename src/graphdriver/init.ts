@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
-import type { IdMapRange, IdMaps } from "../idmap/index.ts";
+import { checkIdMap, hostRoot, type IdMapRange, type IdMaps } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
 import { openLayerStore } from "../store/index.ts";
 import { parseDriverOptions } from "./options.ts";
@@ -33,11 +33,13 @@ export async function init(
 	}
 	if (driver !== "vfs") checkKernel();
 	const idMaps: IdMaps | undefined =
-		uidMaps.length === 0 && gidMaps.length === 0 ? undefined : { uids: uidMaps, gids: gidMaps };
-	makeHome(home, mappedRoot(uidMaps), mappedRoot(gidMaps));
+		uidMaps.length === 0 && gidMaps.length === 0
+			? undefined
+			: { uids: checkIdMap(uidMaps), gids: checkIdMap(gidMaps) };
+	makeHome(home, idMaps);
 	const lock = lockHome(home);
 	try {
-		const store = await openLayerStore({ root: home, driver, flatten });
+		const store = await openLayerStore({ root: home, driver: driver ?? "overlay", flatten });
 		const graphDriver = new StoreGraphDriver(store, idMaps, () => linux.close(lock));
 		try {
 			await graphDriver.recover();
@@ -69,21 +71,15 @@ function hasOverlay(): boolean {
 	return readFileSync("/proc/filesystems", "utf8").split("\n").includes("nodev\toverlay");
 }
 
-/** The host's id of the container's root. @throws {LamellaError} `EINVALID` where the maps have none */
-function mappedRoot(maps: readonly IdMapRange[]): number {
-	if (maps.length === 0) return 0;
-	const range = maps.find(({ containerId, size }) => containerId <= 0 && 0 < containerId + size);
-	if (range === undefined)
-		throw new LamellaError("EINVALID", "the id maps have no entry for the container's root");
-	return range.hostId - range.containerId;
-}
-
-/** The mapped root owns it, so that a container's own init can walk to its root directory. */
-function makeHome(home: string, uid: number, gid: number): void {
-	const isNew = !existsSync(home);
-	mkdirSync(home, { recursive: true, mode: HOME_MODE });
-	chownSync(home, uid, gid);
-	if (isNew) chmodSync(home, HOME_MODE);
+/** Home and the directory of the layers belong to the mapped root, so that a container's init can walk to its root. */
+function makeHome(home: string, idMaps: IdMaps | undefined): void {
+	const { uid, gid } = hostRoot(idMaps);
+	for (const directory of [home, path.join(home, "layers")]) {
+		const isNew = !existsSync(directory);
+		mkdirSync(directory, { recursive: true, mode: HOME_MODE });
+		chownSync(directory, uid, gid);
+		if (isNew) chmodSync(directory, HOME_MODE);
+	}
 }
 
 /** Two drivers with one home would not see each other's ids. The kernel gives the lock back when the process ends. */

@@ -7,9 +7,9 @@ import type { IdMaps } from "../idmap/index.ts";
 import { JobPool } from "../jobs/index.ts";
 import { type Change, type DiffSubject, LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
+import { sourceFromStream } from "../store/index.ts";
 import type { GraphDriver, ProtoDriver } from "./contract.ts";
 import { readFromPipe } from "./drain.ts";
-import { feedThroughPipe } from "./feed.ts";
 
 export interface NaiveDiffDriver extends GraphDriver, AsyncDisposable {
 	/** Ends the worker threads. The wrapped driver stays. */
@@ -20,67 +20,72 @@ export interface NaiveDiffDriver extends GraphDriver, AsyncDisposable {
 export function naiveDiff(driver: ProtoDriver, idMaps?: IdMaps): NaiveDiffDriver {
 	const jobs = new JobPool<LayerJobs>(LAYER_JOBS);
 
-	/** Runs `work` with the two trees mounted. */
+	/** Mounts the two trees. `release` gives them back. */
+	async function holdTrees(
+		id: string,
+		parent: string,
+	): Promise<{ subject: DiffSubject; release: () => Promise<void> }> {
+		const to = await driver.get(id);
+		if (parent === "") return { subject: { form: "trees", to }, release: () => driver.put(id) };
+		try {
+			const from = await driver.get(parent);
+			const release = async (): Promise<void> => {
+				await driver.put(parent);
+				await driver.put(id);
+			};
+			return { subject: { form: "trees", from, to }, release };
+		} catch (error) {
+			await driver.put(id);
+			throw error;
+		}
+	}
+
 	async function withTrees<T>(
 		id: string,
 		parent: string,
 		work: (subject: DiffSubject) => Promise<T>,
 	): Promise<T> {
-		const to = await driver.get(id);
+		const { subject, release } = await holdTrees(id, parent);
 		try {
-			if (parent === "") return await work({ form: "trees", to });
-			const from = await driver.get(parent);
-			try {
-				return await work({ form: "trees", from, to });
-			} finally {
-				await driver.put(parent);
-			}
+			return await work(subject);
 		} finally {
-			await driver.put(id);
+			await release();
 		}
 	}
 
 	async function diff(id: string, parent: string): Promise<Readable> {
+		const { subject, release } = await holdTrees(id, parent);
 		const { fd, stream } = readFromPipe();
 		const abort = new AbortController();
 		stream.once("close", () => abort.abort());
-		withTrees(id, parent, (subject) =>
-			jobs.run("diff", { subject, fd, idMaps }, { waits: true, signal: abort.signal }),
-		)
+		jobs
+			.run("diff", { subject, fd, idMaps, expandHoles: true }, { waits: true, signal: abort.signal })
 			.catch((error: Error) => stream.destroy(error))
-			.finally(() => linux.close(fd));
+			.finally(() => linux.close(fd))
+			.then(release)
+			.catch((error: Error) => stream.destroy(error));
 		return stream;
 	}
 
-	function applyDiff(id: string, _parent: string, tar: Readable): Promise<number> {
-		return feedThroughPipe(
-			tar,
-			async (fd, signal) => {
-				const directory = await driver.get(id);
-				try {
-					const applied = await jobs.run(
-						"apply",
-						{
-							target: {
-								form: "plain",
-								directory,
-								lowers: [],
-								xattrPrefix: "trusted.overlay.",
-								shareInodes: false,
-							},
-							source: { from: "pipe", fd, compression: "none" },
-							idMaps,
-						},
-						{ waits: true, signal },
-					);
-					return applied.contentSizeBytes;
-				} finally {
-					await driver.put(id);
-				}
-			},
-			// The tree was changed in place; dockerd removes a layer whose diff failed.
-			async () => undefined,
-		);
+	/** The tree is changed in place: of a diff that fails halfway the layer keeps a half, and is to be removed. */
+	async function applyDiff(id: string, _parent: string, tar: Readable): Promise<number> {
+		const directory = await driver.get(id);
+		const { source, done, close } = sourceFromStream(tar);
+		try {
+			const target = {
+				form: "plain",
+				directory,
+				lowers: [],
+				xattrPrefix: "trusted.overlay.",
+				shareInodes: false,
+			} as const;
+			const applied = await jobs.run("apply", { target, source, idMaps }, { waits: true });
+			await done;
+			return applied.contentSizeBytes;
+		} finally {
+			close();
+			await driver.put(id);
+		}
 	}
 
 	return {

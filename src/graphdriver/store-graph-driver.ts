@@ -5,14 +5,15 @@
  * Operations on one id take turns; operations on different ids run side by side, and a diff holds no lock while it
  * streams (dockerd's commit reads the diff of one layer into the applyDiff of another).
  */
+import { chownSync, existsSync } from "node:fs";
+import path from "node:path";
 import type { Readable } from "node:stream";
 import { isLamellaError, LamellaError } from "../errors/index.ts";
-import type { IdMaps } from "../idmap/index.ts";
+import { hostRoot, type IdMaps } from "../idmap/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { DiffOptions, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { Bases, MOUNT_LABEL_LABEL } from "./bases.ts";
 import type { CreateOptions, GraphDriver } from "./contract.ts";
-import { feedThroughPipe } from "./feed.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
 import { layerMetadata } from "./metadata.ts";
@@ -127,8 +128,21 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		return this.#lock.run([id], async () => {
 			const layer = this.#ids.resolve(id);
 			const mount = await this.store.mount(layer.id, mountLabel === "" ? {} : { mountLabel });
+			if (layer.mountCount === 0 && layer.kind === "active") this.#giveToMappedRoot(layer);
 			return mount.path;
 		});
+	}
+
+	/**
+	 * In a user namespace the container's root has to walk through the layer's directory, and overlayfs moves
+	 * directories up by way of work/work. As moby: after the mount, which makes work/work.
+	 */
+	#giveToMappedRoot(layer: LayerInfo): void {
+		if (this.#idMaps === undefined) return;
+		const { uid, gid } = hostRoot(this.#idMaps);
+		chownSync(layer.directory, uid, gid);
+		const work = path.join(layer.directory, "work", "work");
+		if (existsSync(work)) chownSync(work, uid, gid);
 	}
 
 	async put(id: string): Promise<void> {
@@ -157,11 +171,16 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		}
 	}
 
+	/** Holes come as zeros: dockerd's tar-split knows no sparse files. */
 	async diff(id: string, parent: string): Promise<Readable> {
 		const { layer, options } = await this.#comparison(id, parent);
-		const { stream, result } = this.store.diff(layer, { ...options, idMaps: this.#idMaps });
-		// The reader learns of a failure from its stream; the promise would otherwise report it a second time.
-		result.catch((error: Error) => stream.destroy(error));
+		const { stream, result } = this.store.diff(layer, {
+			...options,
+			idMaps: this.#idMaps,
+			expandHoles: true,
+		});
+		// The reader learns of a failure from the stream.
+		result.catch(() => undefined);
 		return stream;
 	}
 
@@ -213,16 +232,11 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 
 	async #applyOver(id: string, base: LayerId | undefined, diff: Readable): Promise<number> {
 		this.#checkTakesDiff(id, this.#ids.resolve(id));
-		const applied = await feedThroughPipe(
-			diff,
-			(fd, signal) =>
-				this.store.applyLayer(
-					this.#ids.freeName(id),
-					{ from: "pipe", fd, compression: "none" },
-					{ parent: base, labels: { [ID_LABEL]: id }, idMaps: this.#idMaps, signal },
-				),
-			(made) => this.store.remove(made.id),
-		);
+		const applied = await this.store.applyLayer(this.#ids.freeName(id), diff, {
+			parent: base,
+			labels: { [ID_LABEL]: id },
+			idMaps: this.#idMaps,
+		});
 		const replaced = this.#ids.resolve(id);
 		this.#ids.set(id, applied.id);
 		await this.store.remove(replaced.id, { force: true });

@@ -7,19 +7,15 @@ import { mkdir, open, rename } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
 import { LamellaError } from "../../errors/index.ts";
-
-const Id = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff));
-const IdMapSchema = v.object({ containerId: Id, hostId: Id, size: Id });
-const StateSchema = v.object({
-	version: v.literal(1),
-	home: v.string(),
-	options: v.array(v.string()),
-	uidMaps: v.array(IdMapSchema),
-	gidMaps: v.array(IdMapSchema),
-});
+import type { IdMapRange } from "../../idmap/index.ts";
 
 /** The arguments of the last Init. */
-export type InitState = Omit<v.InferOutput<typeof StateSchema>, "version">;
+export interface InitState {
+	readonly home: string;
+	readonly options: readonly string[];
+	readonly uidMaps: readonly IdMapRange[];
+	readonly gidMaps: readonly IdMapRange[];
+}
 
 const FILE = "docker.json";
 
@@ -34,7 +30,16 @@ export function loadState(directory: string): InitState | undefined {
 		throw error;
 	}
 	try {
-		const { home, options, uidMaps, gidMaps } = v.parse(StateSchema, JSON.parse(text));
+		const id = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff));
+		const maps = v.array(v.object({ containerId: id, hostId: id, size: id }));
+		const schema = v.object({
+			version: v.literal(1),
+			home: v.string(),
+			options: v.array(v.string()),
+			uidMaps: maps,
+			gidMaps: maps,
+		});
+		const { home, options, uidMaps, gidMaps } = v.parse(schema, JSON.parse(text));
 		return { home, options, uidMaps, gidMaps };
 	} catch (error) {
 		throw new LamellaError("ECORRUPT", `${file} cannot be read; remove it and restart dockerd`, {

@@ -1,7 +1,7 @@
 /** The two calls that carry tars: Diff answers with one, ApplyDiff takes one. */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Readable } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Logger } from "../log.ts";
 import type { DockerPlugin } from "./plugin.ts";
@@ -34,12 +34,20 @@ async function firstBytes(stream: Readable): Promise<void> {
 	await once(stream, "readable");
 }
 
-/** The ids are in the query, the body is the uncompressed tar. */
+/**
+ * The ids are in the query, the body is the uncompressed tar. The driver gets a stream of its own: it ends the one
+ * that it was given when it has had enough, and ending a request ends the connection before the answer.
+ */
 export async function serveApplyDiff(
 	plugin: DockerPlugin,
 	query: URLSearchParams,
 	request: IncomingMessage,
 ): Promise<object> {
 	const ids = { id: query.get("id") ?? "", parent: query.get("parent") ?? "" };
-	return { Size: await plugin.driver.applyDiff(required(ids, "id"), ids.parent, request) };
+	const id = required(ids, "id");
+	const tar = new PassThrough();
+	// A body that breaks off must not pass for one that ended.
+	request.once("error", (error) => tar.destroy(error));
+	request.pipe(tar);
+	return { Size: await plugin.driver.applyDiff(id, ids.parent, tar) };
 }
