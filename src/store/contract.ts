@@ -70,6 +70,76 @@ export interface DiffOptions extends OperationOptions {
 	readonly against?: LayerId | null | undefined;
 	readonly idMaps?: IdMaps | undefined;
 	readonly wholeSeconds?: boolean | undefined;
+	/** Write the holes of sparse files as zeros, for readers that know no sparse members (dockerd's tar-split). */
+	readonly expandHoles?: boolean | undefined;
+}
+
+/** A layer of a chain that is imported. The first one's parent is in the store already (or absent). */
+export interface ChainLayer {
+	readonly id: LayerId;
+	/** A `Readable` that fails makes the import fail: no layer is ever taken from a cut-off stream. */
+	readonly source: LayerSource | Readable;
+	readonly labels?: Labels | undefined;
+	readonly expectedDiffId?: DiffId | undefined;
+	readonly expectedBlobDigest?: string | undefined;
+}
+
+export interface ImportChainOptions {
+	/** What the bottom layer stands on. */
+	readonly parent?: LayerId | undefined;
+	readonly idMaps?: IdMaps | undefined;
+	/** A layer whose id is there already (also by the time of recording) is kept, and not an error. */
+	readonly keepExisting?: boolean | undefined;
+	readonly signal?: AbortSignal | undefined;
+	/** `index` is that of the layer in the list. Layers are applied side by side. */
+	readonly onProgress?: ((index: number, doneBytes: number) => void) | undefined;
+	/** A layer's content is on disk (not yet recorded). */
+	readonly onApplied?: ((index: number, applied: ApplyResult) => void) | undefined;
+	/** Part of the transaction that records the layers; what it throws undoes it all. */
+	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
+}
+
+/** `applied` is absent for a layer that was there already. */
+export interface ImportedLayer extends LayerInfo {
+	readonly applied?: ApplyResult | undefined;
+}
+
+/** Records of a room above the store, by key. Values are JSON; keys are up to 1024 bytes of UTF-8. */
+export interface RecordsReader<T> {
+	get(key: string): T | undefined;
+	/** In order of key. */
+	list(): Iterable<readonly [key: string, value: T]>;
+}
+
+export interface RecordsWriter<T> extends RecordsReader<T> {
+	put(key: string, value: T): void;
+	remove(key: string): void;
+}
+
+export interface Records<T> extends RecordsReader<T> {
+	/** Durable when it resolves. */
+	put(key: string, value: T): Promise<void>;
+	remove(key: string): Promise<void>;
+}
+
+/** Within a transaction: alone among all writers of all processes; reads see its own writes. Synchronous. */
+export interface StoreTransaction {
+	records<T>(namespace: string): RecordsWriter<T>;
+	has(id: LayerId): boolean;
+	get(id: LayerId): LayerInfo | undefined;
+	children(id: LayerId): readonly LayerId[];
+}
+
+export interface RemoveOptions {
+	/** Unmounts first, however many hold the mount. Children are never removed with it. */
+	readonly force?: boolean | undefined;
+	/** Part of the transaction that removes the records; what it throws undoes it all. */
+	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
+}
+
+/** A directory of the opener's own, on the store's filesystem; disposing removes it with its content. */
+export interface ScratchDirectory extends AsyncDisposable {
+	readonly path: string;
 }
 
 /** A layer tar as it is written; `result` settles after the last byte. */
@@ -85,15 +155,31 @@ export interface LayerStore extends AsyncDisposable {
 	 * Makes a committed layer straight from a layer tar: staged, flushed, renamed, recorded.
 	 * @throws EEXISTS, ENOTFOUND, ETAR, EUNSAFE, ECOMPRESSION, EDIGEST, ENOSPACE, EABORTED
 	 */
-	applyLayer(id: LayerId, source: LayerSource, options?: ApplyOptions): Promise<LayerInfo & { readonly applied: ApplyResult }>;
+	applyLayer(
+		id: LayerId,
+		source: LayerSource | Readable,
+		options?: ApplyOptions,
+	): Promise<LayerInfo & { readonly applied: ApplyResult }>;
+	/**
+	 * Makes a chain of committed layers, bottom first: applied side by side, flushed once, recorded in one
+	 * transaction. All of them are there afterwards, or none.
+	 * @throws as applyLayer
+	 */
+	importChain(layers: readonly ChainLayer[], options?: ImportChainOptions): Promise<readonly ImportedLayer[]>;
 	/**
 	 * As containerd's Commit: the active layer `key` becomes the committed layer `name`; the key is free at once.
 	 * Constant in the layer's size but for the flush. `labels` replace.
 	 * @throws EKIND (a view, a committed), EBUSY (mounted here), EEXISTS, ENOTFOUND
 	 */
-	commit(key: LayerId, name: LayerId, options?: { labels?: Labels; signal?: AbortSignal }): Promise<LayerInfo>;
+	commit(
+		key: LayerId,
+		name: LayerId,
+		options?: { labels?: Labels; signal?: AbortSignal },
+	): Promise<LayerInfo>;
 	/** @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND */
-	remove(id: LayerId, options?: { force?: boolean }): Promise<void>;
+	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
+	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
+	removeAll(ids: readonly LayerId[], options?: RemoveOptions): Promise<void>;
 	/** @throws ENOTFOUND */
 	get(id: LayerId): LayerInfo;
 	has(id: LayerId): boolean;
@@ -117,6 +203,12 @@ export interface LayerStore extends AsyncDisposable {
 	usage(id: LayerId, options?: OperationOptions): Promise<Usage>;
 	/** Makes the layer's `root/`; no-op where it has one. */
 	flatten(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
+	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
+	records<T>(namespace: string): Records<T>;
+	/** Changes records of any namespaces, looking at layers, at once. Runs the synchronous `work` in a transaction. */
+	transaction<R>(work: (transaction: StoreTransaction) => R): Promise<R>;
+	/** Makes an empty directory for files in the making (spooled archives, blobs); a killed process's are swept. */
+	scratch(): Promise<ScratchDirectory>;
 	status(): StoreStatus;
 	/** Deletes what was left in trash and staging by processes that are gone. */
 	cleanup(): Promise<void>;

@@ -1,0 +1,113 @@
+/**
+ * What an opener does for processes that were killed, and after a power cut:
+ *
+ * - finishes pending work (pending.ts) that no living process is at;
+ * - for each dead owner: its layers that were renamed into layers/ but never recorded go to trash, then its staging;
+ * - empties the trash of the dead;
+ * - after a boot looks at every directory in layers/, since owners' directories may not have been flushed.
+ *
+ * Nothing here touches what a living owner is at, so it may run at any time, in several processes at once.
+ */
+import { closeSync, existsSync, readdirSync } from "node:fs";
+import path from "node:path";
+import type { LayerId } from "./contract.ts";
+import { bootId } from "./mount-holds.ts";
+import { ownerLives, ownerOf, seizeOwner } from "./owner.ts";
+import type { PendingWork } from "./pending.ts";
+import { splitRecordPath } from "./records.ts";
+import type { LayerRecord } from "./schema.ts";
+import { publishSidecar, stageSidecar } from "./sidecar.ts";
+import type { StoreContext } from "./store-context.ts";
+
+export async function recover(store: StoreContext): Promise<void> {
+	await finishPending(store);
+	const dead = deadOwners(store);
+	try {
+		if (dead.length > 0) discardUnrecorded(store, new Set(dead.map(({ owner }) => owner)));
+		for (const { owner } of dead) store.discard(path.join(store.layout.staging, owner));
+	} finally {
+		for (const { fd } of dead) closeSync(fd);
+	}
+	await lookAfterBoot(store);
+	emptyTrash(store);
+}
+
+interface DeadOwner {
+	readonly owner: string;
+	/** Holds the lock of its directory. */
+	readonly fd: number;
+}
+
+function deadOwners(store: StoreContext): DeadOwner[] {
+	const dead: DeadOwner[] = [];
+	for (const owner of readdirSync(store.layout.staging)) {
+		if (owner === store.owner.name) continue;
+		const fd = seizeOwner(store.layout, owner);
+		if (fd !== undefined) dead.push({ owner, fd });
+	}
+	return dead;
+}
+
+/** Layers in layers/ of these owners that have no record. The owners are dead: nobody can be about to record them. */
+function discardUnrecorded(store: StoreContext, owners: ReadonlySet<string>): void {
+	store.meta.refresh();
+	for (const n of readdirSync(store.layout.layers)) {
+		if (owners.has(ownerOf(n)) && store.meta.get("places", n) === undefined) {
+			store.discard(path.join(store.layout.layers, n));
+		}
+	}
+}
+
+async function lookAfterBoot(store: StoreContext): Promise<void> {
+	if (store.meta.get("facts", "boot") === bootId()) return;
+	const owners = new Set(readdirSync(store.layout.layers).map(ownerOf));
+	for (const owner of owners) {
+		if (owner === store.owner.name || ownerLives(store.layout, owner)) owners.delete(owner);
+	}
+	discardUnrecorded(store, owners);
+	await store.meta.transaction((meta) => meta.put("facts", "boot", bootId()));
+}
+
+function emptyTrash(store: StoreContext): void {
+	for (const name of readdirSync(store.layout.trash)) {
+		const owner = ownerOf(name);
+		if (owner === store.owner.name || ownerLives(store.layout, owner)) continue;
+		store.deleteTrash(path.join(store.layout.trash, name));
+	}
+}
+
+async function finishPending(store: StoreContext): Promise<void> {
+	for (const [work, token] of [...store.meta.entries<string>("pending")]) {
+		const owner = token.slice(0, token.indexOf(":"));
+		if (owner === store.owner.name || ownerLives(store.layout, owner)) continue;
+		await finishOne(store, work as PendingWork);
+		store.pending.done(work as PendingWork, token);
+	}
+	if (store.pending.hasDone) await store.transaction(() => undefined);
+}
+
+async function finishOne(store: StoreContext, work: PendingWork): Promise<void> {
+	const slash = work.indexOf("/");
+	const rest = work.slice(slash + 1);
+	if (work.startsWith("record/")) {
+		const { namespace, key } = splitRecordPath(rest);
+		await store.writeRecordFile(namespace, key);
+		return;
+	}
+	if (work.startsWith("trash/")) {
+		store.discard(path.join(store.layout.layers, rest));
+		return;
+	}
+	await store.locks.with(path.join(store.layout.layers, rest), async () => {
+		store.meta.refresh();
+		const id = store.meta.get<LayerId>("places", rest);
+		const record = id === undefined ? undefined : store.meta.get<LayerRecord>("layers", id);
+		if (record === undefined) return;
+		const directory = store.directoryOf(record);
+		// A record whose directory is gone is for `status` to tell of.
+		if (!existsSync(directory)) return;
+		await stageSidecar(directory, record, { flush: true });
+		await publishSidecar(directory);
+		if (record.kind === "committed") store.driver.finishCommit(store.placeOf(record));
+	});
+}

@@ -1,0 +1,231 @@
+/** What every operation of the store works with, and the few moves that they share. */
+import { renameSync } from "node:fs";
+import { open } from "node:fs/promises";
+import path from "node:path";
+import type { Driver, LayerPlace } from "../driver/index.ts";
+import type { JobPool } from "../jobs/index.ts";
+import type { LayerJobs } from "../layer/index.ts";
+import type { Background } from "./background.ts";
+import { chainOf, childrenOf, layerRecord, placeOf, replaceLayer } from "./catalog.ts";
+import type { FlattenPolicy, LayerId, LayerInfo, RecordsWriter, StoreTransaction } from "./contract.ts";
+import { crashPoint } from "./crash-point.ts";
+import { errnoOf } from "./failure.ts";
+import type { LayerLocks } from "./layer-locks.ts";
+import type { Layout } from "./layout.ts";
+import type { MetaStore, MetaTransaction } from "./meta-store.ts";
+import { mountNamespace, readHold } from "./mount-holds.ts";
+import type { Owner } from "./owner.ts";
+import type { Pending, PendingWork, SettledWork } from "./pending.ts";
+import { writeRecordFile } from "./record-files.ts";
+import { recordPath } from "./records.ts";
+import type { LayerRecord } from "./schema.ts";
+import { publishSidecar, stageSidecar } from "./sidecar.ts";
+
+export interface StoreParts {
+	readonly layout: Layout;
+	readonly meta: MetaStore;
+	readonly driver: Driver;
+	readonly jobs: JobPool<LayerJobs>;
+	readonly owner: Owner;
+	readonly locks: LayerLocks;
+	readonly background: Background;
+	readonly pending: Pending;
+	readonly flattenPolicy: FlattenPolicy;
+	/** Fires when the store closes: background work that can be done another time stops then. */
+	readonly closing: AbortSignal;
+}
+
+/** A transaction with what it leaves to be done in the filesystem. */
+export interface StoreWork extends StoreTransaction {
+	readonly meta: MetaTransaction;
+	/** Notes work for after the transaction; see pending.ts. Returns the token. */
+	note(work: PendingWork): string;
+}
+
+export class StoreContext {
+	readonly layout: Layout;
+	readonly meta: MetaStore;
+	readonly driver: Driver;
+	readonly jobs: JobPool<LayerJobs>;
+	readonly owner: Owner;
+	readonly locks: LayerLocks;
+	readonly background: Background;
+	readonly pending: Pending;
+	readonly flattenPolicy: FlattenPolicy;
+	readonly closing: AbortSignal;
+
+	constructor(parts: StoreParts) {
+		this.layout = parts.layout;
+		this.meta = parts.meta;
+		this.driver = parts.driver;
+		this.jobs = parts.jobs;
+		this.owner = parts.owner;
+		this.locks = parts.locks;
+		this.background = parts.background;
+		this.pending = parts.pending;
+		this.flattenPolicy = parts.flattenPolicy;
+		this.closing = parts.closing;
+	}
+
+	directoryOf(record: LayerRecord): string {
+		return path.join(this.layout.layers, record.n);
+	}
+
+	placeOf(record: LayerRecord): LayerPlace {
+		return placeOf(this.layout, record);
+	}
+
+	/** The places below a layer, nearest first. */
+	placesBelow(record: LayerRecord): LayerPlace[] {
+		return chainOf(this.meta, record).map((below) => this.placeOf(below));
+	}
+
+	infoOf(record: LayerRecord): LayerInfo {
+		const directory = this.directoryOf(record);
+		return {
+			id: record.id,
+			parent: record.parent,
+			kind: record.kind,
+			labels: record.labels,
+			createdAtMs: record.createdAtMs,
+			updatedAtMs: record.updatedAtMs,
+			diffId: record.diffId,
+			usage: record.usage,
+			flattened: record.flattened,
+			depth: record.depth,
+			directory,
+			mountCount: readHold(directory, mountNamespace())?.count ?? 0,
+		};
+	}
+
+	/**
+	 * Runs `work` with the layer's record and its lock; the record is what every process has committed by then.
+	 * @throws {LamellaError} `ENOTFOUND`
+	 */
+	async withLayer<R>(id: LayerId, work: (record: LayerRecord) => Promise<R>): Promise<R> {
+		for (;;) {
+			const seen = layerRecord(this.meta, id);
+			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
+				this.meta.refresh();
+				const record = this.meta.get<LayerRecord>("layers", id);
+				// Removed, or another layer by now, while we waited for the lock.
+				return record?.n === seen.n ? { value: await work(record) } : undefined;
+			});
+			if (outcome !== undefined) return outcome.value;
+		}
+	}
+
+	/** A durable transaction; the files of the records that it changed are written before it resolves. */
+	async transaction<R>(work: (transaction: StoreWork) => R): Promise<R> {
+		const records = new Map<PendingWork, { namespace: string; key: string; token: string }>();
+		let settled: SettledWork = [];
+		const result = await this.meta.transaction((meta) => {
+			settled = this.pending.settle(meta);
+			const note = (pending: PendingWork): string => this.pending.note(meta, pending);
+			return work({
+				meta,
+				note,
+				records: <T>(namespace: string) =>
+					recordsWriter<T>(meta, namespace, (key) => {
+						const pending: PendingWork = `record/${recordPath(namespace, key)}`;
+						records.set(pending, { namespace, key, token: note(pending) });
+					}),
+				has: (id) => meta.get("layers", id) !== undefined,
+				get: (id) => {
+					const record = meta.get<LayerRecord>("layers", id);
+					return record === undefined ? undefined : this.infoOf(record);
+				},
+				children: (id) => childrenOf(meta, layerRecord(meta, id)),
+			});
+		});
+		this.pending.forget(settled);
+		for (const [pending, { namespace, key, token }] of records) {
+			await this.writeRecordFile(namespace, key);
+			this.pending.done(pending, token);
+		}
+		return result;
+	}
+
+	/** Writes a record's file as the record is now. */
+	async writeRecordFile(namespace: string, key: string): Promise<void> {
+		// Under a lock, so that of two processes the one that writes last has read last.
+		await this.locks.with(this.layout.records, async () => {
+			this.meta.refresh();
+			const value = this.meta.get<unknown>("records", recordPath(namespace, key));
+			await writeRecordFile(this.layout, namespace, key, { value, temporaryName: this.owner.nextName() });
+		});
+	}
+
+	/** Changes a layer's record and its sidecar. Call it with the layer's lock. */
+	async replaceRecord(before: LayerRecord, after: LayerRecord): Promise<LayerRecord> {
+		const directory = this.directoryOf(before);
+		await stageSidecar(directory, after, { flush: true });
+		crashPoint("update:written");
+		const pending: PendingWork = `sidecar/${before.n}`;
+		const token = await this.transaction(({ meta, note }) => {
+			layerRecord(meta, before.id);
+			replaceLayer(meta, before, after);
+			return note(pending);
+		});
+		crashPoint("update:recorded");
+		await publishSidecar(directory);
+		this.pending.done(pending, token);
+		return after;
+	}
+
+	/** Moves a directory to trash and deletes it in the background. What is not there is no error. */
+	discard(directory: string): void {
+		const trashed = this.moveToTrash(directory);
+		if (trashed !== undefined) this.deleteTrash(trashed);
+	}
+
+	/** Returns where it went; undefined where there was nothing. */
+	moveToTrash(directory: string): string | undefined {
+		const trashed = path.join(this.layout.trash, this.owner.nextName());
+		try {
+			renameSync(directory, trashed);
+			return trashed;
+		} catch (error) {
+			if (errnoOf(error) === "ENOENT") return undefined;
+			throw error;
+		}
+	}
+
+	deleteTrash(trashed: string): void {
+		this.background.run(`delete ${trashed}`, async () => {
+			await this.jobs.run("remove", { path: trashed });
+			crashPoint("remove:deleted");
+		});
+	}
+}
+
+/** fsync of a file or directory, on a thread of Node's pool. */
+export async function flush(file: string): Promise<void> {
+	const handle = await open(file, "r");
+	try {
+		await handle.sync();
+	} finally {
+		await handle.close();
+	}
+}
+
+function recordsWriter<T>(
+	meta: MetaTransaction,
+	namespace: string,
+	changed: (key: string) => void,
+): RecordsWriter<T> {
+	const prefix = recordPath(namespace, "");
+	return {
+		get: (key) => meta.get<T>("records", recordPath(namespace, key)),
+		list: () =>
+			[...meta.entries<T>("records", prefix)].map(([key, value]) => [key.slice(prefix.length), value]),
+		put: (key, value) => {
+			meta.put("records", recordPath(namespace, key), value);
+			changed(key);
+		},
+		remove: (key) => {
+			meta.remove("records", recordPath(namespace, key));
+			changed(key);
+		},
+	};
+}

@@ -1,0 +1,45 @@
+/** Disk use: of a committed layer it is counted once and recorded, of others each time. */
+import { isLamellaError } from "../errors/index.ts";
+import type { Usage } from "../layer/index.ts";
+import { layerRecord } from "./catalog.ts";
+import type { LayerId, OperationOptions } from "./contract.ts";
+import type { LayerRecord } from "./schema.ts";
+import type { StoreContext } from "./store-context.ts";
+
+export async function layerUsage(
+	store: StoreContext,
+	id: LayerId,
+	options: OperationOptions,
+): Promise<Usage> {
+	const record = layerRecord(store.meta, id);
+	if (record.usage !== undefined) return record.usage;
+	const usage = await count(store, record, options);
+	if (record.kind === "committed") await recordUsage(store, record, usage);
+	return usage;
+}
+
+/** Counts a layer that was just committed, off the critical path. */
+export function countUsageLater(store: StoreContext, record: LayerRecord): void {
+	store.background.run(`count layer "${record.id}"`, async () => {
+		try {
+			await recordUsage(store, record, await count(store, record, { signal: store.closing }));
+		} catch (error) {
+			// Removed meanwhile, or the store closes: then it is counted when somebody asks.
+			if (isLamellaError(error, "ENOTFOUND") || isLamellaError(error, "EABORTED")) return;
+			if (store.meta.get<LayerRecord>("layers", record.id)?.n !== record.n) return;
+			throw error;
+		}
+	});
+}
+
+async function count(store: StoreContext, record: LayerRecord, options: OperationOptions): Promise<Usage> {
+	const directories = store.driver.ownDirectories(store.placeOf(record));
+	return await store.jobs.run("usage", { directories }, options);
+}
+
+async function recordUsage(store: StoreContext, seen: LayerRecord, usage: Usage): Promise<void> {
+	await store.withLayer(seen.id, async (record) => {
+		if (record.n !== seen.n || record.kind !== "committed" || record.usage !== undefined) return;
+		await store.replaceRecord(record, { ...record, usage });
+	});
+}
