@@ -10,6 +10,7 @@ const order = [
 	"layer",
 	"compression",
 	"jobs",
+	"run",
 	"selinux",
 	"idmap",
 	"tar",
@@ -17,7 +18,7 @@ const order = [
 	"errors",
 ];
 // These import nothing of the others but errors.
-const leaves = ["linux", "tar", "idmap", "selinux", "jobs", "compression"];
+const leaves = ["linux", "tar", "idmap", "selinux", "jobs", "compression", "run"];
 
 const forbidden = [
 	{

@@ -23,6 +23,8 @@ export class CommandContext {
 	/** What the process will exit with when the command returns. */
 	exitCode: number = EXIT.ok;
 
+	#terminalSignalsLeft = false;
+
 	constructor(globals: GlobalOptions, signal: AbortSignal) {
 		this.globals = globals;
 		this.signal = signal;
@@ -54,6 +56,14 @@ export class CommandContext {
 		// An empty variable in a unit file or a script means that nothing was said.
 		const root = this.globals.root ?? (process.env.LAMELLA_ROOT || DEFAULT_ROOT);
 		return openStore({ root, driver, flatten, signal: this.signal });
+	}
+
+	/** Ctrl-C on a terminal reaches the command that runs there by itself; it, not Lamella, decides what it means. */
+	leaveTerminalSignalsToTheCommand(): void {
+		if (!process.stdin.isTTY || this.#terminalSignalsLeft) return;
+		this.#terminalSignalsLeft = true;
+		process.removeAllListeners("SIGINT");
+		process.on("SIGINT", () => undefined);
 	}
 
 	/** Writes lines to stdout. */

@@ -72,7 +72,7 @@ function listenForSignals(abort: AbortController): () => number | undefined {
 		process.on(name, () => {
 			if (received !== undefined) process.exit(exitCode);
 			received = exitCode;
-			abort.abort();
+			abort.abort(name);
 		});
 	}
 	return () => received;

@@ -1,0 +1,1 @@
+export { type RunInRootOptions, runInRoot } from "./run-in-root.ts";
