@@ -1,4 +1,5 @@
 /** Opening a store: defaults, the environment, and the two halves joined. */
+import { LamellaError } from "../errors/index.ts";
 import { openImages } from "../image/index.ts";
 import { type FlattenPolicy, openLayerStore } from "../store/index.ts";
 import { Store } from "./store.ts";
@@ -19,11 +20,24 @@ export const DEFAULT_ROOT = "/var/lib/lamella";
 /**
  * Opens the layer store at a state root, and makes it where there is none. Several processes may have it open.
  * Close it, or bind it with `await using`.
- * @throws {LamellaError} `EPERMISSION`, `EINCOMPATIBLEFS`, `ENATIVE`, `ECONFIG`, `ECORRUPT`
+ * @throws {LamellaError} `EPERMISSION`, `EINCOMPATIBLEFS`, `ENATIVE`, `ECONFIG`, `ECORRUPT`, `EABORTED`
  */
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
 	const root = options.root ?? process.env.LAMELLA_ROOT ?? DEFAULT_ROOT;
 	const { driver, flatten, signal } = options;
-	const layerStore = await openLayerStore({ root, driver, flatten, signal });
+	const refuseAborted = (): void => {
+		if (signal?.aborted !== true) return;
+		throw new LamellaError("EABORTED", `opening the store at ${root} was cancelled`, {
+			cause: signal.reason,
+		});
+	};
+	refuseAborted();
+	const layerStore = await openLayerStore({ root, driver, flatten });
+	try {
+		refuseAborted();
+	} catch (error) {
+		await layerStore.close();
+		throw error;
+	}
 	return new Store(layerStore, openImages(layerStore));
 }

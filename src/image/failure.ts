@@ -1,5 +1,5 @@
 /** Failures of file work on archives, in Lamella's own errors. */
-import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
+import { type ErrorCode, escapePath, isLamellaError, LamellaError } from "../errors/index.ts";
 
 const CODES: Readonly<Record<string, readonly [code: ErrorCode, hint: string]>> = {
 	ABORT_ERR: ["EABORTED", "it was cancelled"],
@@ -19,7 +19,10 @@ export function asArchiveError(error: unknown, doing: string): unknown {
 	if (isLamellaError(error) || !(error instanceof Error)) return error;
 	const errno = String(Reflect.get(error, "code") ?? "");
 	const [code, hint] = CODES[errno] ?? ["ESYSTEM", error.message];
-	return new LamellaError(code, `cannot ${doing}: ${hint}`, { cause: error });
+	const path: unknown = Reflect.get(error, "path");
+	const where =
+		typeof path === "string" && !doing.includes(path) ? ` (${escapePath(Buffer.from(path))})` : "";
+	return new LamellaError(code, `cannot ${doing}: ${hint}${where}`, { cause: error });
 }
 
 /** @throws {LamellaError} `EABORTED` once the signal has fired */

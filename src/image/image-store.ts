@@ -116,7 +116,8 @@ class ImageStore implements Images {
 		checkAborted(options.signal, "export");
 		await using scratch = await this.#store.scratch();
 		const context = { store: this.#store, scratch: scratch.path };
-		return exportImage(context, record, own ? name : record.names[0], output, options);
+		// Awaited here: the scratch directory has to last until it is done.
+		return await exportImage(context, record, own ? name : record.names[0], output, options);
 	}
 
 	#record(reference: string): ImageRecord {

@@ -19,6 +19,13 @@ describe("image names", () => {
 		expect(parseImageName("Host.Example/a_b/c__d:V1.0")).toBe("Host.Example/a_b/c__d:V1.0");
 	});
 
+	it("takes docker's default host off, for it means the same", () => {
+		expect(parseImageName("docker.io/library/debian:12")).toBe("debian:12");
+		expect(parseImageName("docker.io/group/app")).toBe("group/app:latest");
+		expect(parseImageName("docker.io/a.b/c")).toBe("docker.io/a.b/c:latest");
+		expect(parseImageName("docker.io/x")).toBe("docker.io/x:latest");
+	});
+
 	it.each([
 		"",
 		":",

@@ -3,7 +3,7 @@
  * Pure text; which images exist is catalog.ts's affair.
  *
  * Grammar: distribution's "reference" package, without digests after a name. What has no tag means `latest`.
- * No registry host is added: `debian` stays `debian`.
+ * No registry host is added: `debian` stays `debian`, and docker's default host is taken off where it is written out.
  */
 import { LamellaError } from "../errors/index.ts";
 import type { Digest } from "../layer/index.ts";
@@ -34,7 +34,17 @@ export function splitName(text: string): NameParts | undefined {
 	}
 	// Such a name could never be told from an id.
 	if (HEX64.test(repository)) return undefined;
-	return { repository, tag };
+	return { repository: withoutDefaultHost(repository), tag };
+}
+
+/** skopeo and containerd write docker's default host out; people, and docker itself, do not. Both mean the same. */
+function withoutDefaultHost(repository: string): string {
+	const [host, first = "", ...rest] = repository.split("/");
+	if (host !== "docker.io") return repository;
+	if (first === "library" && rest.length === 1) return rest.join("/");
+	// What follows must not be taken for a host in its turn.
+	if (rest.length === 0 || /[.:]|^localhost$/.test(first)) return repository;
+	return [first, ...rest].join("/");
 }
 
 /**
