@@ -157,6 +157,6 @@ test("an upper and a comparison of the merged tree tell the same changes", () =>
 			const upper = changesIn({ form: "upper", upper: two.upper, lowers: [one.upper, base], xattrPrefix });
 			expect(upper).toEqual(changesIn({ form: "trees", from: before.merged, to: two.merged }));
 		}),
-		{ numRuns: 40 },
+		{ numRuns: 40, endOnFailure: true },
 	);
 });

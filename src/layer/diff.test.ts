@@ -73,7 +73,7 @@ test("applying the diff of an upper, or of two trees, gives the tree that the mo
 			applyPlainly(diff(place, { form: "trees", to: two.merged }).tar, whole);
 			expect(snapshotTree(whole)).toEqual(expected);
 		}),
-		{ numRuns: 25 },
+		{ numRuns: 25, endOnFailure: true },
 	);
 });
 

@@ -26,6 +26,6 @@ test("a flattened chain is the tree that the overlay mount shows", () => {
 			// A file keeps overlayfs's origin mark: its inode is shared and so not touched.
 			expect(snapshotTree(root, { ignoreXattr: overlayMarks })).toEqual(snapshotTree(two.merged));
 		}),
-		{ numRuns: 40 },
+		{ numRuns: 40, endOnFailure: true },
 	);
 });

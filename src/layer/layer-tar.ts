@@ -8,13 +8,13 @@
  */
 import { createHash } from "node:crypto";
 import { isLamellaError, LamellaError } from "../errors/index.ts";
-import { type IdMapRange, type IdMaps, toContainer } from "../idmap/index.ts";
 import type { JobContext } from "../jobs/index.ts";
 import * as linux from "../linux/index.ts";
 import { type TarEntry, type TarEntryType, TarWriter } from "../tar/index.ts";
 import type { Located } from "./compare.ts";
 import { dataExtents } from "./data-extents.ts";
 import type { DiffId } from "./digest.ts";
+import { OwnerMapper } from "./entry-owner.ts";
 import type { DiffRequest, DiffResult } from "./job-contract.ts";
 import { childPath, InodeMap } from "./walk.ts";
 import { OPAQUE_NAME, whiteoutName } from "./whiteout.ts";
@@ -35,7 +35,7 @@ let chunk: Buffer | undefined;
 export class LayerTar {
 	readonly #fd: number;
 	readonly #tar: TarWriter;
-	readonly #idMaps: IdMaps | undefined;
+	readonly #owners: OwnerMapper;
 	readonly #expandHoles: boolean;
 	readonly #context: JobContext;
 	readonly #hash = createHash("sha256");
@@ -46,7 +46,7 @@ export class LayerTar {
 
 	constructor(request: Omit<DiffRequest, "subject">, context: JobContext) {
 		this.#fd = request.fd;
-		this.#idMaps = request.idMaps;
+		this.#owners = new OwnerMapper(request.idMaps, "to container");
 		this.#expandHoles = request.expandHoles === true;
 		this.#context = context;
 		this.#tar = new TarWriter((bytes) => this.#write(bytes), {
@@ -172,22 +172,42 @@ export class LayerTar {
 		}
 	}
 
-	#describe({ directoryFd, name, stat }: Located, path: Buffer): TarEntry {
+	#describe(located: Located, path: Buffer): TarEntry {
+		const { directoryFd, name, stat } = located;
 		const type = entryType(stat);
 		const device = type === "character" || type === "block";
 		return {
 			path: type === "directory" ? directoryPath(path) : path,
 			type,
 			mode: stat.mode & PERMISSIONS,
-			uid: containerId(this.#idMaps?.uids, stat.uid, path),
-			gid: containerId(this.#idMaps?.gids, stat.gid, path),
+			...this.#ownership(located, path),
 			sizeBytes: type === "file" ? stat.sizeBytes : 0,
 			mtimeNs: stat.mtimeNs,
 			linkPath: type === "symlink" ? linux.readlinkat(directoryFd, name) : NOTHING,
 			deviceMajor: device ? stat.rdevMajor : 0,
 			deviceMinor: device ? stat.rdevMinor : 0,
-			xattrs: readXattrsAt(directoryFd, name),
 		};
+	}
+
+	/** Owner and xattrs as the container has them. */
+	#ownership({ directoryFd, name, stat }: Located, path: Buffer): Pick<TarEntry, "uid" | "gid" | "xattrs"> {
+		try {
+			return {
+				uid: this.#owners.uid(stat.uid),
+				gid: this.#owners.gid(stat.gid),
+				xattrs: readXattrsAt(directoryFd, name).map((xattr) => ({
+					name: xattr.name,
+					value: this.#owners.xattrValue(xattr.name.toString("latin1"), xattr.value),
+				})),
+			};
+		} catch (error) {
+			if (!isLamellaError(error)) throw error;
+			const shown = linux.escapePath(path);
+			throw new LamellaError(error.code, `an owner of "${shown}": ${error.message}`, {
+				path: shown,
+				cause: error,
+			});
+		}
 	}
 
 	#entry(entry: TarEntry): void {
@@ -218,19 +238,4 @@ function entryType(stat: linux.Stat): TarEntryType {
 	if (linux.isSymlink(stat)) return "symlink";
 	if (linux.isCharacter(stat)) return "character";
 	return linux.isBlock(stat) ? "block" : "fifo";
-}
-
-/** @throws {LamellaError} `EINVALID` for a host id that the maps do not cover, with the file that has it */
-function containerId(ranges: readonly IdMapRange[] | undefined, hostId: number, path: Buffer): number {
-	if (ranges === undefined) return hostId;
-	try {
-		return toContainer(hostId, ranges);
-	} catch (error) {
-		if (!isLamellaError(error)) throw error;
-		const shown = linux.escapePath(path);
-		throw new LamellaError(error.code, `the owner of "${shown}": ${error.message}`, {
-			path: shown,
-			cause: error,
-		});
-	}
 }
