@@ -193,7 +193,7 @@ describe("an archive that the writer made", () => {
 					expect(result.rebuilt.equals(archive)).toBe(true);
 				},
 			),
-			{ numRuns: 400 },
+			{ numRuns: 150 },
 		);
 	});
 

@@ -76,8 +76,9 @@ export function readOldSparseBlock(
 	map: SparseMap,
 	layout: OldSparseLayout = SPARSE_EXTENSION,
 ): boolean {
-	for (let i = 0; i < layout.pairs; i++) {
-		const pairAt = layout.pairsAt + 24 * i;
+	let pairs = 0;
+	for (; pairs < layout.pairs; pairs++) {
+		const pairAt = layout.pairsAt + 24 * pairs;
 		// The first empty field ends the list.
 		if (block[at + pairAt] === 0) break;
 		map.add(
@@ -85,8 +86,12 @@ export function readOldSparseBlock(
 			readNumber(block, at, { at: pairAt + 12, bytes: 12, name: "sparse numbytes" }),
 		);
 	}
-	const more = block[at + layout.moreAt];
-	return more !== 0 && more !== 0x30 && more !== 0x20;
+	const flag = block[at + layout.moreAt];
+	const more = flag !== 0 && flag !== 0x30 && flag !== 0x20;
+	if (more && pairs === 0 && layout === SPARSE_EXTENSION) {
+		throw new Malformed("a block of the sparse map holds nothing and is followed by another");
+	}
+	return more;
 }
 
 /** Reads the pairs of PAX sparse maps 0.0 and 0.1. */
