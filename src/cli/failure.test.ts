@@ -20,6 +20,18 @@ test("debug adds stacks and causes", () => {
 	expect(text).toContain("[ETAR]");
 });
 
+test("when a disposal fails after the work has, both are told, the work's failure first", () => {
+	const folded = Object.assign(new Error("An error was suppressed during disposal."), {
+		name: "SuppressedError",
+		error: new LamellaError("EBUSY", "cannot unmount"),
+		suppressed: new LamellaError("ENOTFOUND", "no command"),
+	});
+	expect(describeFailure(folded, false)).toEqual({
+		exitCode: EXIT.notFound,
+		text: "lamella: no command\nlamella: and after that: cannot unmount",
+	});
+});
+
 test("a cause that is its own cause does not hang it", () => {
 	const error = new Error("round");
 	error.cause = error;

@@ -11,22 +11,42 @@ export interface Failure {
 
 /** Puts `error` into words. `debug` adds the stack and the chain of causes. */
 export function describeFailure(error: unknown, debug: boolean): Failure {
-	const text = [`lamella: ${message(error)}`];
-	if (debug) text.push(...debugLines(error));
-	else if (!isLamellaError(error) && !hasErrno(error)) {
+	const [first, ...later] = unfold(error);
+	const text = [`lamella: ${message(first)}`];
+	if (debug) text.push(...debugLines(first));
+	else if (!isLamellaError(first) && !hasErrno(first)) {
 		text.push("This is a fault in lamella itself; with --debug it shows where.");
 	}
+	for (const next of later) {
+		text.push(`lamella: and after that: ${message(next)}`);
+		if (debug) text.push(...debugLines(next));
+	}
 	return {
-		exitCode: isLamellaError(error) ? exitCodeFor(error.code) : EXIT.failure,
+		exitCode: isLamellaError(first) ? exitCodeFor(first.code) : EXIT.failure,
 		text: withoutControls(text.join("\n")),
 	};
 }
 
 /** The same as one JSON object, for `--json`. */
-export function failureAsJson(error: unknown): object {
+export function failureAsJson(thrown: unknown): object {
+	const [error] = unfold(thrown);
 	return isLamellaError(error)
 		? { error: { code: error.code, message: error.message, layer: error.layer, path: error.path } }
 		: { error: { code: "EUNKNOWN", message: error instanceof Error ? error.message : String(error) } };
+}
+
+/**
+ * What `using` throws when work fails and then a disposal too: the failures in the order in which they happened.
+ * Node 20 has no SuppressedError class, so it is known by its name.
+ */
+function unfold(error: unknown): readonly unknown[] {
+	const later: unknown[] = [];
+	let first = error;
+	while (first instanceof Error && first.name === "SuppressedError" && "suppressed" in first) {
+		later.unshift("error" in first ? first.error : undefined);
+		first = first.suppressed;
+	}
+	return [first, ...later];
 }
 
 function message(error: unknown): string {

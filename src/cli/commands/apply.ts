@@ -1,6 +1,6 @@
 /** `lamella apply`: a committed layer from a layer tar. */
 
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
 import { labelOption } from "../label-option.ts";
 import { showProgress } from "../layer-progress.ts";
@@ -11,7 +11,7 @@ interface Options {
 	label?: Record<string, string>;
 }
 
-export const command = defineCommand<[name: string, tar: string], Options>({
+export const command: CommandModule = defineCommand<[name: string, tar: string], Options>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the new committed layer")

@@ -1,6 +1,6 @@
 /** `lamella changes`: what a layer changed, as A, C and D lines. */
 
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { changeJson } from "../json-shapes.ts";
 import { forPeople } from "../output/text.ts";
 
@@ -9,7 +9,7 @@ interface Options {
 	null?: boolean;
 }
 
-export const command = defineCommand<[layer: string], Options>({
+export const command: CommandModule = defineCommand<[layer: string], Options>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the layer")

@@ -1,7 +1,7 @@
 /** `lamella cleanup`: deletes what stopped and killed processes left in staging and trash. */
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 
-export const command = defineCommand<[]>({
+export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
 		await using store = await context.openStore();

@@ -1,6 +1,6 @@
 /** `lamella commit`: an image of a writable layer. */
 
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 import { showProgress } from "../layer-progress.ts";
 
@@ -10,7 +10,7 @@ interface Options {
 	change?: string[];
 }
 
-export const command = defineCommand<[layer: string, name: string | undefined], Options>({
+export const command: CommandModule = defineCommand<[layer: string, name: string | undefined], Options>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the writable layer; it stays as it is and may be mounted")

@@ -1,6 +1,6 @@
 /** `lamella create`: a writable layer (or a view) over an image, a layer or nothing. */
 
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
 import { labelOption } from "../label-option.ts";
 
@@ -10,7 +10,7 @@ interface Options {
 	mountLabel?: string;
 }
 
-export const command = defineCommand<[name: string, from: string | undefined], Options>({
+export const command: CommandModule = defineCommand<[name: string, from: string | undefined], Options>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the new layer")

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { LamellaError } from "../../errors/index.ts";
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
@@ -14,7 +14,7 @@ interface Options {
 	wholeSeconds?: boolean;
 }
 
-export const command = defineCommand<[layer: string], Options>({
+export const command: CommandModule = defineCommand<[layer: string], Options>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the layer")

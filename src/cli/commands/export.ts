@@ -1,7 +1,7 @@
 /** `lamella export`: an image as an archive, a layout directory or on stdout. */
 import { Option } from "commander";
 import type { Compression } from "../../api/index.ts";
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { showProgress } from "../layer-progress.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
@@ -13,7 +13,7 @@ interface Options {
 	name?: string;
 }
 
-export const command = defineCommand<[image: string, output: string], Options>({
+export const command: CommandModule = defineCommand<[image: string, output: string], Options>({
 	configure: (command) => {
 		command
 			.argument("<image>", "name or id of the image")

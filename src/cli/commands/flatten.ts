@@ -1,11 +1,11 @@
 /** `lamella flatten`: one hard-linked root in place of a chain. */
 
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
 import { humanDuration } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
 
-export const command = defineCommand<[name: string]>({
+export const command: CommandModule = defineCommand<[name: string]>({
 	configure: (command) => {
 		command
 			.argument("<name>", "a committed layer, or an image for its top layer")

@@ -1,11 +1,11 @@
 /** `lamella images`: the images, one row a name. */
 
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 import { age, humanSize } from "../output/amounts.ts";
 import { forPeople, shortDigest } from "../output/text.ts";
 
-export const command = defineCommand<[]>({
+export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
 		await using store = await context.openStore();

@@ -1,13 +1,13 @@
 /** `lamella import`: images from an archive, a layout directory or stdin. */
 
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 import { showProgress } from "../layer-progress.ts";
 import { counted, humanDuration, humanSize } from "../output/amounts.ts";
 import { forPeople, shortDigest } from "../output/text.ts";
 import { inputFrom } from "../streams.ts";
 
-export const command = defineCommand<[source: string], { name?: string; select?: string }>({
+export const command: CommandModule = defineCommand<[source: string], { name?: string; select?: string }>({
 	configure: (command) => {
 		command
 			.argument("<source>", "a docker-save archive, an OCI archive, an OCI layout directory, or - for stdin")

@@ -1,9 +1,9 @@
 /** `lamella inspect`: all that is known of a layer or an image, as JSON. */
 
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson, layerJson } from "../json-shapes.ts";
 
-export const command = defineCommand<[name: string]>({
+export const command: CommandModule = defineCommand<[name: string]>({
 	configure: (command) => {
 		command.argument("<name>", "a layer, or the name or id of an image");
 	},

@@ -1,11 +1,11 @@
 /** `lamella layers`: the layers, one row each. */
 
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
 import { age, humanSize } from "../output/amounts.ts";
 import { forPeople, shortId } from "../output/text.ts";
 
-export const command = defineCommand<[]>({
+export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
 		await using store = await context.openStore();

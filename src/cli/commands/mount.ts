@@ -1,7 +1,7 @@
 /** `lamella mount`: mounts a layer and prints the path, and only the path. */
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 
-export const command = defineCommand<[layer: string]>({
+export const command: CommandModule = defineCommand<[layer: string]>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the layer")

@@ -1,8 +1,8 @@
 /** `lamella rm`: removes layers. */
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { forEachName } from "../each-name.ts";
 
-export const command = defineCommand<[layers: string[]], { force?: boolean }>({
+export const command: CommandModule = defineCommand<[layers: string[]], { force?: boolean }>({
 	configure: (command) => {
 		command
 			.argument("<layers...>", "names of the layers")

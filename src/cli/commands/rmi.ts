@@ -1,11 +1,11 @@
 /** `lamella rmi`: takes names from images, and removes the images that have none left. */
 import type { RemovedImage } from "../../api/index.ts";
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { forEachName } from "../each-name.ts";
 import { counted } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
 
-export const command = defineCommand<[images: string[]]>({
+export const command: CommandModule = defineCommand<[images: string[]]>({
 	configure: (command) => {
 		command
 			.argument("<images...>", "names or ids of the images")

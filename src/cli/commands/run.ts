@@ -1,7 +1,7 @@
 /** `lamella run`: a command in a layer, or in a layer made for it and thrown away after, for trying things. */
 import type { ImageDetails, Store } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-code.ts";
 import { describeFailure } from "../failure.ts";
@@ -15,7 +15,7 @@ interface Options {
 	hostname?: string;
 }
 
-export const command = defineCommand<[words: string[]], Options>({
+export const command: CommandModule = defineCommand<[words: string[]], Options>({
 	configure: (command) => {
 		command
 			.usage(
@@ -56,7 +56,7 @@ async function runIn(context: CommandContext, words: readonly string[], options:
 	if (options.image === undefined) {
 		const layer = store.layer(name);
 		const image = imageBelow(store, layer.id);
-		return runMounted(context, store, { name, given, image, options });
+		return await runMounted(context, store, { name, given, image, options });
 	}
 	const image = store.image(options.image);
 	const temporary = `run-${process.pid.toString(36)}-${Date.now().toString(36)}`;
@@ -83,6 +83,9 @@ function splitWords(
 	return [layer, rest[0] === "--" ? rest.slice(1) : rest];
 }
 
+// Stands alone: in a function with `using`, tsc 6 lowers the function and forgets to rewrite the import's extension.
+const loadRun = (): Promise<typeof import("../../run/index.ts")> => import("../../run/index.ts");
+
 interface Subject {
 	readonly name: string;
 	readonly given: readonly string[];
@@ -95,7 +98,7 @@ async function runMounted(context: CommandContext, store: Store, subject: Subjec
 	const runtime: ImageRuntime = readRuntime(image?.config);
 	const [command = "/bin/sh", ...args] = given.length > 0 ? given : runtime.command;
 	await using mount = await store.mount(name, { signal: context.signal });
-	const { runInRoot } = await import("../../run/index.ts");
+	const { runInRoot } = await loadRun();
 	context.leaveTerminalSignalsToTheCommand();
 	return await runInRoot({
 		root: mount.path,

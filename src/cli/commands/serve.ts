@@ -1,6 +1,6 @@
 /** `lamella serve`: the store behind dockerd (a graph driver plugin). Runs until SIGTERM or SIGINT, then drains. */
 import { Argument, Option } from "commander";
-import { defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand, examples } from "../command.ts";
 
 interface ServeOptions {
 	readonly socket?: string;
@@ -8,7 +8,7 @@ interface ServeOptions {
 	readonly logLevel: string;
 }
 
-export const command = defineCommand<[protocol: "docker"], ServeOptions>({
+export const command: CommandModule = defineCommand<[protocol: "docker"], ServeOptions>({
 	configure: (command) => {
 		command
 			.addArgument(new Argument("<protocol>", "whose protocol is spoken").choices(["docker"]))

@@ -1,8 +1,8 @@
 /** `lamella status`: what the store is, what it stands on, how much it holds. */
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { forPeople } from "../output/text.ts";
 
-export const command = defineCommand<[]>({
+export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
 		await using store = await context.openStore();

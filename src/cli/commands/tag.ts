@@ -1,9 +1,9 @@
 /** `lamella tag`: one more name for an image. */
 
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 
-export const command = defineCommand<[image: string, name: string]>({
+export const command: CommandModule = defineCommand<[image: string, name: string]>({
 	configure: (command) => {
 		command
 			.argument("<image>", "name or id of the image")

@@ -1,12 +1,12 @@
 /** `lamella tree`: layers under their parents, with the images that end at each. */
 import type { TreeNode } from "../../api/index.ts";
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
 import { counted, humanSize } from "../output/amounts.ts";
 import { forPeople, shortDigest, shortId } from "../output/text.ts";
 import { type TreeNode as DrawnNode, treeLines } from "../output/tree.ts";
 
-export const command = defineCommand<[]>({
+export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
 		await using store = await context.openStore();

@@ -1,7 +1,7 @@
 /** `lamella version`: this program's version, and what it runs on. */
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import { defineCommand } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 
 /** The version in package.json. */
 export function version(): string {
@@ -10,7 +10,7 @@ export function version(): string {
 	return (JSON.parse(text) as { version: string }).version;
 }
 
-export const command = defineCommand<[]>({
+export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
 		const facts = { version: version(), node: process.versions.node, kernel: release(), arch: process.arch };
