@@ -74,6 +74,8 @@ async function spool(
 	};
 	// A stream that gives nothing would not notice the signal otherwise.
 	const abort = (): void => void stream.destroy(new LamellaError("EABORTED", "the import was cancelled"));
+	// The reading below meets the failure; one that comes before it has begun would end the process otherwise.
+	stream.on("error", () => {});
 	if (signal?.aborted === true) abort();
 	signal?.addEventListener("abort", abort, { once: true });
 	try {
