@@ -8,6 +8,7 @@ import { JobPool } from "../jobs/index.ts";
 import { type Change, type DiffSubject, LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
 import { sourceFromStream } from "../store/index.ts";
+import { withBuffers } from "./changes.ts";
 import type { GraphDriver, ProtoDriver } from "./contract.ts";
 import { readFromPipe } from "./drain.ts";
 
@@ -102,7 +103,7 @@ export function naiveDiff(driver: ProtoDriver, idMaps?: IdMaps): NaiveDiffDriver
 		diff,
 		applyDiff,
 		changes: (id, parent): Promise<readonly Change[]> =>
-			withTrees(id, parent, (subject) => jobs.run("changes", { subject })),
+			withTrees(id, parent, async (subject) => withBuffers(await jobs.run("changes", { subject }))),
 		diffSize: (id, parent) => withTrees(id, parent, (subject) => jobs.run("diffSize", { subject })),
 		close: () => jobs.dispose(),
 		[Symbol.asyncDispose]: () => jobs.dispose(),

@@ -13,10 +13,12 @@ import { hostRoot, type IdMaps } from "../idmap/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { DiffOptions, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { Bases, MOUNT_LABEL_LABEL } from "./bases.ts";
+import { withBuffers } from "./changes.ts";
 import type { CreateOptions, GraphDriver } from "./contract.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
 import { layerMetadata } from "./metadata.ts";
+import { checkStorageOptions } from "./options.ts";
 import { driverStatus } from "./status.ts";
 
 export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
@@ -88,6 +90,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	async #create(id: string, parent: string, options: CreateOptions, suffix: string): Promise<void> {
 		checkId(id);
 		if (parent !== "") checkId(parent);
+		checkStorageOptions(options.storageOpt);
 		const { mountLabel = "" } = options;
 		await this.#lock.run(parent === "" ? [id] : [id, parent], async () => {
 			if (this.#ids.find(id) !== undefined) {
@@ -123,7 +126,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		});
 	}
 
-	get(id: string, mountLabel = ""): Promise<string> {
+	async get(id: string, mountLabel = ""): Promise<string> {
 		checkId(id);
 		return this.#lock.run([id], async () => {
 			const layer = this.#ids.resolve(id);
@@ -186,7 +189,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 
 	async changes(id: string, parent: string): Promise<readonly Change[]> {
 		const { layer, options } = await this.#comparison(id, parent);
-		return this.store.changes(layer, options);
+		return withBuffers(await this.store.changes(layer, options));
 	}
 
 	async diffSize(id: string, parent: string): Promise<number> {
