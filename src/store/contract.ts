@@ -185,8 +185,11 @@ export interface LayerStore extends AsyncDisposable {
 	has(id: LayerId): boolean;
 	/** In order of id. */
 	list(): Iterable<LayerInfo>;
-	/** Replaces the labels. @throws ENOTFOUND */
-	setLabels(id: LayerId, labels: Labels): Promise<LayerInfo>;
+	/**
+	 * Replaces the labels; a function makes the new ones from those before, with nobody changing them in between.
+	 * @throws ENOTFOUND, and what the function throws
+	 */
+	setLabels(id: LayerId, labels: Labels | ((before: Labels) => Labels)): Promise<LayerInfo>;
 	/** Records the diffID that a layer's tar turned out to have. */
 	setDiffId(id: LayerId, diffId: DiffId): Promise<LayerInfo>;
 	/** Ancestors, nearest first. */

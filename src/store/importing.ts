@@ -118,7 +118,7 @@ async function applyAll(
 			applyOne(store, one, { chain, lowersWhole, waitsForLowers: position > 0, signal, options }).then(
 				() => true,
 				(error: unknown) => {
-					failures.push(error);
+					failures.push(aboutLayer(error, one.layer.id));
 					stop.abort();
 					return false;
 				},
@@ -128,6 +128,13 @@ async function applyAll(
 	await Promise.all(running);
 	// What failed first: the others were only cancelled for it.
 	if (failures.length > 0) throw failures.find((error) => !isLamellaError(error, "EABORTED")) ?? failures[0];
+}
+
+/** The job does not know whose tar it reads; the rooms above tell people which layer of an image it was. */
+function aboutLayer(error: unknown, layer: LayerId): unknown {
+	if (!isLamellaError(error) || error.layer !== undefined) return error;
+	const { code, message, path, cause } = error;
+	return new LamellaError(code, message, { layer, path, cause: cause ?? error });
 }
 
 interface ApplyOne {

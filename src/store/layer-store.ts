@@ -63,7 +63,11 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		*list() {
 			for (const [, record] of store.meta.entries<LayerRecord>("layers")) yield store.infoOf(record);
 		},
-		setLabels: (id, labels) => change(id, (record) => ({ ...record, labels })),
+		setLabels: (id, labels) =>
+			change(id, (record) => ({
+				...record,
+				labels: typeof labels === "function" ? labels(record.labels) : labels,
+			})),
 		setDiffId: (id, diffId: DiffId) => change(id, (record) => ({ ...record, diffId })),
 		chain: (id) => chainOf(store.meta, read(id)).map((record) => store.infoOf(record)),
 		children: (id) => childrenOf(store.meta, read(id)),

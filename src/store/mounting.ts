@@ -65,7 +65,11 @@ export async function releaseMount(
 export function mountHandle(store: StoreContext, id: LayerId, path: string): Mount {
 	let released: Promise<void> | undefined;
 	const unmount = (): Promise<void> => {
-		released ??= releaseMount(store, id, {});
+		released ??= releaseMount(store, id, {}).catch((error: unknown) => {
+			// Somebody is still in there: the hold stays, and may be given back later.
+			released = undefined;
+			throw error;
+		});
 		return released;
 	};
 	return { path, unmount, [Symbol.asyncDispose]: unmount };

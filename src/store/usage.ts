@@ -26,7 +26,8 @@ export function countUsageLater(store: StoreContext, record: LayerRecord): void 
 		} catch (error) {
 			// Removed meanwhile, or the store closes: then it is counted when somebody asks.
 			if (isLamellaError(error, "ENOTFOUND") || isLamellaError(error, "EABORTED")) return;
-			if (store.meta.get<LayerRecord>("layers", record.id)?.n !== record.n) return;
+			store.meta.refresh();
+			if (store.meta.get("places", record.n) === undefined) return;
 			throw error;
 		}
 	});

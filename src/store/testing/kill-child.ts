@@ -1,0 +1,60 @@
+/**
+ * A process for tests to kill: goes through every kind of state change at a store, and says on standard output
+ * what has been acknowledged, a line each: `have <id> <kind>`, `gone <id>`, `record <key>`, `held <id>`.
+ *
+ *     node kill-child.js ROOT TAR POLICY PREFIX
+ */
+import { closeSync, fsyncSync, openSync, statSync, writeFileSync, writeSync } from "node:fs";
+import type { LayerSource } from "../../layer/index.ts";
+import { openLayerStore, parseLayerId } from "../index.ts";
+
+const [root = "", tar = "", policy = "auto", prefix = "p"] = process.argv.slice(2);
+const source: LayerSource = {
+	from: "range",
+	path: tar,
+	offset: 0,
+	sizeBytes: statSync(tar).size,
+	compression: "detect",
+};
+const id = (name: string): ReturnType<typeof parseLayerId> => parseLayerId(`${prefix}/${name}`);
+const say = (line: string): void => void writeSync(1, `${line}\n`);
+
+const store = await openLayerStore({ root, flatten: policy === "always" ? "always" : "auto", threads: 2 });
+say("open");
+await store.applyLayer(id("base"), source);
+say(`have ${id("base")} committed`);
+await store.importChain(
+	[
+		{ id: id("c1"), source },
+		{ id: id("c2"), source },
+		{ id: id("c3"), source },
+	],
+	{ parent: id("base"), also: ({ records }) => records("images").put(`${prefix}-image`, { layers: 3 }) },
+);
+for (const name of ["c1", "c2", "c3"]) say(`have ${id(name)} committed`);
+say(`record ${prefix}-image`);
+await store.create(id("work"), { parent: id("c3") });
+say(`have ${id("work")} active`);
+{
+	await using mount = await store.mount(id("work"));
+	writeFileSync(`${mount.path}/written`, prefix);
+	const fd = openSync(`${mount.path}/written`, "r");
+	fsyncSync(fd);
+	closeSync(fd);
+}
+await store.commit(id("work"), id("done"));
+say(`gone ${id("work")}`);
+say(`have ${id("done")} committed`);
+await store.flatten(id("done"));
+await store.setLabels(id("done"), { by: prefix });
+say(`labelled ${id("done")}`);
+await store.create(id("view"), { parent: id("done"), kind: "view" });
+say(`have ${id("view")} view`);
+await store.remove(id("view"));
+say(`gone ${id("view")}`);
+await store.create(id("held"), { parent: id("done") });
+say(`have ${id("held")} active`);
+await store.mount(id("held"));
+say(`held ${id("held")}`);
+await store.close();
+say("closed");
