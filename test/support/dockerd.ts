@@ -2,7 +2,15 @@
  * A real dockerd with its own data, sockets and pidfile, and a real containerd of its own where one is asked for.
  * Both are ended by their pid and leave no mount behind.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { unmountBelow } from "./filesystems.ts";
@@ -109,8 +117,24 @@ export class Dockerd implements AsyncDisposable {
 	/** Ends the daemon by that signal and starts it again on the same data. */
 	async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
 		await this.#daemon.stop(signal);
+		if (signal === "SIGKILL") await this.#endContainerd();
 		this.#daemon = this.#spawn();
 		await this.#ready();
+	}
+
+	/**
+	 * dockerd's own containerd dies with it, but stays a zombie where process 1 reaps nobody, and the next dockerd
+	 * then waits for it in vain. Containers live on in their shims.
+	 */
+	async #endContainerd(): Promise<void> {
+		const pidFile = path.join(this.home, "exec/containerd/containerd.pid");
+		if (!existsSync(pidFile)) return;
+		const pid = Number(readFileSync(pidFile, "utf8"));
+		for (let tries = 0; tries < 200 && isRunning(pid); tries++) {
+			if (tries === 100) process.kill(pid, "SIGKILL");
+			await new Promise((resolve) => setTimeout(resolve, 20));
+		}
+		rmSync(pidFile, { force: true });
 	}
 
 	async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
@@ -142,7 +166,33 @@ export class Dockerd implements AsyncDisposable {
 				run(DOCKER, ["-H", this.host, "kill", ...ids], { mayFail: true, timeoutMs: 60_000 });
 		}
 		await this.#daemon.stop();
+		killShims(this.home);
 		unmountBelow(this.home);
 		if (this.#ownsHome) rmSync(this.home, { recursive: true, force: true });
+	}
+}
+
+/** Whether it is there and no zombie. */
+function isRunning(pid: number): boolean {
+	try {
+		return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+	} catch {
+		return false;
+	}
+}
+
+/** Ends the containers of a dockerd that was killed: its shims name its directory on their command line. */
+function killShims(home: string): void {
+	for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+		try {
+			const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+			if (!words[0]?.endsWith("containerd-shim-runc-v2")) continue;
+			if (!words.some((word) => word.startsWith(`${home}/`))) continue;
+			const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+			for (const child of [pid, ...children.split(" ").filter(Boolean)])
+				process.kill(Number(child), "SIGKILL");
+		} catch {
+			// It ended meanwhile.
+		}
 	}
 }

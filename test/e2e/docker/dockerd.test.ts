@@ -1,0 +1,196 @@
+/**
+ * Debian's dockerd on top of lamella: one script of what people do with docker, run with `-s lamella` and with
+ * `-s overlay2`, and compared output by output.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeBusyboxTar } from "../../support/busybox-root.ts";
+import { Dockerd } from "../../support/dockerd.ts";
+import { mountPoints } from "../../support/filesystems.ts";
+import { LamellaPlugin } from "../../support/lamella-plugin.ts";
+import { run } from "../../support/processes.ts";
+
+let work: string;
+let busybox: string;
+
+beforeAll(() => {
+	work = mkdtempSync(path.join(tmpdir(), "lamella-e2e-docker-"));
+	busybox = path.join(work, "busybox.tar");
+	makeBusyboxTar(busybox);
+	const context = path.join(work, "context/tree/sub");
+	mkdirSync(context, { recursive: true });
+	writeFileSync(path.join(work, "context/tree/a"), "a\n");
+	writeFileSync(path.join(context, "b"), "b\n");
+	writeFileSync(
+		path.join(work, "context/Dockerfile"),
+		[
+			"FROM bb:1",
+			"RUN rm /usr/share/doc/page-1 && rm -r /var/lib && mkdir /var/lib && echo new > /var/lib/new",
+			"COPY tree /opt/tree",
+			"RUN chmod 4711 /opt/tree/a && chown -R 1000:1000 /opt/tree/sub && ln /opt/tree/a /opt/tree/hard && ln -s a /opt/tree/soft",
+			"RUN mv /usr/share/doc /usr/share/papers && mknod /opt/pipe p",
+			"USER user",
+			'CMD ["sh", "-c", "id -u; cat /opt/tree/a"]',
+			"",
+		].join("\n"),
+	);
+});
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+const RUN = ["--network", "none"] as const;
+
+interface Machine {
+	readonly dockerd: Dockerd;
+	/** Ends the graph driver where it is a process of its own. */
+	readonly killDriver: () => Promise<void>;
+}
+
+/** What people do, and what they see of it: everything but ids and times. */
+async function script({ dockerd, killDriver }: Machine, scratch: string): Promise<Record<string, unknown>> {
+	const seen: Record<string, unknown> = {};
+	const docker = async (...args: string[]): Promise<string> => (await dockerd.dockerAsync(args)).stdout;
+	const note = async (title: string, ...args: string[]): Promise<void> => {
+		const { code, stdout, stderr } = await dockerd.dockerAsync(args, { mayFail: true });
+		seen[title] = { code, stdout, stderr: stderr.replace(/[0-9a-f]{12,64}/g, "ID") };
+	};
+	const diffIds = async (image: string): Promise<string> =>
+		docker("image", "inspect", "-f", "{{json .RootFS.Layers}}", image);
+	const listing =
+		"find / -xdev -not -path '/proc*' -not -path '/sys*' -not -path '/dev*' | sort | xargs stat -c '%n %F %a %u %g %h %s'";
+
+	await docker("import", busybox, "bb:1");
+	seen["diffIDs of the import"] = await diffIds("bb:1");
+	await note("run", "run", "--rm", ...RUN, "bb:1", "sh", "-c", listing);
+	await docker(
+		"run",
+		"-d",
+		"--name",
+		"c1",
+		...RUN,
+		"bb:1",
+		"sh",
+		"-c",
+		"trap 'exit 0' TERM; while :; do sleep 0.1; done",
+	);
+	await note("diff of what did nothing", "diff", "c1");
+	await note(
+		"exec",
+		"exec",
+		"c1",
+		"sh",
+		"-c",
+		"echo x > /etc/x; rm /usr/share/doc/page-2; rm -r /home; mkdir /home; echo more >> /usr/share/doc/page-3; chmod 600 /etc/group; mkdir -p /a/b/c; ln /etc/passwd /etc/passwd2; mv /usr/share/doc/page-4 /tmp/page-4",
+	);
+	seen["diff"] = (await docker("diff", "c1")).split("\n").sort();
+	await note("size", "ps", "-s", "--filter", "name=c1", "--format", "{{.Names}} {{.Size}}");
+	writeFileSync(path.join(scratch, "in"), "copied in\n");
+	await note("cp in", "cp", path.join(scratch, "in"), "c1:/a/b/in");
+	await note("cp out", "cp", "c1:/usr/share/doc/page-3", path.join(scratch, "out"));
+	seen["copied out"] = readFileSync(path.join(scratch, "out"), "utf8");
+
+	await killDriver();
+	await note("exec after the driver was killed", "exec", "c1", "cat", "/a/b/in");
+	seen["diff after the driver was killed"] = (await docker("diff", "c1")).split("\n").sort();
+	await docker("commit", "c1", "bb:2");
+	await note("run of the commit", "run", "--rm", ...RUN, "bb:2", "sh", "-c", `rm -f /none; ${listing}`);
+	seen["layers of the commit"] = (JSON.parse(await diffIds("bb:2")) as string[]).length;
+
+	await note("build", "build", "-q", "--network", "none", "-t", "bb:3", path.join(work, "context"));
+	await note("run of the build", "run", "--rm", ...RUN, "bb:3");
+	await note("tree of the build", "run", "--rm", "--user", "0", ...RUN, "bb:3", "sh", "-c", listing);
+	seen["history"] = (await docker("history", "--format", "{{.Size}} {{.CreatedBy}}", "bb:3")).replace(
+		/[0-9a-f]{64}/g,
+		"ID",
+	);
+
+	const saved = [1, 2].map((n) => path.join(scratch, `saved-${n}.tar`));
+	for (const file of saved) await docker("save", "-o", file, "bb:1", "bb:2", "bb:3");
+	const digests = saved.map((file) => createHash("sha256").update(readFileSync(file)).digest("hex"));
+	seen["saved twice the same"] = digests[0] === digests[1];
+	const before = [await diffIds("bb:2"), await diffIds("bb:3")];
+	await docker("rm", "-f", "c1");
+	await docker("rmi", "bb:1", "bb:2", "bb:3");
+	await docker("image", "prune", "-af");
+	seen["images when all are gone"] = await docker("images", "-aq");
+	await docker("load", "-i", saved[0] ?? "");
+	seen["loaded again with the same diffIDs"] =
+		JSON.stringify(before) === JSON.stringify([await diffIds("bb:2"), await diffIds("bb:3")]);
+	await docker("save", "-o", saved[1] ?? "", "bb:1", "bb:2", "bb:3");
+	seen["saved the same after loading"] =
+		createHash("sha256")
+			.update(readFileSync(saved[1] ?? ""))
+			.digest("hex") === digests[0];
+	await note("tree of what was loaded", "run", "--rm", "--user", "0", ...RUN, "bb:3", "sh", "-c", listing);
+
+	await docker("run", "-d", "--name", "c2", ...RUN, "bb:3", "sleep", "1000");
+	await docker("exec", "--user", "0", "c2", "sh", "-c", "echo kept > /kept");
+	await dockerd.restart("SIGKILL");
+	await note("containers after dockerd was killed", "ps", "-a", "--format", "{{.Names}}");
+	await note("start again", "start", "c2");
+	await note("what was written before", "exec", "c2", "cat", "/kept");
+	await docker("rm", "-f", "c2");
+	await note("prune", "system", "prune", "-af");
+	seen["images at the end"] = await docker("images", "-aq");
+	return seen;
+}
+
+describe("dockerd", () => {
+	it("does all as with overlay2, through kills of either daemon, and leaves nothing", async () => {
+		const scratch = (name: string): string => {
+			const directory = path.join(work, name);
+			mkdirSync(directory);
+			return directory;
+		};
+		let expected: Record<string, unknown>;
+		{
+			await using dockerd = await Dockerd.start({ driver: "overlay2" });
+			expected = await script({ dockerd, killDriver: async () => undefined }, scratch("overlay2"));
+		}
+		await using plugin = await LamellaPlugin.start();
+		await using dockerd = await Dockerd.start({ driver: plugin.name, args: ["--experimental"] });
+		expect(await dockerd.docker("info", "-f", "{{.Driver}}")).toBe("lamella\n");
+		const seen = await script({ dockerd, killDriver: () => plugin.restart("SIGKILL") }, scratch("lamella"));
+		for (const [title, value] of Object.entries(expected)) expect(seen[title], title).toEqual(value);
+		expect(plugin.log()).not.toContain('"level":"error"');
+		const home = path.join(dockerd.root, plugin.name);
+		expect(mountPoints().filter((point) => point.startsWith(home))).toEqual([]);
+		using client = plugin.client();
+		expect(Object.fromEntries(await client.status())["Layers"]).toMatch(/^0 committed, 0 writable/);
+		await expect.poll(() => readdirSync(path.join(home, "layers"))).toEqual([]);
+		await dockerd.stop();
+		await plugin.stop();
+	});
+
+	it("runs containers in a user namespace", async () => {
+		await using plugin = await LamellaPlugin.start();
+		run("sh", ["-c", "grep -q '^root:' /etc/subuid || true"]);
+		await using dockerd = await Dockerd.start({
+			driver: plugin.name,
+			args: ["--experimental", "--userns-remap=nobody"],
+		});
+		await dockerd.dockerAsync(["import", busybox, "bb:1"]);
+		const sh = async (script: string) =>
+			(await dockerd.dockerAsync(["run", "--rm", ...RUN, "bb:1", "sh", "-c", script])).stdout;
+		expect(await sh("stat -c '%u %g' / /bin/busybox /etc/passwd; touch /new && stat -c %u /new")).toBe(
+			"0 0\n0 0\n0 0\n0\n",
+		);
+		// Overlayfs copies a directory up for a rename by way of work/work.
+		expect(await sh("mv /usr/share/doc /moved && ls /moved | wc -l")).toBe("20\n");
+		await dockerd.dockerAsync([
+			"run",
+			"--name",
+			"c",
+			...RUN,
+			"bb:1",
+			"sh",
+			"-c",
+			"echo x > /x; chown 1000 /x",
+		]);
+		await dockerd.dockerAsync(["commit", "c", "bb:2"]);
+		const { stdout } = await dockerd.dockerAsync(["run", "--rm", ...RUN, "bb:2", "stat", "-c", "%u", "/x"]);
+		expect(stdout).toBe("1000\n");
+	});
+});
