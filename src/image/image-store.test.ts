@@ -3,10 +3,10 @@ import os from "node:os";
 import path from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type BusyboxImage, makeBusyboxImage } from "../../test/support/busybox-image.ts";
 import { run } from "../../test/support/processes.ts";
 import type { LayerId } from "../store/index.ts";
 import type { ProgressEvent } from "./contract.ts";
+import { type BusyboxImage, makeBusyboxImage } from "./testing/busybox-layout.ts";
 import { leftovers, openTestImages } from "./testing/open-images.ts";
 
 let directory: string;

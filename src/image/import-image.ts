@@ -106,7 +106,7 @@ async function importOnce(
 			if (parent !== undefined && isLamellaError(error, "ENOTFOUND") && !store.has(parent)) {
 				throw new LayersVanished();
 			}
-			throw withArchive(error, description);
+			throw withArchive(error, description, image, chain);
 		}
 	}
 	if (saved.record === undefined) throw new Error("the store did not run the import's transaction");
@@ -145,12 +145,21 @@ function reporter(
 	};
 }
 
-/** The store's error, saying which archive it is about. */
-function withArchive(error: unknown, description: string): unknown {
+/** The store's error, saying which layer of which archive it is about. */
+function withArchive(
+	error: unknown,
+	description: string,
+	image: PlannedImage,
+	chain: readonly PlacedLayer[],
+): unknown {
 	if (!isLamellaError(error) || error.code === "EABORTED") return error;
-	return new LamellaError(error.code, `cannot import ${description}: ${error.message}`, {
-		layer: error.layer,
-		path: error.path,
+	const { code, message, layer, path } = error;
+	const index = chain.findIndex((placed) => placed.layer === layer);
+	const member = image.layers[index]?.member;
+	const which = member === undefined ? "" : `layer ${index + 1} of ${chain.length} (${member}): `;
+	return new LamellaError(code, `cannot import ${description}: ${which}${message}`, {
+		layer,
+		path,
 		cause: error,
 	});
 }
