@@ -39,6 +39,12 @@ export class CommandContext {
 		return this.globals.trunc === false;
 	}
 
+	/** The state root: `--root`, else LAMELLA_ROOT, else /var/lib/lamella. */
+	get root(): string {
+		// An empty variable in a unit file or a script means that nothing was said.
+		return this.globals.root ?? (process.env.LAMELLA_ROOT || "/var/lib/lamella");
+	}
+
 	/**
 	 * Opens the store; use it as `await using store = await context.openStore()`.
 	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an unknown driver or policy
@@ -52,10 +58,8 @@ export class CommandContext {
 				"this needs root, because it mounts filesystems and gives files their owners; run it with sudo",
 			);
 		}
-		const { DEFAULT_ROOT, openStore } = await import("../api/index.ts");
-		// An empty variable in a unit file or a script means that nothing was said.
-		const root = this.globals.root ?? (process.env.LAMELLA_ROOT || DEFAULT_ROOT);
-		return openStore({ root, driver, flatten, signal: this.signal });
+		const { openStore } = await import("../api/index.ts");
+		return openStore({ root: this.root, driver, flatten, signal: this.signal });
 	}
 
 	/** Ctrl-C on a terminal reaches the command that runs there by itself; it, not Lamella, decides what it means. */

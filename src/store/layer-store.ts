@@ -82,8 +82,16 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const layer = store.placeOf(record);
 			return [store.driver.describeMount({ layer, chain: store.placesBelow(record), kind, mountLabel })];
 		},
-		changes: (id, options = {}): Promise<readonly Change[]> =>
-			comparing(store, id, options, (subject) => store.jobs.run("changes", { subject }, jobOptions(options))),
+		changes: async (id, options = {}): Promise<readonly Change[]> => {
+			const changes = await comparing(store, id, options, (subject) =>
+				store.jobs.run("changes", { subject }, jobOptions(options)),
+			);
+			// A Buffer that crossed from a thread is a plain Uint8Array.
+			return changes.map(({ kind, path }) => ({
+				kind,
+				path: Buffer.from(path.buffer, path.byteOffset, path.length),
+			}));
+		},
 		diff: (id, options = {}) => diffStream(store, id, options),
 		diffSize: (id, options = {}) =>
 			comparing(store, id, options, (subject) =>
