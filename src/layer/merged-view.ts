@@ -96,11 +96,6 @@ export class MergedDirectory implements Disposable {
 		return new MergedDirectory(parts, marks, plain);
 	}
 
-	/** How many lowers take part in this directory. */
-	get partCount(): number {
-		return this.#parts.length;
-	}
-
 	/** The directory in the topmost lower that has it: its metadata is what the merged directory shows. */
 	get topFd(): number | undefined {
 		return this.#parts[0]?.fd;
