@@ -222,13 +222,13 @@ test("owner, mode, capability and times survive in the order they are set", () =
 		fileOf("d/x", "x", { mode: 0o666 }),
 	]);
 	const tree = snapshotTree(directory);
-	expect(tree["suid"]).toMatchObject({
+	expect(tree.suid).toMatchObject({
 		mode: "6755",
 		owner: "5:6",
 		mtimeNs: "-1",
 		xattrs: { "security.capability": capability.toString("hex") },
 	});
-	expect(tree["d"]).toMatchObject({ mode: "3711", owner: "1:2", mtimeNs: "5" });
+	expect(tree.d).toMatchObject({ mode: "3711", owner: "1:2", mtimeNs: "5" });
 	expect(tree["d/x"]).toMatchObject({ mode: "0666", owner: "0:0" });
 });
 
@@ -245,7 +245,7 @@ test("a directory's default ACL is not handed down to what the layer makes in it
 		entryOf("d/e/"),
 	]);
 	const tree = snapshotTree(directory);
-	expect(tree["d"]?.xattrs).toEqual({ "system.posix_acl_default": acl.toString("hex") });
+	expect(tree.d?.xattrs).toEqual({ "system.posix_acl_default": acl.toString("hex") });
 	expect(tree["d/x"]).toMatchObject({ mode: "0666" });
 	expect(tree["d/x"]?.xattrs ?? tree["d/e"]?.xattrs).toBeUndefined();
 });
@@ -261,7 +261,7 @@ test("overlayfs's own xattrs are left out with a warning, the host's label witho
 	];
 	const xattrs = names.map((name) => ({ name: Buffer.from(name), value: Buffer.from("y") }));
 	const { warnings } = applyMembers({ directory }, [entryOf("d/", { xattrs })]);
-	expect(snapshotTree(directory)["d"]?.xattrs).toBeUndefined();
+	expect(snapshotTree(directory).d?.xattrs).toBeUndefined();
 	expect(warnings).toHaveLength(3);
 });
 
@@ -304,15 +304,16 @@ test("a tree written as a layer and applied is the same tree, and its usage is c
 			const from = place.make("from");
 			makeTree(from, tree);
 			const tar = diffToFile(place, { form: "trees", to: from });
-			const before = snapshotTree(from);
+			// Where the filesystem says that data lies depends on what it has written back by then.
+			const before = snapshotTree(from, { ignoreHoles: true });
 			for (const form of ["overlay", "plain"] as const) {
 				const directory = place.make(form);
 				const { usage } = applyTar({ directory, form }, [tar]);
-				expect(snapshotTree(directory)).toEqual(before);
+				expect(snapshotTree(directory, { ignoreHoles: true })).toEqual(before);
 				expect(usage).toEqual(usageOf([directory], quietContext));
 			}
 		}),
-		{ numRuns: 40 },
+		{ numRuns: 25, endOnFailure: true },
 	);
 });
 
@@ -324,7 +325,7 @@ test("edits in an overlay mount, written as a layer and applied, show the same m
 			makeTree(lower, tree);
 			const { upper, merged } = place.mount([lower]);
 			applyEdits(merged, edits);
-			const edited = snapshotTree(merged);
+			const edited = snapshotTree(merged, { ignoreHoles: true });
 			place.unmount(merged);
 			const tar = diffToFile(place, {
 				form: "upper",
@@ -337,23 +338,39 @@ test("edits in an overlay mount, written as a layer and applied, show the same m
 			const { usage } = applyTar({ directory, lowers: [lower] }, [tar]);
 			expect(usage).toEqual(usageOf([directory], quietContext));
 			const again = place.mount([directory, lower]);
-			expect(withoutLinks(snapshotTree(again.merged))).toEqual(withoutLinks(edited));
+			expect(withoutLinks(snapshotTree(again.merged, { ignoreHoles: true }))).toEqual(withoutLinks(edited));
 			place.unmount(again.merged);
 			const plain = place.make("plain");
 			shell(plain, `cp -a --sparse=always ${lower}/. .`);
 			applyTar({ directory: plain, form: "plain" }, [tar]);
-			expect(withoutHoles(snapshotTree(plain, { ignoreHoles: true }))).toEqual(withoutHoles(edited));
+			expect(withoutLinks(snapshotTree(plain, { ignoreHoles: true }))).toEqual(withoutLinks(edited));
 			expect(withoutLinks(snapshotTree(lower, { inodes: true }))).toEqual(withoutLinks(untouched));
 		}),
-		{ numRuns: 30 },
+		{ numRuns: 25, endOnFailure: true },
 	);
 });
 
-function withoutHoles(tree: ReturnType<typeof snapshotTree>): ReturnType<typeof snapshotTree> {
-	return Object.fromEntries(
-		Object.entries(withoutLinks(tree)).map(([name, { data: _, ...node }]) => [name, node]),
-	);
-}
+test("a sparse file keeps its holes", () => {
+	using place = new Workplace();
+	const directory = place.make("upper");
+	const dataExtents = [{ offset: 1 << 20, sizeBytes: 4 }];
+	const entry = entryOf("sparse", { sizeBytes: 1 << 30, dataExtents });
+	const { usage, contentSizeBytes } = applyMembers({ directory }, [[entry, Buffer.from("data")]]);
+	const { size, blocks } = fs.statSync(path.join(directory, "sparse"));
+	expect([size, contentSizeBytes]).toEqual([1 << 30, 1 << 30]);
+	expect(blocks).toBeLessThan(100);
+	expect(usage.sizeBytes).toBeLessThan(100_000);
+});
+
+test("a whiteout hides a name of 255 bytes", () => {
+	using place = new Workplace();
+	const lower = place.make("lower");
+	const name = "n".repeat(255);
+	fs.writeFileSync(path.join(lower, name), "x");
+	const directory = place.make("upper");
+	applyMembers({ directory, lowers: [lower] }, [entryOf(`.wh.${name}`)]);
+	expect(overlayNames(directory).slice(1)).toEqual([`${name} whiteout`]);
+});
 
 test("all descriptors are closed, also after a failure", () => {
 	using place = new Workplace();

@@ -6,6 +6,7 @@
  */
 import { LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
+import { WHITEOUT_PREFIX } from "./whiteout.ts";
 
 /** PATH_MAX and NAME_MAX of Linux: nothing longer could be reached by a program in the container. */
 const PATH_BYTES_MAX = 4096;
@@ -23,9 +24,15 @@ export function cleanEntryPath(path: Uint8Array): string {
 	const text = latin1(path);
 	const cleaned = NEEDS_CLEANING.test(text) ? clean(text) : text;
 	if (cleaned.length >= PATH_BYTES_MAX) throw tooLong(path, "path", PATH_BYTES_MAX - 1);
-	if (cleaned.length > NAME_BYTES_MAX && cleaned.split("/").some((name) => name.length > NAME_BYTES_MAX))
+	if (cleaned.length > NAME_BYTES_MAX && cleaned.split("/").some(isTooLong))
 		throw tooLong(path, "name", NAME_BYTES_MAX);
 	return cleaned;
+}
+
+/** The name that a whiteout hides may take all of NAME_MAX: the whiteout's own name never comes to the disk. */
+function isTooLong(name: string): boolean {
+	const prefixBytes = name.startsWith(WHITEOUT_PREFIX) ? WHITEOUT_PREFIX.length : 0;
+	return name.length - prefixBytes > NAME_BYTES_MAX;
 }
 
 function clean(text: string): string {
