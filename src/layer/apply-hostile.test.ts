@@ -119,7 +119,7 @@ const BREAKOUTS: readonly Breakout[] = [
 	["the root replaced by a file", () => [fileOf(".", "x")], "EUNSAFE"],
 	["a whiteout device", () => [device("dev")], "EUNSAFE"],
 	["a name over 255 bytes", () => [fileOf("n".repeat(256), "x")], "ETAR"],
-	["a path over 4096 bytes", () => [fileOf("p/".repeat(2100) + "x", "x")], "ETAR"],
+	["a path over 4096 bytes", () => [fileOf(`${"p/".repeat(2100)}x`, "x")], "ETAR"],
 	[
 		"a path over 4096 bytes by symlinks",
 		() => [
