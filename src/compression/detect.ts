@@ -3,7 +3,7 @@
  */
 
 /** What can be read and written. */
-export type Compression = "none" | "gzip" | "zstd";
+type Compression = "none" | "gzip" | "zstd";
 
 /** What is recognised: the rest is named so that the message can say what to do. */
 export type DetectedCompression = Compression | "bzip2" | "xz" | "lz4";

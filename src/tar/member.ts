@@ -49,7 +49,7 @@ export interface MemberContext {
 }
 
 /** How the map of a sparse member is to be read. */
-export type SparseForm =
+type SparseForm =
 	| { readonly form: "old"; readonly layout: OldSparseLayout }
 	| { readonly form: "flat"; readonly map: readonly number[]; readonly count: number | undefined }
 	| { readonly form: "text" };
