@@ -5,7 +5,7 @@ import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import { checkIdMap, hostRoot, type IdMapRange, type IdMaps } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
-import { openLayerStore } from "../store/index.ts";
+import { type LayerStore, openLayerStore } from "../store/index.ts";
 import { parseDriverOptions } from "./options.ts";
 import { StoreGraphDriver } from "./store-graph-driver.ts";
 
@@ -18,6 +18,7 @@ const LOCK_FILE = "graphdriver.lock";
  * @param home absolute path; dockerd gives `<data-root>/<driver name>`
  * @param options `KEY=VALUE`: `lamella.flatten` (`always`, `auto`, `never`), `lamella.driver` (`overlay`, `vfs`)
  * @param uidMaps container ids and the host ids they stand for; empty: the same
+ * @param shared keeps the layers here and not below `home`; it stays open when the driver closes, and has its own options
  * @throws {LamellaError} `ENOTSUPPORTED` (kernel), `EINCOMPATIBLEFS` (backing filesystem), `EINVALID` (option),
  *   `EBUSY` (another process has it open), `EPERMISSION`
  */
@@ -26,6 +27,7 @@ export async function init(
 	options: readonly string[] = [],
 	uidMaps: readonly IdMapRange[] = [],
 	gidMaps: readonly IdMapRange[] = [],
+	shared?: LayerStore,
 ): Promise<StoreGraphDriver> {
 	const { flatten, driver } = parseDriverOptions(options);
 	if (!path.isAbsolute(home)) {
@@ -39,7 +41,10 @@ export async function init(
 	makeHome(home, idMaps);
 	const lock = lockHome(home);
 	try {
-		const store = await openLayerStore({ root: home, driver: driver ?? "overlay", flatten });
+		const store =
+			shared === undefined
+				? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten })
+				: borrowed(shared, options, idMaps);
 		const graphDriver = new StoreGraphDriver(store, idMaps, () => linux.close(lock));
 		try {
 			await graphDriver.recover();
@@ -52,6 +57,24 @@ export async function init(
 		linux.close(lock);
 		throw error;
 	}
+}
+
+/** The store of others, which closing the driver leaves open. @throws {LamellaError} `EINVALID` */
+function borrowed(store: LayerStore, options: readonly string[], idMaps: IdMaps | undefined): LayerStore {
+	if (options.length > 0) {
+		throw new LamellaError(
+			"EINVALID",
+			`storage option "${options[0]}" cannot be given for a store that others use too; set it in lamella's configuration`,
+		);
+	}
+	if (idMaps !== undefined) {
+		throw new LamellaError(
+			"EINVALID",
+			"userns-remap cannot be used with a store that others use too; set own-store = true in lamella's configuration",
+		);
+	}
+	const leave = (): Promise<void> => Promise.resolve();
+	return { ...store, close: leave, [Symbol.asyncDispose]: leave };
 }
 
 /** @throws {LamellaError} `ENOTSUPPORTED` */

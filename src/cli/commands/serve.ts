@@ -1,47 +1,90 @@
-/** `lamella serve`: the store behind dockerd (a graph driver plugin). Runs until SIGTERM or SIGINT, then drains. */
+/** `lamella serve`: the store behind containerd and dockerd. Runs until SIGTERM or SIGINT, then drains. */
 import { Argument, Option } from "commander";
+import type { PrintableConfig, Protocol } from "../../serve/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 
 interface ServeOptions {
+	readonly config?: string;
 	readonly socket?: string;
 	readonly stateDir?: string;
-	readonly logLevel: string;
+	readonly logLevel?: string;
+	readonly printConfig?: PrintableConfig;
 }
 
-export const command: CommandModule = defineCommand<[protocol: "docker"], ServeOptions>({
+export const command: CommandModule = defineCommand<[protocol: Protocol | undefined], ServeOptions>({
 	configure: (command) => {
 		command
-			.addArgument(new Argument("<protocol>", "whose protocol is spoken").choices(["docker"]))
-			.option("--socket <path>", "where to listen (default for docker: /run/docker/plugins/lamella.sock)")
+			.addArgument(
+				new Argument(
+					"[protocol]",
+					"whose protocol is spoken (default: those that the configuration file has a table for)",
+				).choices(["containerd", "docker"]),
+			)
+			.option("--config <file>", "configuration file (default without a protocol: /etc/lamella/config.toml)")
+			.option(
+				"--socket <path>",
+				"where to listen (default for containerd: /run/lamella/containerd.sock, for docker: " +
+					"/run/docker/plugins/lamella.sock)",
+			)
 			.option(
 				"--state-dir <dir>",
-				"where dockerd's last Init is remembered (default for docker: /var/lib/lamella-docker)",
+				"where dockerd's last Init is remembered (default: /var/lib/lamella-docker)",
 			)
 			.addOption(
-				new Option("--log-level <level>", "how much is logged on stderr")
-					.choices(["trace", "debug", "info", "warn", "error", "silent"])
-					.default("info"),
+				new Option("--log-level <level>", "how much is logged on stderr (default: info)").choices([
+					"trace",
+					"debug",
+					"info",
+					"warn",
+					"error",
+					"silent",
+				]),
+			)
+			.addOption(
+				new Option(
+					"--print-config <program>",
+					"print what containerd, dockerd or systemd has to be told, and end",
+				).choices(["containerd", "docker", "systemd"]),
 			)
 			.addHelpText(
 				"after",
 				examples(
+					["lamella serve containerd", "a snapshotter for containerd"],
 					["lamella serve docker", "then: dockerd --experimental -s lamella"],
-					["lamella serve docker --log-level debug", "log every call"],
+					["lamella serve --config lamella.toml", "both at once, on one store"],
+					["lamella serve --print-config containerd", "what goes into containerd's config.toml"],
 				),
 			);
 	},
-	run: async (context, [_protocol], options) => {
-		const { createLogger, parseLogLevel, serveDocker } = await import("../../serve/index.ts");
-		const log = createLogger(parseLogLevel(options.logLevel));
-		await using server = await serveDocker({
+	run: async (context, [protocol], options) => {
+		const { createLogger, parseLogLevel, printedConfig, resolveConfig, serve } = await loadServe();
+		if (options.printConfig !== undefined) {
+			const words = ["serve", ...(protocol === undefined ? [] : [protocol])];
+			if (options.config !== undefined) words.push("--config", options.config);
+			process.stdout.write(
+				printedConfig(options.printConfig, { socket: options.socket, command: words.join(" ") }),
+			);
+			return;
+		}
+		const { root, driver, flatten } = context.globals;
+		const config = resolveConfig({
+			file: options.config,
+			protocol,
 			socket: options.socket,
 			stateDirectory: options.stateDir,
-			log,
+			root,
+			driver,
+			flatten,
+			logLevel: options.logLevel,
 		});
+		await using servers = await serve(config, createLogger(parseLogLevel(config["log-level"])));
 		await stopped(context.signal);
-		await server.close();
+		await servers.close();
 	},
 });
+
+// This stands alone: in a function with `using`, tsc 6 lowers the function and forgets to rewrite an import's extension.
+const loadServe = (): Promise<typeof import("../../serve/index.ts")> => import("../../serve/index.ts");
 
 function stopped(signal: AbortSignal): Promise<void> {
 	if (signal.aborted) return Promise.resolve();

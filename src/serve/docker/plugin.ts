@@ -1,18 +1,22 @@
 /** The graph driver behind the protocol: none before the first Init, and the last Init's after a restart. */
 import { LamellaError } from "../../errors/index.ts";
 import { init, type StoreGraphDriver } from "../../graphdriver/index.ts";
+import type { LayerStore } from "../../store/index.ts";
 import type { Logger } from "../log.ts";
 import { type InitState, loadState, saveState } from "./state.ts";
 
 export class DockerPlugin implements AsyncDisposable {
 	readonly #stateDirectory: string;
 	readonly #log: Logger;
+	readonly #store: LayerStore | undefined;
 	#driver: StoreGraphDriver | undefined;
 	#current: InitState | undefined;
 	/** Init calls take turns. */
 	#turn: Promise<void> = Promise.resolve();
 
-	constructor(stateDirectory: string, log: Logger) {
+	/** With a `store` the layers are kept there; without, in a store at the home that Init names. */
+	constructor(stateDirectory: string, log: Logger, store?: LayerStore) {
+		this.#store = store;
 		this.#stateDirectory = stateDirectory;
 		this.#log = log;
 	}
@@ -25,7 +29,7 @@ export class DockerPlugin implements AsyncDisposable {
 			return;
 		}
 		try {
-			this.#driver = await init(state.home, state.options, state.uidMaps, state.gidMaps);
+			this.#driver = await init(state.home, state.options, state.uidMaps, state.gidMaps, this.#store);
 			this.#current = state;
 			this.#log.info({ home: state.home }, "resumed");
 		} catch (error) {
@@ -54,7 +58,7 @@ export class DockerPlugin implements AsyncDisposable {
 			const before = this.#driver;
 			this.#driver = undefined;
 			await before?.close();
-			this.#driver = await init(state.home, state.options, state.uidMaps, state.gidMaps);
+			this.#driver = await init(state.home, state.options, state.uidMaps, state.gidMaps, this.#store);
 			this.#current = state;
 			await saveState(this.#stateDirectory, state);
 		}

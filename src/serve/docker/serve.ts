@@ -1,6 +1,7 @@
 /** `lamella serve docker`: the plugin on its socket, from start to drained end. */
 import type http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { LayerStore } from "../../store/index.ts";
 import { claimSocket, listenAt, type SocketClaim } from "../listen.ts";
 import type { Logger } from "../log.ts";
 import { DockerPlugin } from "./plugin.ts";
@@ -17,6 +18,8 @@ export interface ServeDockerOptions {
 	readonly socket?: string | undefined;
 	/** Where the last Init is remembered. */
 	readonly stateDirectory?: string | undefined;
+	/** Keeps the layers here, and not in a store at the home that dockerd names. Stays open when the server ends. */
+	readonly store?: LayerStore | undefined;
 	readonly log: Logger;
 }
 
@@ -31,9 +34,9 @@ export interface RunningServer extends AsyncDisposable {
  * @throws {LamellaError} `EBUSY` (somebody listens there), `EEXISTS`, `EINVALID`, `ECORRUPT` (remembered state)
  */
 export async function serveDocker(options: ServeDockerOptions): Promise<RunningServer> {
-	const { socket = DEFAULT_DOCKER_SOCKET, stateDirectory = DEFAULT_DOCKER_STATE, log } = options;
+	const { socket = DEFAULT_DOCKER_SOCKET, stateDirectory = DEFAULT_DOCKER_STATE, store, log } = options;
 	const claim = await claimSocket(socket);
-	const plugin = new DockerPlugin(stateDirectory, log);
+	const plugin = new DockerPlugin(stateDirectory, log, store);
 	const server = createDockerServer(plugin, log);
 	try {
 		await plugin.resume();

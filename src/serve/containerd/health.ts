@@ -1,0 +1,53 @@
+/** grpc.health.v1: SERVING while the store answers, for probes and `grpc_health_probe`. */
+
+import { LamellaError } from "../../errors/index.ts";
+import type { LayerStore } from "../../store/index.ts";
+import {
+	type Health,
+	HealthCheckResponse_ServingStatus as Serving,
+} from "./generated/grpc/health/v1/health_pb.js";
+import type { ServiceMethods } from "./grpc-service.ts";
+
+/** `services` are the names that are asked for, beside "" for all. `isServing` is asked at each check. */
+export function healthService(
+	services: readonly string[],
+	isServing: () => boolean,
+	ending: AbortSignal,
+): ServiceMethods<typeof Health> {
+	const known = (service: string): boolean => service === "" || services.includes(service);
+	const current = (): Serving => (isServing() ? Serving.SERVING : Serving.NOT_SERVING);
+	return {
+		check: ({ service }) => {
+			if (!known(service)) throw new LamellaError("ENOTFOUND", `there is no service "${service}" here`);
+			return { status: current() };
+		},
+		watch: async function* ({ service }, signal) {
+			if (!known(service)) {
+				// By the protocol a watcher of an unknown service is told so and goes on waiting.
+				yield { status: Serving.SERVICE_UNKNOWN };
+			} else {
+				yield { status: current() };
+			}
+			await eitherFires(signal, ending);
+			if (ending.aborted && known(service)) yield { status: Serving.NOT_SERVING };
+		},
+	};
+}
+
+function eitherFires(...signals: readonly AbortSignal[]): Promise<void> {
+	if (signals.some(({ aborted }) => aborted)) return Promise.resolve();
+	return new Promise((resolve) => {
+		for (const signal of signals) signal.addEventListener("abort", () => resolve(), { once: true });
+	});
+}
+
+/** Whether the store can be read. */
+export function storeAnswers(store: LayerStore): boolean {
+	try {
+		for (const _ of store.list()) break;
+		return true;
+	} catch {
+		// Whatever it says, it is in the log of the calls that fail.
+		return false;
+	}
+}

@@ -1,0 +1,18 @@
+/** What can be chosen about the snapshotter, with the defaults. */
+export interface SnapshotterOptions {
+	/**
+	 * What to do with `containerd.io/snapshot/uidmapping` and `gidmapping`: `mount` puts the maps into the mount
+	 * options, for containerd 2.x to make idmapped mounts; `refuse` says InvalidArgument.
+	 */
+	readonly idMaps: "mount" | "refuse";
+	/** Tell an active snapshot's upper directory in the label `containerd.io/snapshot/overlay.upperdir`. */
+	readonly upperdirLabel: boolean;
+	/** Answer AlreadyExists to a Prepare whose `containerd.io/snapshot.ref` is committed over the same parent. */
+	readonly remoteSnapshots: boolean;
+}
+
+export const DEFAULT_SNAPSHOTTER_OPTIONS: SnapshotterOptions = {
+	idMaps: "mount",
+	upperdirLabel: false,
+	remoteSnapshots: false,
+};
