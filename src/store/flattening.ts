@@ -115,6 +115,8 @@ export function flattenLater(store: StoreContext, record: LayerRecord): void {
 
 /** Takes away a root that a commit which was cut short left in a layer that then went on being written. */
 export function discardStaleRoot(store: StoreContext, record: LayerRecord): void {
+	// Where layers are whole trees (vfs) `root/` is the layer itself.
+	if (!store.driver.flattens) return;
 	const root = path.join(store.directoryOf(record), "root");
 	if (existsSync(root)) store.discard(root);
 }

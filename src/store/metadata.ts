@@ -20,7 +20,7 @@ export async function openMetadata(
 	{ alone }: { readonly alone: boolean },
 ): Promise<MetaStore> {
 	const file = path.join(layout.metadata, "data.mdb");
-	const problem = lmdbFileProblem(file);
+	const problem = lmdbFileProblem(file, { headsOnly: !alone });
 	const missing = problem === undefined && !existsSync(file);
 	if (!alone) {
 		if (problem === undefined && !missing) return openLmdbMetaStore(layout.metadata);

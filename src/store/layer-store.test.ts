@@ -1,0 +1,17 @@
+import { openLayerStore } from "./open-store.ts";
+import { layerStoreConformance } from "./testing/layer-store-conformance.ts";
+
+for (const flatten of ["always", "auto", "never"] as const) {
+	layerStoreConformance(
+		`overlay, ${flatten}`,
+		(root) => openLayerStore({ root, driver: "overlay", flatten }),
+		{
+			driver: "overlay",
+			flatten,
+		},
+	);
+}
+layerStoreConformance("vfs", (root) => openLayerStore({ root, driver: "vfs" }), {
+	driver: "vfs",
+	flatten: "auto",
+});
