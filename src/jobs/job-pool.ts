@@ -151,7 +151,8 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 	#next(thread: Thread): void {
 		const task = this.#queue.shift();
 		if (task !== undefined) this.#start(task);
-		else if (thread.task === undefined) {
+		// Whoever disposes waits for the threads' end: letting go of one would end the process before that.
+		else if (thread.task === undefined && !this.#disposed) {
 			thread.worker.unref();
 			// The ones beyond the limit were for jobs that had to wait.
 			if (this.#threads.size > this.#threadsMax) {
