@@ -20,13 +20,74 @@ const digest = v.pipe(
 const sizeBytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const annotations = v.nullish(v.record(v.string(), v.string()));
 
-const platform = v.looseObject({
+/** What a document has beyond what is named here is kept: a config is written again with it. */
+interface Loose {
+	[key: string]: unknown;
+}
+
+type Annotations = Record<string, string> | null | undefined;
+
+export interface Platform extends Loose {
+	architecture: string;
+	os: string;
+	variant?: string | undefined;
+}
+
+export interface Descriptor extends Loose {
+	mediaType: string;
+	digest: Digest;
+	size: number;
+	annotations?: Annotations;
+	platform?: Platform | null | undefined;
+	artifactType?: string | undefined;
+}
+
+export interface IndexDocument extends Loose {
+	schemaVersion?: 2 | undefined;
+	mediaType?: string | undefined;
+	manifests: Descriptor[];
+}
+
+export interface ManifestDocument extends Loose {
+	schemaVersion: 2;
+	mediaType?: string | undefined;
+	config: Descriptor;
+	layers: Descriptor[];
+	annotations?: Annotations;
+}
+
+export interface ConfigDocument extends Loose {
+	architecture: string;
+	os: string;
+	created?: string | null | undefined;
+	rootfs: Loose & { type?: "layers" | undefined; diff_ids: readonly DiffId[] };
+	history?: (Loose & { empty_layer?: boolean | undefined })[] | null | undefined;
+	config?: Record<string, unknown> | null | undefined;
+}
+
+export type DockerManifestDocument = (Loose & {
+	Config: string;
+	RepoTags?: string[] | null | undefined;
+	Layers: string[];
+})[];
+
+export interface LegacyImageDocument extends Loose {
+	id?: string | undefined;
+	parent?: string | undefined;
+	created?: string | null | undefined;
+	author?: string | undefined;
+	comment?: string | undefined;
+	container_config?: (Loose & { Cmd?: string[] | null | undefined }) | null | undefined;
+	throwaway?: boolean | undefined;
+}
+
+const platform: v.GenericSchema<unknown, Platform> = v.looseObject({
 	architecture: v.string(),
 	os: v.string(),
 	variant: v.optional(v.string()),
 });
 
-const descriptor = v.looseObject({
+const descriptor: v.GenericSchema<unknown, Descriptor> = v.looseObject({
 	mediaType: v.optional(v.string(), ""),
 	digest,
 	size: sizeBytes,
@@ -35,13 +96,13 @@ const descriptor = v.looseObject({
 	artifactType: v.optional(v.string()),
 });
 
-const index = v.looseObject({
+const index: v.GenericSchema<unknown, IndexDocument> = v.looseObject({
 	schemaVersion: v.optional(v.literal(2)),
 	mediaType: v.optional(v.string()),
 	manifests: v.pipe(v.array(descriptor), v.maxLength(MAX_MANIFESTS)),
 });
 
-const manifest = v.looseObject({
+const manifest: v.GenericSchema<unknown, ManifestDocument> = v.looseObject({
 	schemaVersion: v.literal(2),
 	mediaType: v.optional(v.string()),
 	config: descriptor,
@@ -49,7 +110,7 @@ const manifest = v.looseObject({
 	annotations,
 });
 
-const config = v.looseObject({
+const config: v.GenericSchema<unknown, ConfigDocument> = v.looseObject({
 	architecture: v.optional(v.string(), ""),
 	os: v.optional(v.string(), ""),
 	created: v.nullish(v.string()),
@@ -65,7 +126,7 @@ const config = v.looseObject({
 	config: v.nullish(v.record(v.string(), v.unknown())),
 });
 
-const dockerManifest = v.pipe(
+const dockerManifest: v.GenericSchema<unknown, DockerManifestDocument> = v.pipe(
 	v.array(
 		v.looseObject({
 			Config: v.string(),
@@ -78,7 +139,7 @@ const dockerManifest = v.pipe(
 
 const repositories = v.record(v.string(), v.record(v.string(), v.string()));
 
-const legacyImage = v.looseObject({
+const legacyImage: v.GenericSchema<unknown, LegacyImageDocument> = v.looseObject({
 	id: v.optional(v.string()),
 	parent: v.optional(v.string()),
 	created: v.nullish(v.string()),
@@ -87,13 +148,6 @@ const legacyImage = v.looseObject({
 	container_config: v.nullish(v.looseObject({ Cmd: v.nullish(v.array(v.string())) })),
 	throwaway: v.optional(v.boolean()),
 });
-
-export type Descriptor = v.InferOutput<typeof descriptor>;
-export type IndexDocument = v.InferOutput<typeof index>;
-export type ManifestDocument = v.InferOutput<typeof manifest>;
-export type ConfigDocument = v.InferOutput<typeof config>;
-export type DockerManifestDocument = v.InferOutput<typeof dockerManifest>;
-export type LegacyImageDocument = v.InferOutput<typeof legacyImage>;
 
 /** Parses an OCI index or a docker manifest list. `from` names the document in errors. @throws EARCHIVE */
 export function parseIndex(bytes: Buffer, from: string): IndexDocument {
@@ -142,7 +196,7 @@ export function verifyDigest(bytes: Uint8Array, promised: string, what: string, 
 	}
 }
 
-function parse<T extends v.GenericSchema>(schema: T, bytes: Buffer, from: string): v.InferOutput<T> {
+function parse<T>(schema: v.GenericSchema<unknown, T>, bytes: Buffer, from: string): T {
 	let json: unknown;
 	try {
 		json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
