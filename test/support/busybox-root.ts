@@ -23,6 +23,7 @@ export function makeBusyboxTar(target: string): void {
 		writeFileSync(path.join(root, "etc/group"), "root:x:0:\nuser:x:1000:\n");
 		for (let i = 0; i < 20; i++)
 			writeFileSync(path.join(root, "usr/share/doc", `page-${i}`), `page ${i}\n`.repeat(50));
+		chmodSync(root, 0o755);
 		chmodSync(path.join(root, "tmp"), 0o1777);
 		run("tar", [
 			"--sort=name",

@@ -3,7 +3,15 @@
  * `-s overlay2`, and compared output by output.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,7 +19,6 @@ import { makeBusyboxTar } from "../../support/busybox-root.ts";
 import { Dockerd } from "../../support/dockerd.ts";
 import { mountPoints } from "../../support/filesystems.ts";
 import { LamellaPlugin } from "../../support/lamella-plugin.ts";
-import { run } from "../../support/processes.ts";
 
 let work: string;
 let busybox: string;
@@ -54,7 +61,8 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	const docker = async (...args: string[]): Promise<string> => (await dockerd.dockerAsync(args)).stdout;
 	const note = async (title: string, ...args: string[]): Promise<void> => {
 		const { code, stdout, stderr } = await dockerd.dockerAsync(args, { mayFail: true });
-		seen[title] = { code, stdout, stderr: stderr.replace(/[0-9a-f]{12,64}/g, "ID") };
+		const hideIds = (text: string): string => text.replace(/[0-9a-f]{12,64}/g, "ID");
+		seen[title] = { code, stdout: hideIds(stdout), stderr: hideIds(stderr) };
 	};
 	const diffIds = async (image: string): Promise<string> =>
 		docker("image", "inspect", "-f", "{{json .RootFS.Layers}}", image);
@@ -153,7 +161,7 @@ describe("dockerd", () => {
 		await using dockerd = await Dockerd.start({ driver: plugin.name, args: ["--experimental"] });
 		expect(await dockerd.docker("info", "-f", "{{.Driver}}")).toBe("lamella\n");
 		const seen = await script({ dockerd, killDriver: () => plugin.restart("SIGKILL") }, scratch("lamella"));
-		for (const [title, value] of Object.entries(expected)) expect(seen[title], title).toEqual(value);
+		expect(seen).toEqual(expected);
 		expect(plugin.log()).not.toContain('"level":"error"');
 		const home = path.join(dockerd.root, plugin.name);
 		expect(mountPoints().filter((point) => point.startsWith(home))).toEqual([]);
@@ -165,11 +173,11 @@ describe("dockerd", () => {
 	});
 
 	it("runs containers in a user namespace", async () => {
+		using _ids = subordinateIds("nobody:300000:65536", "nobody:300000:65536");
 		await using plugin = await LamellaPlugin.start();
-		run("sh", ["-c", "grep -q '^root:' /etc/subuid || true"]);
 		await using dockerd = await Dockerd.start({
 			driver: plugin.name,
-			args: ["--experimental", "--userns-remap=nobody"],
+			args: ["--experimental", "--userns-remap=nobody:nogroup"],
 		});
 		await dockerd.dockerAsync(["import", busybox, "bb:1"]);
 		const sh = async (script: string) =>
@@ -194,3 +202,18 @@ describe("dockerd", () => {
 		expect(stdout).toBe("1000\n");
 	});
 });
+
+/** Lines in /etc/subuid and /etc/subgid for as long as a test needs them. */
+function subordinateIds(uidLine: string, gidLine: string): Disposable {
+	const files = [
+		["/etc/subuid", uidLine],
+		["/etc/subgid", gidLine],
+	] as const;
+	const before = files.map(([file]) => (existsSync(file) ? readFileSync(file, "utf8") : ""));
+	for (const [index, [file, line]] of files.entries()) writeFileSync(file, `${before[index]}${line}\n`);
+	return {
+		[Symbol.dispose](): void {
+			for (const [index, [file]] of files.entries()) writeFileSync(file, before[index] ?? "");
+		},
+	};
+}
