@@ -46,6 +46,8 @@ export async function serveApplyDiff(
 	const ids = { id: query.get("id") ?? "", parent: query.get("parent") ?? "" };
 	const id = required(ids, "id");
 	const tar = new PassThrough();
+	// The driver may be done with it, or never have looked at it; its own failure is what is answered.
+	tar.on("error", () => undefined);
 	// A body that breaks off must not pass for one that ended.
 	request.once("error", (error) => tar.destroy(error));
 	request.pipe(tar);
