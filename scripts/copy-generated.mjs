@@ -2,4 +2,6 @@
 import { cpSync } from "node:fs";
 
 const generated = "serve/containerd/generated";
-cpSync(new URL(`../src/${generated}`, import.meta.url), new URL(`../dist/${generated}`, import.meta.url), { recursive: true });
+cpSync(new URL(`../src/${generated}`, import.meta.url), new URL(`../dist/${generated}`, import.meta.url), {
+	recursive: true,
+});

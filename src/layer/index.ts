@@ -8,7 +8,7 @@ export type {
 	OverlayXattrPrefix,
 	Usage,
 } from "./contract.ts";
-export { chainId, type Digest, digestOf, parseDigest } from "./digest.ts";
+export { chainId, type Digest, digestOf } from "./digest.ts";
 export type {
 	ApplyRequest,
 	ApplyResult,

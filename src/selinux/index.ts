@@ -1,5 +1,4 @@
 export {
-	checkMountLabel,
 	formatMountLabel,
 	isSelinuxActive,
 	mountLabelOption,

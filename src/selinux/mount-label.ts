@@ -10,7 +10,7 @@ import { LamellaError } from "../errors/index.ts";
  * Checks that a label can be quoted without meaning something else.
  * @throws {LamellaError} `EINVALID` for an empty one, quotes, backslashes, control characters and spaces
  */
-export function checkMountLabel(label: string): string {
+function checkMountLabel(label: string): string {
 	if (!/^[!#-[\]-~]+$/.test(label) || label.length > 4000) {
 		throw new LamellaError(
 			"EINVALID",

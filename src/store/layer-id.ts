@@ -3,7 +3,7 @@ import { LamellaError } from "../errors/index.ts";
 import type { LayerId } from "./contract.ts";
 
 /** Bytes of UTF-8. Below what the metadata store takes as a key; containerd's longest keys are far shorter. */
-export const LAYER_ID_MAX_BYTES = 1024;
+const LAYER_ID_MAX_BYTES = 1024;
 
 /**
  * Checks an id from outside. Slashes and spaces are allowed (containerd's keys have them: `default/12/extract-1 x`);

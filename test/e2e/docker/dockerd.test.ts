@@ -159,7 +159,7 @@ describe("dockerd", () => {
 		}
 		await using plugin = await LamellaPlugin.start();
 		await using dockerd = await Dockerd.start({ driver: plugin.name, args: ["--experimental"] });
-		expect(await dockerd.docker("info", "-f", "{{.Driver}}")).toBe("lamella\n");
+		expect(dockerd.docker("info", "-f", "{{.Driver}}")).toBe("lamella\n");
 		const seen = await script({ dockerd, killDriver: () => plugin.restart("SIGKILL") }, scratch("lamella"));
 		expect(seen).toEqual(expected);
 		expect(plugin.log()).not.toContain('"level":"error"');
