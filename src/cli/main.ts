@@ -54,7 +54,9 @@ async function reportFailure(error: unknown, words: readonly string[]): Promise<
 	const ours = words.includes("--") ? words.slice(0, words.indexOf("--")) : words;
 	const { describeFailure, failureAsJson } = await import("./failure.ts");
 	const failure = describeFailure(error, ours.includes("--debug"));
-	process.stderr.write(`${failure.text}\n`);
+	const { default: colours } = await import("picocolors");
+	const { bold, red } = colours.createColors(process.stderr.isTTY && !process.env.NO_COLOR);
+	process.stderr.write(`${failure.text.replace(/^lamella:/, bold(red("lamella:")))}\n`);
 	if (ours.includes("--json"))
 		process.stdout.write(`${JSON.stringify(failureAsJson(error), undefined, 2)}\n`);
 	return failure.exitCode;
