@@ -15,9 +15,11 @@ export class LamellaPlugin implements AsyncDisposable {
 	readonly home: string;
 	readonly socket: string;
 	readonly #spec: string;
+	readonly #logLevel: string;
 	#daemon: Daemon;
 
-	private constructor(name: string) {
+	private constructor(name: string, logLevel: string) {
+		this.#logLevel = logLevel;
 		this.name = name;
 		this.home = mkdtempSync(path.join(tmpdir(), "lamella-plugin-"));
 		this.socket = path.join(this.home, "run/lamella.sock");
@@ -27,8 +29,8 @@ export class LamellaPlugin implements AsyncDisposable {
 		this.#daemon = this.#spawn();
 	}
 
-	static async start(name = "lamella"): Promise<LamellaPlugin> {
-		const plugin = new LamellaPlugin(name);
+	static async start(name = "lamella", logLevel = "debug"): Promise<LamellaPlugin> {
+		const plugin = new LamellaPlugin(name, logLevel);
 		try {
 			await plugin.#ready();
 		} catch (error) {
@@ -54,7 +56,7 @@ export class LamellaPlugin implements AsyncDisposable {
 		const state = path.join(this.home, "state");
 		return new Daemon(
 			process.execPath,
-			[CLI, "serve", "docker", "--socket", this.socket, "--state-dir", state, "--log-level", "debug"],
+			[CLI, "serve", "docker", "--socket", this.socket, "--state-dir", state, "--log-level", this.#logLevel],
 			{ logFile: path.join(this.home, "lamella.log") },
 		);
 	}
@@ -71,7 +73,6 @@ export class LamellaPlugin implements AsyncDisposable {
 		});
 	}
 
-	/** @returns the exit code, `undefined` where a signal ended it */
 	async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
 		await this.#daemon.stop(signal);
 	}

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import {
+	chmodSync,
 	existsSync,
 	mkdirSync,
 	mkdtempSync,
@@ -92,7 +93,7 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 		"-c",
 		"echo x > /etc/x; rm /usr/share/doc/page-2; rm -r /home; mkdir /home; echo more >> /usr/share/doc/page-3; chmod 600 /etc/group; mkdir -p /a/b/c; ln /etc/passwd /etc/passwd2; mv /usr/share/doc/page-4 /tmp/page-4",
 	);
-	seen["diff"] = (await docker("diff", "c1")).split("\n").sort();
+	seen.diff = (await docker("diff", "c1")).split("\n").sort();
 	await note("size", "ps", "-s", "--filter", "name=c1", "--format", "{{.Names}} {{.Size}}");
 	writeFileSync(path.join(scratch, "in"), "copied in\n");
 	await note("cp in", "cp", path.join(scratch, "in"), "c1:/a/b/in");
@@ -109,7 +110,7 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await note("build", "build", "-q", "--network", "none", "-t", "bb:3", path.join(work, "context"));
 	await note("run of the build", "run", "--rm", ...RUN, "bb:3");
 	await note("tree of the build", "run", "--rm", "--user", "0", ...RUN, "bb:3", "sh", "-c", listing);
-	seen["history"] = (await docker("history", "--format", "{{.Size}} {{.CreatedBy}}", "bb:3")).replace(
+	seen.history = (await docker("history", "--format", "{{.CreatedBy}}", "bb:3")).replace(
 		/[0-9a-f]{64}/g,
 		"ID",
 	);
@@ -140,7 +141,12 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await note("start again", "start", "c2");
 	await note("what was written before", "exec", "c2", "cat", "/kept");
 	await docker("rm", "-f", "c2");
-	await note("prune", "system", "prune", "-af");
+	// In no order; and overlay2 counts the length of a symlink's target as size, which is in no file.
+	seen.prune = (await docker("system", "prune", "-af"))
+		.replace(/[0-9a-f]{64}/g, "ID")
+		.split("\n")
+		.filter((line) => !line.startsWith("Total"))
+		.sort();
 	seen["images at the end"] = await docker("images", "-aq");
 	return seen;
 }
@@ -166,7 +172,7 @@ describe("dockerd", () => {
 		const home = path.join(dockerd.root, plugin.name);
 		expect(mountPoints().filter((point) => point.startsWith(home))).toEqual([]);
 		using client = plugin.client();
-		expect(Object.fromEntries(await client.status())["Layers"]).toMatch(/^0 committed, 0 writable/);
+		expect(Object.fromEntries(await client.status()).Layers).toMatch(/^0 committed, 0 writable/);
 		await expect.poll(() => readdirSync(path.join(home, "layers"))).toEqual([]);
 		await dockerd.stop();
 		await plugin.stop();
@@ -175,8 +181,13 @@ describe("dockerd", () => {
 	it("runs containers in a user namespace", async () => {
 		using _ids = subordinateIds("nobody:300000:65536", "nobody:300000:65536");
 		await using plugin = await LamellaPlugin.start();
+		// The remapped root has to be able to walk there.
+		const home = path.join(work, "userns");
+		mkdirSync(home);
+		chmodSync(work, 0o711);
 		await using dockerd = await Dockerd.start({
 			driver: plugin.name,
+			home,
 			args: ["--experimental", "--userns-remap=nobody:nogroup"],
 		});
 		await dockerd.dockerAsync(["import", busybox, "bb:1"]);
@@ -190,14 +201,14 @@ describe("dockerd", () => {
 		await dockerd.dockerAsync([
 			"run",
 			"--name",
-			"c",
+			"c1",
 			...RUN,
 			"bb:1",
 			"sh",
 			"-c",
 			"echo x > /x; chown 1000 /x",
 		]);
-		await dockerd.dockerAsync(["commit", "c", "bb:2"]);
+		await dockerd.dockerAsync(["commit", "c1", "bb:2"]);
 		const { stdout } = await dockerd.dockerAsync(["run", "--rm", ...RUN, "bb:2", "stat", "-c", "%u", "/x"]);
 		expect(stdout).toBe("1000\n");
 	});
