@@ -60,6 +60,8 @@ export class Bases {
 		const frozen = this.#ids.freeName(id, ":frozen");
 		await this.#store.commit(layer.id, frozen, {
 			labels: { [INTERNAL_LABEL]: "frozen", [FROZEN_FROM_LABEL]: id },
+			// One container's few changes over an image: not worth a tree of links.
+			flatten: false,
 		});
 		await this.resume(id, frozen, layer.labels[MOUNT_LABEL_LABEL]);
 		return frozen;

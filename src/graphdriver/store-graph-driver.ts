@@ -13,7 +13,6 @@ import { hostRoot, type IdMaps } from "../idmap/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { DiffOptions, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { Bases, MOUNT_LABEL_LABEL } from "./bases.ts";
-import { withBuffers } from "./changes.ts";
 import type { CreateOptions, GraphDriver } from "./contract.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
@@ -189,7 +188,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 
 	async changes(id: string, parent: string): Promise<readonly Change[]> {
 		const { layer, options } = await this.#comparison(id, parent);
-		return withBuffers(await this.store.changes(layer, options));
+		return this.store.changes(layer, options);
 	}
 
 	async diffSize(id: string, parent: string): Promise<number> {

@@ -6,7 +6,7 @@ import { renameSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import { mustBeFree, replaceLayer } from "./catalog.ts";
-import type { Labels, LayerId } from "./contract.ts";
+import type { CommitOptions, LayerId } from "./contract.ts";
 import { crashPoint } from "./crash-point.ts";
 import { storeFailure } from "./failure.ts";
 import { discardStaleRoot, flattenLater, makeRoot } from "./flattening.ts";
@@ -21,7 +21,7 @@ export async function commitLayer(
 	store: StoreContext,
 	key: LayerId,
 	name: LayerId,
-	options: { readonly labels?: Labels; readonly signal?: AbortSignal },
+	options: CommitOptions,
 ): Promise<LayerRecord> {
 	const committed = await store.withLayer(key, async (record) => {
 		if (record.kind !== "active") {
@@ -39,7 +39,7 @@ export async function commitLayer(
 		}
 	});
 	countUsageLater(store, committed);
-	flattenLater(store, committed);
+	if (options.flatten !== false) flattenLater(store, committed);
 	return committed;
 }
 
@@ -47,14 +47,14 @@ async function commitRecord(
 	store: StoreContext,
 	record: LayerRecord,
 	name: LayerId,
-	{ labels, signal }: { readonly labels?: Labels; readonly signal?: AbortSignal },
+	{ labels, flatten = true, signal }: CommitOptions,
 ): Promise<LayerRecord> {
 	const directory = store.directoryOf(record);
 	const place = store.placeOf(record);
 	const nowMs = Date.now();
 	discardStaleRoot(store, record);
 	let flattened = false;
-	if (store.flattenPolicy === "always" && store.driver.flattens) {
+	if (flatten && store.flattenPolicy === "always" && store.driver.flattens) {
 		const staged = path.join(store.owner.directory, store.owner.nextName());
 		try {
 			const chain = store.placesBelow(record);

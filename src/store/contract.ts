@@ -55,6 +55,17 @@ export interface CreateOptions {
 	readonly mountLabel?: string | undefined;
 	/** Owner of a parentless layer's root directory and of overlay's work directory. */
 	readonly idMaps?: IdMaps | undefined;
+	/**
+	 * The layers below will be seen through an idmapped mount with `idMaps`: the new root directory's owner is the
+	 * one below as the map has it.
+	 */
+	readonly idMappedBelow?: boolean | undefined;
+	/**
+	 * Resolves as soon as the layer can be used and a kill cannot lose it; it is flushed and recorded a moment later,
+	 * and then other processes see it. A power cut in that moment takes the layer away whole. See
+	 * docs/decisions/0008-layers-made-early.md.
+	 */
+	readonly early?: boolean | undefined;
 }
 
 export interface ApplyOptions extends OperationOptions {
@@ -142,6 +153,14 @@ export interface ScratchDirectory extends AsyncDisposable {
 	readonly path: string;
 }
 
+export interface CommitOptions {
+	/** They replace the layer's. */
+	readonly labels?: Labels | undefined;
+	/** `false`: leave the layer as a diff, whatever the policy (for one that is no image and has few users). */
+	readonly flatten?: boolean | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
 /** A layer tar as it is written; `result` settles after the last byte. */
 export interface DiffStream {
 	readonly stream: Readable;
@@ -171,11 +190,7 @@ export interface LayerStore extends AsyncDisposable {
 	 * Constant in the layer's size but for the flush. `labels` replace.
 	 * @throws EKIND (a view, a committed), EBUSY (mounted here), EEXISTS, ENOTFOUND
 	 */
-	commit(
-		key: LayerId,
-		name: LayerId,
-		options?: { labels?: Labels; signal?: AbortSignal },
-	): Promise<LayerInfo>;
+	commit(key: LayerId, name: LayerId, options?: CommitOptions): Promise<LayerInfo>;
 	/** @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND */
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
 	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
