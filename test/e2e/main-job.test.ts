@@ -40,11 +40,14 @@ touch -d '2001-02-03T04:05:06.987654321Z' srv/renamed/er/link-c
 touch -d '2002-02-03T04:05:06.111111111Z' srv/renamed/er srv/renamed
 `;
 
+const LONG = process.env.LAMELLA_TEST_LONG !== undefined;
+
+/** Which way through export each variant takes; the long form takes both everywhere. */
 const VARIANTS = [
-	{ driver: "overlay", flatten: "auto" },
-	{ driver: "overlay", flatten: "always" },
-	{ driver: "overlay", flatten: "never" },
-	{ driver: "vfs", flatten: "auto" },
+	{ driver: "overlay", flatten: "auto", formats: ["oci", "docker"] },
+	{ driver: "overlay", flatten: "always", formats: LONG ? ["oci", "docker"] : ["docker"] },
+	{ driver: "overlay", flatten: "never", formats: LONG ? ["oci", "docker"] : ["oci"] },
+	{ driver: "vfs", flatten: "auto", formats: LONG ? ["oci", "docker"] : ["docker"] },
 ] as const;
 
 let image: DebianImage;
@@ -64,7 +67,7 @@ async function treeOf(store: Store, id: string): Promise<Record<string, unknown>
 	return snapshotTree(mount.path);
 }
 
-describe.each(VARIANTS)("$driver, flatten $flatten", (options) => {
+describe.each(VARIANTS)("$driver, flatten $flatten", ({ formats, ...options }) => {
 	const root = (): string => path.join(filesystem.path, `${options.driver}-${options.flatten}`);
 
 	test("what was changed in a container survives commit, export and import, to the last bit", async () => {
@@ -90,7 +93,7 @@ describe.each(VARIANTS)("$driver, flatten $flatten", (options) => {
 		await store.create("web2", { from: "debian:demo2" });
 		expect(await treeOf(store, "web2")).toEqual(edited);
 
-		for (const format of ["oci", "docker"] as const) {
+		for (const format of formats) {
 			const archive = path.join(filesystem.path, `again-${format}.tar`);
 			await store.exportImage("debian:demo2", archive, { format });
 			const second = `${root()}-${format}`;
@@ -117,14 +120,15 @@ describe.each(VARIANTS)("$driver, flatten $flatten", (options) => {
 	test("every form that docker and skopeo save is read to the same tree", async () => {
 		await using store = await openStore({ root: root(), ...options });
 		let expected: Record<string, unknown> | undefined;
-		const forms = [
+		const all = [
 			image.dockerArchive,
 			image.ociArchiveGzip,
 			image.ociArchiveZstd,
 			image.ociLayoutGzip,
 			image.ociLayoutZstd,
 		];
-		// Plain copies of every form would take long and show nothing that one compressed form does not.
+		// The forms differ before a driver or a policy is asked; one that is compressed stands for the rest there.
+		const forms = LONG || options.flatten === "auto" ? all : all.slice(0, 2);
 		for (const form of options.driver === "vfs" ? forms.slice(0, 2) : forms) {
 			const [imported] = await store.importImage(form, { name: "debian:form" });
 			expect(imported?.id).toMatch(/^sha256:/);
