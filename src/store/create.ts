@@ -1,7 +1,7 @@
 /** Making a writable layer or a view: made aside, renamed into place, flushed, recorded. */
-import { chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
-import type { IdMaps } from "../idmap/index.ts";
+import { type IdMaps, toHost } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
 import { chainOf, committedParent, insertLayer, mustBeFree, unflattenedDepth } from "./catalog.ts";
 import type { CreateOptions, LayerId } from "./contract.ts";
@@ -9,7 +9,7 @@ import { crashPoint } from "./crash-point.ts";
 import { storeFailure } from "./failure.ts";
 import { flattenLayer, HARD_DEPTH } from "./flattening.ts";
 import type { LayerRecord } from "./schema.ts";
-import { SIDECAR, writeSidecar } from "./sidecar.ts";
+import { SIDECAR, writeEarlySidecar, writeSidecar } from "./sidecar.ts";
 import { flush, type StoreContext } from "./store-context.ts";
 
 export async function createLayer(
@@ -46,12 +46,15 @@ export async function createLayer(
 	try {
 		mkdirSync(staged, { mode: 0o710 });
 		await store.driver.prepare(staged, below, kind);
-		if (parent === undefined) giveToMappedRoot(store, staged, options.idMaps);
+		if (parent === undefined || options.idMappedBelow === true) {
+			giveToMapped(store, staged, options.idMaps);
+		}
+		if (options.early === true) return recordEarly(store, { record, staged, directory, parentN: parent?.n });
 		await writeSidecar(staged, record);
 		crashPoint("create:staged");
 		linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
 		// After the rename, so that one commit of the filesystem's journal is enough for all.
-		await Promise.all([flush(path.join(directory, SIDECAR)), flush(directory), flush(store.layout.layers)]);
+		await flushLayer(store, directory);
 		crashPoint("create:renamed");
 		await store.transaction(({ meta }) => insertLayer(meta, record, parent?.n));
 		crashPoint("create:recorded");
@@ -63,12 +66,50 @@ export async function createLayer(
 	}
 }
 
-/** A container with an ID map finds its own root as owner of an empty layer's root. */
-function giveToMappedRoot(store: StoreContext, staged: string, idMaps: IdMaps | undefined): void {
-	const uid = idMaps?.uids.find(({ containerId }) => containerId === 0)?.hostId;
-	const gid = idMaps?.gids.find(({ containerId }) => containerId === 0)?.hostId;
-	if (uid === undefined && gid === undefined) return;
+async function flushLayer(store: StoreContext, directory: string): Promise<void> {
+	await Promise.all([flush(path.join(directory, SIDECAR)), flush(directory), flush(store.layout.layers)]);
+}
+
+/**
+ * Puts the layer in its place and shows it; what makes it durable goes on in the background. The sidecar says that
+ * the layer was given away before it was recorded, so that recovery records it where a kill comes between.
+ */
+function recordEarly(
+	store: StoreContext,
+	{
+		record,
+		staged,
+		directory,
+		parentN,
+	}: { record: LayerRecord; staged: string; directory: string; parentN: string | undefined },
+): LayerRecord {
+	writeEarlySidecar(staged, record);
+	crashPoint("create:staged");
+	linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
+	crashPoint("create:renamed");
+	const recorded = store.meta.early(
+		record.id,
+		(meta) => insertLayer(meta, record, parentN),
+		() => flushLayer(store, directory),
+	);
+	store.background.run(`record layer "${record.id}"`, async () => {
+		try {
+			await recorded;
+			crashPoint("create:recorded");
+		} catch (error) {
+			store.discard(directory);
+			throw error;
+		}
+	});
+	return record;
+}
+
+/** A container with an ID map finds its own numbers on the root directory that the new layer brings. */
+function giveToMapped(store: StoreContext, staged: string, idMaps: IdMaps | undefined): void {
+	if (idMaps === undefined) return;
 	for (const own of store.driver.ownDirectories({ directory: staged, flattened: false })) {
-		chownSync(own, uid ?? 0, gid ?? 0);
+		const { uid, gid, mode } = statSync(own);
+		chownSync(own, toHost(uid, idMaps.uids), toHost(gid, idMaps.gids));
+		chmodSync(own, mode & 0o7777);
 	}
 }

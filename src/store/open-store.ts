@@ -8,6 +8,7 @@ import { JobPool } from "../jobs/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
 import { Background } from "./background.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
+import { EarlyMeta } from "./early-meta.ts";
 import { storeFailure } from "./failure.ts";
 import { LayerLocks } from "./layer-locks.ts";
 import { layerStore } from "./layer-store.ts";
@@ -57,7 +58,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 		const closing = new AbortController();
 		const store = new StoreContext({
 			layout,
-			meta,
+			meta: new EarlyMeta(meta),
 			driver,
 			jobs,
 			owner,

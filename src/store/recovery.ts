@@ -10,20 +10,22 @@
  */
 import { closeSync, existsSync, readdirSync } from "node:fs";
 import path from "node:path";
+import { isLamellaError } from "../errors/index.ts";
+import { insertLayer } from "./catalog.ts";
 import type { LayerId } from "./contract.ts";
 import { bootId } from "./mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./owner.ts";
 import type { PendingWork } from "./pending.ts";
 import { splitRecordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
-import { publishSidecar, stageSidecar } from "./sidecar.ts";
+import { isEarly, publishSidecar, readSidecar, stageSidecar } from "./sidecar.ts";
 import type { StoreContext } from "./store-context.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
 	await finishPending(store);
 	const dead = deadOwners(store);
 	try {
-		if (dead.length > 0) discardUnrecorded(store, new Set(dead.map(({ owner }) => owner)));
+		if (dead.length > 0) await settleUnrecorded(store, new Set(dead.map(({ owner }) => owner)));
 		for (const { owner } of dead) store.discard(path.join(store.layout.staging, owner));
 	} finally {
 		for (const { fd } of dead) closeSync(fd);
@@ -48,13 +50,34 @@ function deadOwners(store: StoreContext): DeadOwner[] {
 	return dead;
 }
 
-/** Layers in layers/ of these owners that have no record. The owners are dead: nobody can be about to record them. */
-function discardUnrecorded(store: StoreContext, owners: ReadonlySet<string>): void {
+/**
+ * Layers in layers/ of these owners that have no record: discarded, but for those that were made early, whose
+ * maker had said that they are there. The owners are dead: nobody can be about to record them.
+ */
+async function settleUnrecorded(store: StoreContext, owners: ReadonlySet<string>): Promise<void> {
 	store.meta.refresh();
 	for (const n of readdirSync(store.layout.layers)) {
-		if (owners.has(ownerOf(n)) && store.meta.get("places", n) === undefined) {
-			store.discard(path.join(store.layout.layers, n));
-		}
+		if (!owners.has(ownerOf(n)) || store.meta.get("places", n) !== undefined) continue;
+		const directory = path.join(store.layout.layers, n);
+		if (!(await recordEarlyLayer(store, n, directory))) store.discard(directory);
+	}
+}
+
+/** Returns whether the layer is recorded now. */
+async function recordEarlyLayer(store: StoreContext, n: string, directory: string): Promise<boolean> {
+	// One that is being removed has no record either.
+	if (store.meta.get("pending", `trash/${n}`) !== undefined || !isEarly(directory)) return false;
+	const record = readSidecar(directory);
+	if (record === undefined || record.n !== n || record.kind === "committed") return false;
+	const { parent } = record;
+	const parentN = parent === undefined ? undefined : store.meta.get<LayerRecord>("layers", parent)?.n;
+	try {
+		await store.transaction(({ meta }) => insertLayer(meta, record, parentN));
+		return true;
+	} catch (error) {
+		// Its id is taken by now, or its parent gone: it cannot be what its maker said.
+		if (isLamellaError(error)) return false;
+		throw error;
 	}
 }
 
@@ -64,7 +87,7 @@ async function lookAfterBoot(store: StoreContext): Promise<void> {
 	for (const owner of owners) {
 		if (owner === store.owner.name || ownerLives(store.layout, owner)) owners.delete(owner);
 	}
-	discardUnrecorded(store, owners);
+	await settleUnrecorded(store, owners);
 	await store.meta.transaction((meta) => meta.put("facts", "boot", bootId()));
 }
 

@@ -34,6 +34,8 @@ async function removeLocked(
 	locked: readonly LayerRecord[],
 	{ also }: RemoveOptions,
 ): Promise<void> {
+	// The transaction has to see children that were made early.
+	await store.meta.recorded();
 	const tokens = await store.transaction((transaction) => {
 		for (const id of new Set(ids)) deleteLayer(transaction.meta, layerRecord(transaction.meta, id));
 		also?.(transaction);

@@ -5,7 +5,7 @@
  * that is read never says more than what was recorded.
  */
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import path from "node:path";
 import type { DiffId } from "../layer/index.ts";
@@ -18,6 +18,22 @@ const NEXT = "layer.json.next";
 /** Writes the sidecar of a staged layer; flushing it is the caller's. */
 export async function writeSidecar(directory: string, record: LayerRecord): Promise<void> {
 	await (await create(path.join(directory, SIDECAR), record)).close();
+}
+
+/** The same at once, for a layer that is used before it is recorded; `isEarly` tells so. */
+export function writeEarlySidecar(directory: string, record: LayerRecord): void {
+	writeFileSync(path.join(directory, SIDECAR), textOf(record, { early: true }), { mode: 0o600, flag: "wx" });
+}
+
+/** Whether the layer in a directory was made early and is not known to have been recorded since. */
+export function isEarly(directory: string): boolean {
+	try {
+		const raw = JSON.parse(readFileSync(path.join(directory, SIDECAR), "utf8")) as Record<string, unknown>;
+		return raw.early === true;
+	} catch {
+		// As in readSidecar: then there is no telling what it is.
+		return false;
+	}
 }
 
 /** Writes the coming sidecar aside; with `flush` it is durable when the promise resolves. */
@@ -52,12 +68,16 @@ export function readSidecar(directory: string): LayerRecord | undefined {
 async function create(file: string, record: LayerRecord): Promise<FileHandle> {
 	const handle = await open(file, "w", 0o600);
 	try {
-		await handle.writeFile(`${JSON.stringify({ format: FORMAT, ...record }, undefined, "\t")}\n`);
+		await handle.writeFile(textOf(record));
 		return handle;
 	} catch (error) {
 		await handle.close();
 		throw error;
 	}
+}
+
+function textOf(record: LayerRecord, marks: { readonly early?: boolean } = {}): string {
+	return `${JSON.stringify({ format: FORMAT, ...record, ...marks }, undefined, "\t")}\n`;
 }
 
 /** Checks every field: a sidecar may have been edited or cut off. Throws where one is wrong. */

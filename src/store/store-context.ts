@@ -9,10 +9,11 @@ import type { Background } from "./background.ts";
 import { chainOf, childrenOf, layerRecord, placeOf, replaceLayer } from "./catalog.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, RecordsWriter, StoreTransaction } from "./contract.ts";
 import { crashPoint } from "./crash-point.ts";
+import type { EarlyMeta } from "./early-meta.ts";
 import { errnoOf } from "./failure.ts";
 import type { LayerLocks } from "./layer-locks.ts";
 import type { Layout } from "./layout.ts";
-import type { MetaStore, MetaTransaction } from "./meta-store.ts";
+import type { MetaTransaction } from "./meta-store.ts";
 import { mountNamespace, readHold } from "./mount-holds.ts";
 import type { Owner } from "./owner.ts";
 import type { Pending, PendingWork, SettledWork } from "./pending.ts";
@@ -23,7 +24,7 @@ import { publishSidecar, stageSidecar } from "./sidecar.ts";
 
 export interface StoreParts {
 	readonly layout: Layout;
-	readonly meta: MetaStore;
+	readonly meta: EarlyMeta;
 	readonly driver: Driver;
 	readonly jobs: JobPool<LayerJobs>;
 	readonly owner: Owner;
@@ -44,7 +45,7 @@ export interface StoreWork extends StoreTransaction {
 
 export class StoreContext {
 	readonly layout: Layout;
-	readonly meta: MetaStore;
+	readonly meta: EarlyMeta;
 	readonly driver: Driver;
 	readonly jobs: JobPool<LayerJobs>;
 	readonly owner: Owner;
@@ -104,6 +105,7 @@ export class StoreContext {
 	 */
 	async withLayer<R>(id: LayerId, work: (record: LayerRecord) => Promise<R>): Promise<R> {
 		for (;;) {
+			await this.meta.recorded(id);
 			const seen = layerRecord(this.meta, id);
 			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
 				this.meta.refresh();

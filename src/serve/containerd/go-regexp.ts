@@ -26,7 +26,7 @@ export function goRegExp(expression: string): RegExp | undefined {
 		.replace(/\[:(\^?)([a-z]+):\]/g, (whole, not: string, name: string) =>
 			not === "" ? (POSIX_CLASSES[name] ?? whole) : whole,
 		)
-		.replace(/\\(.)/gs, (escape, letter: string) => ({ A: "^", z: "$" })[letter] ?? escape);
+		.replace(/\\(.)/gs, (whole, letter: string) => ({ A: "^", z: "$" })[letter] ?? whole);
 	try {
 		return new RegExp(source, [...new Set(flags)].join(""));
 	} catch {

@@ -69,7 +69,7 @@ export function addService<S extends DescService>(
 		definition[method.localName] = methodDefinition(service, method);
 		const watched = watch(method.name, work, observer);
 		handlers[method.localName] =
-			method.methodKind === "server_streaming" ? streaming(watched) : unary(method, watched);
+			method.methodKind === "server_streaming" ? streaming(method, watched) : unary(method, watched);
 	}
 	server.addService(definition, handlers);
 }
@@ -153,10 +153,10 @@ function unary({ output }: DescMethod, watched: Watched): handleUnaryCall<unknow
 	};
 }
 
-function streaming(watched: Watched): handleServerStreamingCall<unknown, unknown> {
+function streaming({ output }: DescMethod, watched: Watched): handleServerStreamingCall<unknown, unknown> {
 	return (call) => {
 		const watching = watched(call.request, call);
-		send(call, watching.result as AsyncIterable<unknown>).then(
+		send(call, output, watching.result as Promise<AsyncIterable<MessageInitShape<typeof output>>>).then(
 			() => {
 				watching.done();
 				call.end();
@@ -168,13 +168,14 @@ function streaming(watched: Watched): handleServerStreamingCall<unknown, unknown
 	};
 }
 
-async function send(
+async function send<O extends DescMessage>(
 	call: ServerWritableStream<unknown, unknown>,
-	messages: AsyncIterable<unknown>,
+	output: O,
+	messages: Promise<AsyncIterable<MessageInitShape<O>>>,
 ): Promise<void> {
-	for await (const message of messages) {
+	for await (const message of await messages) {
 		if (call.cancelled) return;
-		if (!call.write(message)) {
+		if (!call.write(create(output, message))) {
 			await new Promise<void>((resolve) => {
 				call.once("drain", resolve);
 				call.once("cancelled", () => resolve());

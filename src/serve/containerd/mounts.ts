@@ -35,7 +35,8 @@ export async function describeMounts(
 	return described.map(({ type, source, options: own }) => ({
 		type,
 		source,
-		options: [...own, ...idMapped],
+		// A writable directory alone is written with the host's numbers, as an upper directory is: nothing to map.
+		options: type === "bind" && own.includes("rw") ? [...own] : [...own, ...idMapped],
 	}));
 }
 

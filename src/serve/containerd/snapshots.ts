@@ -41,7 +41,14 @@ export function snapshotsService(
 		const idMaps = idMapsOf(kept, options);
 		if (options.remoteSnapshots) mustNotBeShared(store, kept, parentId);
 		try {
-			await store.create(id, { kind, parent: parentId, labels: kept, idMaps });
+			await store.create(id, {
+				kind,
+				parent: parentId,
+				labels: kept,
+				idMaps,
+				idMappedBelow: true,
+				early: true,
+			});
 		} catch (error) {
 			throw wrongParent(error, parent);
 		}

@@ -1,0 +1,138 @@
+/** A gRPC client of `containerd.services.snapshots.v1`: of a proxy snapshotter's socket or of containerd itself. */
+import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import {
+	type Info,
+	type InfoSchema,
+	Snapshots,
+} from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
+import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.js";
+import { methodDefinition } from "../../src/serve/containerd/grpc-service.ts";
+
+type Methods = (typeof Snapshots)["method"];
+
+export interface SnapshotUsage {
+	readonly sizeBytes: number;
+	readonly inodes: number;
+}
+
+export class SnapshotsClient implements Disposable {
+	readonly #client: Client;
+	readonly #snapshotter: string;
+	readonly #metadata = new Metadata();
+
+	constructor(
+		socket: string,
+		{ snapshotter = "lamella", namespace = "default" }: { snapshotter?: string; namespace?: string } = {},
+	) {
+		this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+			// containerd's own clients send this; a path would be refused.
+			"grpc.default_authority": "localhost",
+		});
+		this.#snapshotter = snapshotter;
+		this.#metadata.set("containerd-namespace", namespace);
+	}
+
+	async prepare(key: string, parent = "", labels: Record<string, string> = {}): Promise<Mount[]> {
+		return (await this.#call("prepare", { key, parent, labels })).mounts;
+	}
+
+	async view(key: string, parent = "", labels: Record<string, string> = {}): Promise<Mount[]> {
+		return (await this.#call("view", { key, parent, labels })).mounts;
+	}
+
+	async mounts(key: string): Promise<Mount[]> {
+		return (await this.#call("mounts", { key })).mounts;
+	}
+
+	async commit(name: string, key: string, labels: Record<string, string> = {}): Promise<void> {
+		await this.#call("commit", { name, key, labels });
+	}
+
+	async remove(key: string): Promise<void> {
+		await this.#call("remove", { key });
+	}
+
+	async stat(key: string): Promise<Info> {
+		const { info } = await this.#call("stat", { key });
+		if (info === undefined) throw new Error(`no info of ${key}`);
+		return info;
+	}
+
+	async update(info: MessageInitShape<typeof InfoSchema>, paths?: readonly string[]): Promise<Info> {
+		const updateMask = paths === undefined ? {} : { updateMask: { paths: [...paths] } };
+		const answer = await this.#call("update", { info, ...updateMask });
+		if (answer.info === undefined) throw new Error("no info");
+		return answer.info;
+	}
+
+	async list(...filters: string[]): Promise<Info[]> {
+		const method = definitionOf("list");
+		const request = create(Snapshots.method.list.input, { snapshotter: this.#snapshotter, filters });
+		const stream = this.#client.makeServerStreamRequest(
+			method.path,
+			method.requestSerialize,
+			method.responseDeserialize,
+			request,
+			this.#metadata,
+		);
+		const infos: Info[] = [];
+		for await (const message of stream) {
+			infos.push(...(message as MessageShape<Methods["list"]["output"]>).info);
+		}
+		return infos;
+	}
+
+	async names(...filters: string[]): Promise<string[]> {
+		return (await this.list(...filters)).map(({ name }) => name).sort();
+	}
+
+	async usage(key: string): Promise<SnapshotUsage> {
+		const { size, inodes } = await this.#call("usage", { key });
+		return { sizeBytes: Number(size), inodes: Number(inodes) };
+	}
+
+	async cleanup(): Promise<void> {
+		await this.#call("cleanup", {});
+	}
+
+	close(): void {
+		this.#client.close();
+	}
+
+	[Symbol.dispose](): void {
+		this.close();
+	}
+
+	#call<K extends keyof Methods>(
+		name: K,
+		fields: MessageInitShape<Methods[K]["input"]>,
+	): Promise<MessageShape<Methods[K]["output"]>> {
+		const method = definitionOf(name);
+		const request = create(Snapshots.method[name].input, {
+			...(fields as object),
+			snapshotter: this.#snapshotter,
+		} as never);
+		return new Promise((resolve, reject) => {
+			this.#client.makeUnaryRequest(
+				method.path,
+				method.requestSerialize,
+				method.responseDeserialize,
+				request,
+				this.#metadata,
+				(error, answer) => {
+					if (error !== null) reject(error);
+					else resolve(answer as MessageShape<Methods[K]["output"]>);
+				},
+			);
+		});
+	}
+}
+
+const definitions = new Map<string, ReturnType<typeof methodDefinition>>();
+
+function definitionOf(name: keyof Methods): ReturnType<typeof methodDefinition> {
+	const found = definitions.get(name) ?? methodDefinition(Snapshots, Snapshots.method[name]);
+	definitions.set(name, found);
+	return found;
+}
