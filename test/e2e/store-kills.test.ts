@@ -148,11 +148,11 @@ describe("a store whose process is killed", () => {
 		});
 	}
 
-	it("recovers from 20 kills at random moments in one store", async () => {
+	it("recovers from 50 kills at random moments in one store", async () => {
 		const root = path.join(base, "store");
 		const all: string[] = [];
 		try {
-			for (let round = 0; round < 20; round++) {
+			for (let round = 0; round < 50; round++) {
 				const policy = round % 2 === 0 ? "auto" : "always";
 				const { lines } = await run(root, policy, `p${round}`, { afterMs: 150 + Math.random() * 900 });
 				all.push(...lines);

@@ -1,6 +1,6 @@
 /** The built command line, as a user runs it. */
 import path from "node:path";
-import { type Output, run, runAsync } from "./processes.ts";
+import { type Output, run } from "./processes.ts";
 
 export const CLI: string = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 
@@ -12,8 +12,4 @@ export function lamella(root: string, ...args: string[]): string {
 /** The same, for calls that may fail. */
 export function tryLamella(root: string, ...args: string[]): Output {
 	return run(process.execPath, [CLI, "--root", root, ...args], { mayFail: true });
-}
-
-export async function lamellaAsync(root: string, ...args: string[]): Promise<Output> {
-	return runAsync(process.execPath, [CLI, "--root", root, ...args]);
 }
