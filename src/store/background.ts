@@ -4,6 +4,8 @@ const FAILURES_MAX = 20;
 
 export class Background {
 	readonly #running = new Set<Promise<void>>();
+	/** Begin what waits for its time at once. */
+	readonly #hurry = new Set<() => void>();
 	readonly #failures: string[] = [];
 
 	/** Runs `work` off the critical path. `what` names it in a failure: `delete trash`, `flatten layer "x"`. */
@@ -14,6 +16,20 @@ export class Background {
 		);
 		this.#running.add(running);
 		void running.then(() => this.#running.delete(running));
+	}
+
+	/** The same after a while, or as soon as somebody waits for all to be settled. */
+	later(what: string, delayMs: number, work: () => Promise<unknown>): void {
+		const begun = new Promise<void>((begin) => {
+			const hurry = (): void => {
+				clearTimeout(timer);
+				this.#hurry.delete(hurry);
+				begin();
+			};
+			const timer = setTimeout(hurry, delayMs);
+			this.#hurry.add(hurry);
+		});
+		this.run(what, () => begun.then(work));
 	}
 
 	failed(what: string, error: unknown): void {
@@ -27,6 +43,9 @@ export class Background {
 
 	async settled(): Promise<void> {
 		// What finishes may have begun something new.
-		while (this.#running.size > 0) await Promise.all(this.#running);
+		while (this.#running.size > 0) {
+			for (const hurry of this.#hurry) hurry();
+			await Promise.all(this.#running);
+		}
 	}
 }

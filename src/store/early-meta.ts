@@ -4,13 +4,19 @@
  */
 import type { MetaReader, MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
 
+/**
+ * Recording waits so long: what the caller does next (containerd records the snapshot in a database of its own) does
+ * not have to wait for our flushes then. Whoever needs the record sooner does not wait: see `recorded`.
+ */
+const DELAY_MS = 50;
+
 type Writes = ReadonlyMap<MetaTable, ReadonlyMap<string, unknown>>;
 
 export class EarlyMeta implements MetaStore {
 	readonly #inner: MetaStore;
 	readonly #early = new Map<MetaTable, Map<string, unknown>>();
 	/** By layer id: settles once its writes are in the database, or given up. Never rejects. */
-	readonly #recording = new Map<string, Promise<void>>();
+	readonly #recording = new Map<string, { readonly settled: Promise<void>; readonly hurry: () => void }>();
 
 	constructor(inner: MetaStore) {
 		this.#inner = inner;
@@ -41,7 +47,7 @@ export class EarlyMeta implements MetaStore {
 	}
 
 	/**
-	 * Shows what `work` writes from now on, and runs it as a transaction after `before`. Throws what `work` throws
+	 * Shows what `work` writes from now on, and in a moment runs it as a transaction, after `before`. Throws what `work` throws
 	 * now; the promise that it returns rejects where one of the two fails later, and nothing is shown any more.
 	 */
 	early(
@@ -56,20 +62,28 @@ export class EarlyMeta implements MetaStore {
 			this.#early.set(table, shown);
 			for (const [key, value] of writes) shown.set(key, value);
 		}
-		const recorded = this.#record(work, before, collected.writes).finally(() => {
+		let hurry: () => void = () => undefined;
+		const begun = new Promise<void>((begin) => {
+			const timer = setTimeout(begin, DELAY_MS);
+			hurry = () => {
+				clearTimeout(timer);
+				begin();
+			};
+		});
+		const recorded = this.#record(work, () => begun.then(before), collected.writes).finally(() => {
 			this.#recording.delete(id);
 		});
-		this.#recording.set(
-			id,
-			recorded.catch(() => undefined),
-		);
+		const settled = recorded.catch(() => undefined);
+		this.#recording.set(id, { settled, hurry });
 		return recorded;
 	}
 
-	/** Waits until what was early is no longer; of one layer or of all. */
+	/** Sees to it that what is early is recorded now, and waits for it; of one layer or of all. */
 	async recorded(id?: string): Promise<void> {
-		if (id === undefined) await Promise.all(this.#recording.values());
-		else await this.#recording.get(id);
+		const one = id === undefined ? undefined : this.#recording.get(id);
+		const waited = id === undefined ? [...this.#recording.values()] : one === undefined ? [] : [one];
+		for (const { hurry } of waited) hurry();
+		await Promise.all(waited.map(({ settled }) => settled));
 	}
 
 	close(): Promise<void> {

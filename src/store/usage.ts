@@ -6,6 +6,9 @@ import type { LayerId, OperationOptions } from "./contract.ts";
 import type { LayerRecord } from "./schema.ts";
 import type { StoreContext } from "./store-context.ts";
 
+/** Counting waits so long, so that it is in nobody's way who goes on with the layer right after its commit. */
+const COUNT_DELAY_MS = 200;
+
 export async function layerUsage(
 	store: StoreContext,
 	id: LayerId,
@@ -20,7 +23,7 @@ export async function layerUsage(
 
 /** Counts a layer that was just committed, off the critical path. */
 export function countUsageLater(store: StoreContext, record: LayerRecord): void {
-	store.background.run(`count layer "${record.id}"`, async () => {
+	store.background.later(`count layer "${record.id}"`, COUNT_DELAY_MS, async () => {
 		try {
 			await recordUsage(store, record, await count(store, record, { signal: store.closing }));
 		} catch (error) {
