@@ -276,6 +276,11 @@ FUNCTION(l_fcntl) {
 	RETURN(CALL(__NR_fcntl, fd, command, argument));
 }
 
+FUNCTION(l_sync_file_range) {
+	ARGS(4) INT(fd, 0) LONG(offset, 1) LONG(length, 2) UINT(flags, 3)
+	RETURN(CALL(__NR_sync_file_range, fd, offset, length, flags));
+}
+
 FUNCTION(l_fsync) {
 	ARGS(1) INT(fd, 0)
 	RETURN(CALL(__NR_fsync, fd));
@@ -689,6 +694,7 @@ FUNCTION(l_prctl) {
 #define EACH(F)                                                                                           \
 	F(openat) F(openat2) F(close) F(read) F(pread) F(write) F(pwrite) F(lseek) F(ftruncate)          \
 	F(fallocate) F(copy_file_range) F(ioctl) F(fcntl) F(fsync) F(fdatasync) F(syncfs) F(flock)       \
+	F(sync_file_range)                                                                        \
 	F(pipe2) F(statx) F(utimensat) F(utimensat_parts) F(fchownat) F(fchown) F(fchmodat) F(fchmod)    \
 	F(umask) F(statfs) F(fstatfs) F(getdents64) F(mkdirat) F(mknodat) F(symlinkat) F(linkat)         \
 	F(unlinkat) F(renameat2) F(readlinkat) F(fgetxattr) F(fsetxattr) F(flistxattr) F(fremovexattr)   \

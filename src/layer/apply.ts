@@ -31,6 +31,8 @@ const CREATE_FLAGS = linux.O_WRONLY | linux.O_CREAT | linux.O_EXCL | linux.O_NOF
 const ACCESS_BITS = 0o777;
 const BLOCK_BYTES = 512;
 const WARNINGS_MAX = 100;
+/** Files of this size and more begin to be written to the disk at once: see entryEnd. */
+const WRITEBACK_BYTES = 256 << 10;
 
 export interface ApplyOptions {
 	readonly idMaps?: IdMaps | undefined;
@@ -115,6 +117,8 @@ export class LayerApplier implements TarHandler, Disposable {
 			this.#metadata.finishNew(fd, entry, this.#directory, this.#where);
 			linux.futimens(fd, entry.atimeNs ?? entry.mtimeNs, entry.mtimeNs);
 			this.#count(linux.fstat(fd));
+			// Else the disk would idle until the whole import is flushed, and the import then wait for the disk.
+			if (entry.sizeBytes >= WRITEBACK_BYTES) linux.startWriteback(fd);
 		} catch (error) {
 			throw asLamellaError(error, "write", this.#where);
 		}

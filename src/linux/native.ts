@@ -27,6 +27,7 @@ export interface Native {
 	copy_file_range(inFd: number, inOffset: number, outFd: number, outOffset: number, length: number): number;
 	ioctl(fd: number, request: number, argument: number): number;
 	fcntl(fd: number, command: number, argument: number): number;
+	sync_file_range(fd: number, offset: number, length: number, flags: number): number;
 	fsync(fd: number): number;
 	fdatasync(fd: number): number;
 	syncfs(fd: number): number;
