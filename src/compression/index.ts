@@ -1,4 +1,4 @@
 export { compress } from "./compress.ts";
 export { decompress } from "./decompress.ts";
 export { DETECT_BYTES, type DetectedCompression, detectCompression } from "./detect.ts";
-export { readRange } from "./read-range.ts";
+export { detectRange, readRange, readRangeInto } from "./read-range.ts";

@@ -3,21 +3,33 @@
  */
 import fs from "node:fs";
 import { LamellaError } from "../errors/index.ts";
+import { DETECT_BYTES, type DetectedCompression, detectCompression } from "./detect.ts";
 
 /**
  * The bytes from `offset` on, `length` of them. A chunk is good only until the next one is asked for.
  * @throws {LamellaError} `EARCHIVE` where the file is too short, `ESYSTEM` where it cannot be read.
  */
-export async function* readRange(
+export function readRange(
 	path: string,
 	offset: number,
 	length: number,
 	bufferSizeBytes: number = 256 << 10,
 ): AsyncGenerator<Buffer> {
+	const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(bufferSizeBytes, length)));
+	return readRangeInto(() => buffer, path, offset, length);
+}
+
+/** As readRange, into buffers that the caller gives; each chunk is the beginning of the one given last. */
+export async function* readRangeInto(
+	nextBuffer: () => Buffer | Promise<Buffer>,
+	path: string,
+	offset: number,
+	length: number,
+): AsyncGenerator<Buffer> {
 	const fd = attempt(path, () => fs.openSync(path, "r"));
 	try {
-		const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(bufferSizeBytes, length)));
 		for (let done = 0; done < length; ) {
+			const buffer = await nextBuffer();
 			const wanted = Math.min(buffer.length, length - done);
 			const got = attempt(path, () => fs.readSync(fd, buffer, 0, wanted, offset + done));
 			if (got === 0) {
@@ -30,6 +42,22 @@ export async function* readRange(
 			done += got;
 			yield buffer.subarray(0, got);
 		}
+	} finally {
+		fs.closeSync(fd);
+	}
+}
+
+/** The compression of the bytes from `offset` on, by the first of them. @throws {LamellaError} `ESYSTEM` */
+export function detectRange(path: string, offset: number, length: number): DetectedCompression {
+	const head = Buffer.alloc(Math.min(DETECT_BYTES, length));
+	const fd = attempt(path, () => fs.openSync(path, "r"));
+	try {
+		return detectCompression(
+			head.subarray(
+				0,
+				attempt(path, () => fs.readSync(fd, head, 0, head.length, offset)),
+			),
+		);
 	} finally {
 		fs.closeSync(fd);
 	}

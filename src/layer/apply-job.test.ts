@@ -3,10 +3,12 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { LamellaError } from "../errors/index.ts";
+import { JobPool } from "../jobs/index.ts";
 import { applyLayer } from "./apply-job.ts";
-import type { ApplyRequest } from "./job-contract.ts";
+import type { ApplyRequest, LayerJobs } from "./job-contract.ts";
+import { LAYER_JOBS } from "./layer-jobs.ts";
 import { Workplace } from "./testing/overlay-mount.ts";
 import { snapshotTree } from "./testing/snapshot-tree.ts";
 import { quietContext } from "./testing/tar-of.ts";
@@ -47,6 +49,44 @@ test.each(["none", "gzip"])("applies a range of a file (%s) and tells its diffID
 		entries: 5,
 	});
 	expect(snapshotTree(job.target.directory)).toEqual(snapshotTree(tree));
+});
+
+describe("with the digest made aside", () => {
+	async function inPool<T>(use: (pool: JobPool<LayerJobs>) => Promise<T>): Promise<T> {
+		await using pool = new JobPool<LayerJobs>(LAYER_JOBS, { threads: 1 });
+		return await use(pool);
+	}
+	/** More than the ring of slots holds. */
+	function largeLayer(place: Workplace): { tree: string; tar: Buffer } {
+		const tree = place.make("tree");
+		execFileSync("sh", ["-euc", "head -c 9000001 /dev/urandom > big; echo f > small"], { cwd: tree });
+		return {
+			tree,
+			tar: execFileSync("tar", ["-C", tree, "-c", "--format=pax", "."], { maxBuffer: 1 << 24 }),
+		};
+	}
+
+	test("applies a layer larger than the ring, under the same diffID", async () => {
+		using place = new Workplace();
+		const { tree, tar } = largeLayer(place);
+		const digest = sha256(tar);
+		const more = { digestAside: true, expectedDiffId: digest, expectedBlobDigest: digest };
+		const job = request(place, tar, more);
+		const result = await inPool((pool) => pool.run("apply", job));
+		expect(result).toMatchObject({ diffId: digest, tarSizeBytes: tar.length, entries: 3 });
+		expect(snapshotTree(job.target.directory)).toEqual(snapshotTree(tree));
+	});
+
+	test("refuses a wrong digest, and what is no tar", async () => {
+		using place = new Workplace();
+		const { tar } = largeLayer(place);
+		const wrong = request(place, tar, { digestAside: true, expectedDiffId: sha256(Buffer.from("other")) });
+		const noTar = request(place, Buffer.alloc(9_000_000, 1), { digestAside: true });
+		await inPool(async (pool) => {
+			await expect(pool.run("apply", wrong)).rejects.toMatchObject({ code: "EDIGEST" });
+			await expect(pool.run("apply", noTar)).rejects.toMatchObject({ code: "ETAR" });
+		});
+	});
 });
 
 test("applies what comes through a pipe, to its end", async () => {

@@ -28,6 +28,11 @@ export interface ApplyRequest {
 	readonly expectedDiffId?: string | undefined;
 	/** Digest of the bytes as they come from the source (compressed). Checked when given. */
 	readonly expectedBlobDigest?: string | undefined;
+	/**
+	 * Make the digest in a thread of its own, where the source is a plain range: for a layer so large that the others
+	 * are done long before it.
+	 */
+	readonly digestAside?: boolean | undefined;
 	/** Call syncfs on the target's filesystem at the end. */
 	readonly sync?: boolean | undefined;
 }

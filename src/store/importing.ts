@@ -7,6 +7,7 @@
  * whole trees (vfs) copies the parent's tree first, so there they go one after the other.
  */
 import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
 import type { LayerPlace } from "../driver/index.ts";
@@ -23,12 +24,18 @@ import type { LayerRecord } from "./schema.ts";
 import { writeSidecar } from "./sidecar.ts";
 import { flush, type StoreContext, type StoreWork } from "./store-context.ts";
 
+/** A thread more costs as much as digesting some dozen megabytes. */
+const LARGE_BYTES = 32 << 20;
+/** Of a processor's share of all bytes. */
+const LARGE_SHARE = 0.8;
+
 /** A layer of the chain on its way. */
 interface Coming {
 	readonly index: number;
 	readonly layer: ChainLayer;
 	readonly n: string;
 	readonly staged: string;
+	readonly digestAside: boolean;
 	applied?: ApplyResult | undefined;
 	record?: LayerRecord | undefined;
 }
@@ -42,7 +49,8 @@ export async function importChain(
 	const below = parent === undefined ? [] : [store.placeOf(parent), ...store.placesBelow(parent)];
 	const coming: Coming[] = missing.map(({ index, layer }) => {
 		const n = store.owner.nextName();
-		return { index, layer, n, staged: path.join(store.owner.directory, n) };
+		const staged = path.join(store.owner.directory, n);
+		return { index, layer, n, staged, digestAside: isLarge(layer, missing) };
 	});
 	try {
 		await applyAll(store, coming, below, options);
@@ -97,6 +105,14 @@ function whatIsMissing(
 		throw new LamellaError("EINVALID", "a layer is twice in the chain that is to be imported");
 	}
 	return { missing, parent };
+}
+
+/** Whether a layer is so much of the whole that the others leave processors idle before it is done. */
+function isLarge(layer: ChainLayer, missing: readonly { readonly layer: ChainLayer }[]): boolean {
+	const sizeOf = ({ source }: ChainLayer): number =>
+		source instanceof Readable || source.from !== "range" ? 0 : source.sizeBytes;
+	const totalBytes = missing.reduce((sum, { layer }) => sum + sizeOf(layer), 0);
+	return sizeOf(layer) >= LARGE_BYTES && sizeOf(layer) * availableParallelism() > totalBytes * LARGE_SHARE;
 }
 
 async function applyAll(
@@ -168,6 +184,7 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 				idMaps: options.idMaps,
 				expectedDiffId: layer.expectedDiffId,
 				expectedBlobDigest: layer.expectedBlobDigest,
+				digestAside: one.digestAside,
 			},
 			{
 				signal: how.signal,
