@@ -51,6 +51,8 @@ async function round(name: string, client: SnapshotsClient, n: number): Promise<
 	};
 	await timed(name, "Prepare + Remove", both);
 	await client.prepare(`commit-${n}`, "base", KEPT);
+	// As between a Prepare and its Commit a layer is unpacked.
+	await new Promise((resolve) => setTimeout(resolve, 100));
 	await timed(name, "Commit", () => client.commit(`committed-${n}`, `commit-${n}`, KEPT));
 	await timed(name, "Stat", () => client.stat(`committed-${n}`));
 	await timed(name, "Remove of a committed", () => client.remove(`committed-${n}`));

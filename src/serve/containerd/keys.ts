@@ -19,6 +19,11 @@ export function isSnapshot(id: LayerId): boolean {
 	return id.startsWith(PREFIX);
 }
 
+/** A message of the store's with the keys as containerd knows them. */
+export function withKeys(message: string): string {
+	return message.replaceAll(`layer "${PREFIX}`, 'snapshot "').replaceAll(`"${PREFIX}`, '"');
+}
+
 /** The key or name; of a layer that is not containerd's the whole id. */
 export function snapshotKeyOf(id: LayerId): string {
 	return isSnapshot(id) ? id.slice(PREFIX.length) : id;

@@ -1,6 +1,7 @@
 /** Errors as gRPC sees them: containerd decides by the code alone what to do next, and shows the message. */
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { type ErrorCode, LamellaError } from "../../errors/index.ts";
+import { withKeys } from "./keys.ts";
 
 /** What is not here is a fault of ours or of the machine: INTERNAL. */
 const CODES: Partial<Record<ErrorCode, status>> = {
@@ -26,7 +27,7 @@ const MESSAGE_CHARACTERS_MAX = 2000;
 export function statusOf(error: unknown): Partial<StatusObject> {
 	const code = error instanceof LamellaError ? (CODES[error.code] ?? status.INTERNAL) : status.INTERNAL;
 	const message = error instanceof Error ? error.message : String(error);
-	return { code, details: message.slice(0, MESSAGE_CHARACTERS_MAX), metadata: new Metadata() };
+	return { code, details: withKeys(message).slice(0, MESSAGE_CHARACTERS_MAX), metadata: new Metadata() };
 }
 
 /** Whether a call failed for a reason that its caller gave, and not for a fault here. */
