@@ -205,12 +205,14 @@ describe("containerd", () => {
 		const kept = { "containerd.io/gc.root": "kept" };
 		using client = new SnapshotsClient(containerd.address, { namespace: "kill" });
 		const committed: string[] = [];
+		const asked: string[] = [];
 		let parent = "";
 		for (let round = 0; round < rounds; round++) {
 			let over = false;
 			const work = async (worker: number): Promise<void> => {
 				for (let i = 0; !over; i++) {
 					const key = `k ${round}/${worker}/${i}`;
+					asked.push(key, `${key} done`);
 					try {
 						await client.prepare(key, parent, kept);
 						if (i % 2 === 0) {
@@ -237,12 +239,14 @@ describe("containerd", () => {
 			parent = committed.at(-1) ?? "";
 		}
 		expect(committed.length).toBeGreaterThanOrEqual(rounds);
-		const remaining = new Set(await answered(() => client.names()));
+		// A list leaves out what containerd has a record of and the snapshotter not: the key of a commit whose answer
+		// was lost. It can be removed like the others.
+		const remaining = new Set(asked);
 		for (let pass = 0; remaining.size > 0 && pass < 500; pass++) {
 			for (const name of remaining) {
 				const gone = await client.remove(name).then(
 					() => true,
-					() => false,
+					(error: { code?: status }) => error.code === status.NOT_FOUND,
 				);
 				if (gone) remaining.delete(name);
 			}
