@@ -55,7 +55,8 @@ async function reportFailure(error: unknown, words: readonly string[]): Promise<
 	const { describeFailure, failureAsJson } = await import("./failure.ts");
 	const failure = describeFailure(error, ours.includes("--debug"));
 	const { default: colours } = await import("picocolors");
-	const { bold, red } = colours.createColors(process.stderr.isTTY && !process.env.NO_COLOR);
+	// A plain false: for undefined picocolors would decide, and it colours whatever a CI job prints.
+	const { bold, red } = colours.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR);
 	process.stderr.write(`${failure.text.replace(/^lamella:/, bold(red("lamella:")))}\n`);
 	if (ours.includes("--json"))
 		process.stdout.write(`${JSON.stringify(failureAsJson(error), undefined, 2)}\n`);
