@@ -44,7 +44,7 @@ export interface DiffDriver {
 	changes(id: string, parent: string): Promise<readonly Change[]>;
 	/**
 	 * Applies an uncompressed layer tar to a layer that was just created.
-	 * @returns the sum of the sizes of its regular files
+	 * @returns lengths of its files and of its symlinks' targets, each inode once, as moby's overlay2 counts them
 	 */
 	applyDiff(id: string, parent: string, diff: Readable): Promise<number>;
 	/** What `applyDiff` would return for `diff(id, parent)`. */

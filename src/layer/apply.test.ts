@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { diffSize } from "./diff.ts";
 import { diffToFile } from "./testing/diff-to-file.ts";
 import { Workplace } from "./testing/overlay-mount.ts";
 import { applyEdits, randomEdits } from "./testing/random-edits.ts";
@@ -17,7 +18,7 @@ import {
 	type Member,
 	quietContext,
 } from "./testing/tar-of.ts";
-import { usageOf } from "./usage.ts";
+import { measure, usageOf } from "./usage.ts";
 
 function shell(cwd: string, script: string): void {
 	execFileSync("sh", ["-euc", script], { cwd });
@@ -308,9 +309,9 @@ test("a tree written as a layer and applied is the same tree, and its usage is c
 			const before = snapshotTree(from, { ignoreHoles: true });
 			for (const form of ["overlay", "plain"] as const) {
 				const directory = place.make(form);
-				const { usage } = applyTar({ directory, form }, [tar]);
+				const { usage, contentSizeBytes } = applyTar({ directory, form }, [tar]);
 				expect(snapshotTree(directory, { ignoreHoles: true })).toEqual(before);
-				expect(usage).toEqual(usageOf([directory], quietContext));
+				expect({ usage, contentSizeBytes }).toEqual(measure([directory], quietContext));
 			}
 		}),
 		{ numRuns: 25, endOnFailure: true },
@@ -327,16 +328,13 @@ test("edits in an overlay mount, written as a layer and applied, show the same m
 			applyEdits(merged, edits);
 			const edited = snapshotTree(merged, { ignoreHoles: true });
 			place.unmount(merged);
-			const tar = diffToFile(place, {
-				form: "upper",
-				upper,
-				lowers: [lower],
-				xattrPrefix: "trusted.overlay.",
-			});
+			const subject = { form: "upper", upper, lowers: [lower], xattrPrefix: "trusted.overlay." } as const;
+			const tar = diffToFile(place, subject);
 			const untouched = snapshotTree(lower, { inodes: true });
 			const directory = place.make("applied");
-			const { usage } = applyTar({ directory, lowers: [lower] }, [tar]);
-			expect(usage).toEqual(usageOf([directory], quietContext));
+			const { usage, contentSizeBytes } = applyTar({ directory, lowers: [lower] }, [tar]);
+			expect({ usage, contentSizeBytes }).toEqual(measure([directory], quietContext));
+			expect(contentSizeBytes).toBe(diffSize(subject, quietContext));
 			const again = place.mount([directory, lower]);
 			expect(withoutLinks(snapshotTree(again.merged, { ignoreHoles: true }))).toEqual(withoutLinks(edited));
 			place.unmount(again.merged);
@@ -348,6 +346,42 @@ test("edits in an overlay mount, written as a layer and applied, show the same m
 		}),
 		{ numRuns: 25, endOnFailure: true },
 	);
+});
+
+// What a layer's diff/ holds, whatever the tar had on the way there: moby's pkg/directory, Size().
+test.each<[string, readonly Member[], number]>([
+	["a symlink is as long as its target", [linkOf("l", "some/where", "symlink")], 10],
+	[
+		"links count once, to a symlink too",
+		[
+			fileOf("f", "four"),
+			linkOf("h", "f", "hardlink"),
+			linkOf("l", "1234567", "symlink"),
+			linkOf("m", "l", "hardlink"),
+		],
+		11,
+	],
+	["of a path that comes twice, the last", [fileOf("f", "first"), fileOf("f", "2nd")], 3],
+	["nothing of what is replaced by a directory", [fileOf("f", "first"), entryOf("f/")], 0],
+	["the content of a whiteout is none", [fileOf(".wh.f", "content")], 0],
+	["directories, devices and fifos are nothing", [entryOf("d/"), entryOf("p", { type: "fifo" })], 0],
+	["a file that a link brings from a lower", [linkOf("h", "f", "hardlink")], 2],
+	["a file that a link to itself brings from a lower", [linkOf("f", "f", "hardlink")], 2],
+])("the content of a layer is counted as overlay2 counts it: %s", (_, members, expected) => {
+	using place = new Workplace();
+	const lower = place.make("lower");
+	shell(lower, LOWER);
+	const directory = place.make("upper");
+	const { contentSizeBytes, usage } = applyMembers({ directory, lowers: [lower] }, members);
+	expect(contentSizeBytes).toBe(expected);
+	expect(usage).toEqual(usageOf([directory], quietContext));
+	const subject = {
+		form: "upper",
+		upper: directory,
+		lowers: [lower],
+		xattrPrefix: "trusted.overlay.",
+	} as const;
+	expect(diffSize(subject, quietContext)).toBe(expected);
 });
 
 test("a sparse file keeps its holes", () => {

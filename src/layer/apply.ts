@@ -24,7 +24,7 @@ import { HardLinks } from "./hard-links.ts";
 import { asLamellaError } from "./system-failure.ts";
 import type { Directory } from "./target-directory.ts";
 import { TargetTree } from "./target-tree.ts";
-import { usageOf } from "./usage.ts";
+import { measure } from "./usage.ts";
 import { readWhiteoutWord } from "./whiteout.ts";
 
 const CREATE_FLAGS = linux.O_WRONLY | linux.O_CREAT | linux.O_EXCL | linux.O_NOFOLLOW;
@@ -88,7 +88,6 @@ export class LayerApplier implements TarHandler, Disposable {
 	entry(entry: TarEntry): void {
 		this.#entry = entry;
 		this.#entries += 1;
-		this.#contentSizeBytes += entry.sizeBytes;
 		try {
 			this.#apply(entry);
 		} catch (error) {
@@ -146,13 +145,18 @@ export class LayerApplier implements TarHandler, Disposable {
 			throw asLamellaError(error, "finish", () => this.#target.directory);
 		}
 		// What was made can only be added up where nothing was there before and nothing went again.
-		const exact = this.#tree.startedEmpty && !this.#tree.replaced && this.#links.brought.size === 0;
-		const usage = exact
-			? { sizeBytes: this.#sizeBytes, inodes: this.#inodes }
-			: usageOf([this.#target.directory], this.#context);
+		const exact = this.#tree.startedEmpty && !this.#tree.replaced && !this.#links.madeFiles;
+		const made = {
+			usage: { sizeBytes: this.#sizeBytes, inodes: this.#inodes },
+			contentSizeBytes: this.#contentSizeBytes,
+		};
+		const measured = exact ? made : measure([this.#target.directory], this.#context);
+		const { usage } = measured;
+		// A plain tree has more in it than this layer, which is not what its size is to tell.
+		const { contentSizeBytes } = this.#target.form === "overlay" ? measured : made;
 		const warnings = [...this.#warnings];
 		if (this.#moreWarnings > 0) warnings.push(`and ${this.#moreWarnings} more of such`);
-		return { usage, contentSizeBytes: this.#contentSizeBytes, entries: this.#entries, warnings };
+		return { usage, contentSizeBytes, entries: this.#entries, warnings };
 	}
 
 	/** Closes all descriptors. What was written stays for the caller to discard. */
@@ -294,6 +298,7 @@ export class LayerApplier implements TarHandler, Disposable {
 	}
 
 	#count(stat: linux.Stat): void {
+		if (!linux.isDirectory(stat)) this.#contentSizeBytes += stat.sizeBytes;
 		this.#sizeBytes += stat.blocks * BLOCK_BYTES;
 		this.#inodes += 1;
 	}

@@ -56,7 +56,7 @@ export function writeDiff(request: DiffRequest, context: JobContext): DiffResult
 	}
 }
 
-/** What writeDiff's contentSizeBytes would be: the sum of the sizes of the files, each inode once. */
+/** What writeDiff's contentSizeBytes would be: lengths of files and of symlinks' targets, each inode once. */
 export function diffSize(subject: DiffSubject, context: JobContext): number {
 	const sum = new ContentSum(context);
 	emit(subject, sum, context);
@@ -80,7 +80,7 @@ class ContentSum implements LayerSink {
 
 	add({ stat }: Located): void {
 		this.#context.checkAborted();
-		if (!linux.isRegular(stat)) return;
+		if (linux.isDirectory(stat)) return;
 		if (stat.nlink > 1) {
 			if (this.#seen.get(stat) === true) return;
 			this.#seen.set(stat, true);

@@ -20,6 +20,8 @@ interface Place {
 export class HardLinks {
 	/** Paths that were brought from a lower as the target of a link, and have no entry of their own. */
 	readonly brought: Set<string> = new Set();
+	/** A link made more than a name: it brought a file from a lower, or copied one that takes no more links. */
+	madeFiles = false;
 
 	readonly #tree: TargetTree;
 	readonly #shareInodes: boolean;
@@ -88,6 +90,7 @@ export class HardLinks {
 		if (!this.#shareInodes || !tryLink(lower.directoryFd, lower.name, directoryFd, name)) {
 			cloneFile(lower, directoryFd, name);
 		}
+		this.madeFiles = true;
 		this.brought.add(from.directory.pathOf(from.name));
 		return lower.stat;
 	}
@@ -108,6 +111,7 @@ export class HardLinks {
 		const name = Buffer.from(from.name, "latin1");
 		const stat = linux.fstatat(directoryFd, name);
 		cloneFile({ directoryFd, name, stat }, this.#tree.fd(to.directory), Buffer.from(to.name, "latin1"));
+		this.madeFiles = true;
 		this.#copies.set(from.directory.pathOf(from.name), to);
 	}
 }

@@ -41,7 +41,10 @@ export interface ApplyResult {
 	readonly diffId: DiffId;
 	/** Length of the uncompressed tar. */
 	readonly tarSizeBytes: number;
-	/** Sum of the sizes of regular files, as moby's ApplyDiff returns it. */
+	/**
+	 * What the layer holds: lengths of files and of symlinks' targets, each inode once, as moby's overlay2 counts it
+	 * (pkg/directory's Size) for `docker history` and `docker images`. In a plain tree: of what the tar's entries made.
+	 */
 	readonly contentSizeBytes: number;
 	readonly entries: number;
 	readonly usage: Usage;
@@ -67,6 +70,7 @@ export interface DiffRequest {
 export interface DiffResult {
 	readonly diffId: DiffId;
 	readonly tarSizeBytes: number;
+	/** What applying the tar would give as its `contentSizeBytes`. */
 	readonly contentSizeBytes: number;
 	readonly warnings: readonly string[];
 }

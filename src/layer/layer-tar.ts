@@ -80,6 +80,7 @@ export class LayerTar {
 		} else {
 			this.#entry(this.#describe(located, path));
 			this.#tar.entryEnd();
+			if (!linux.isDirectory(stat)) this.#contentSizeBytes += stat.sizeBytes;
 		}
 	}
 
