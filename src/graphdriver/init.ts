@@ -1,6 +1,6 @@
 /** Starting the graph driver: kernel, options, home directory, one driver for one home, the store, recovery. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import { checkIdMap, hostRoot, type IdMapRange, type IdMaps } from "../idmap/index.ts";
@@ -98,8 +98,7 @@ function hasOverlay(): boolean {
 function makeHome(home: string, idMaps: IdMaps | undefined): void {
 	const { uid, gid } = hostRoot(idMaps);
 	for (const directory of [home, path.join(home, "layers")]) {
-		const isNew = !existsSync(directory);
-		mkdirSync(directory, { recursive: true, mode: HOME_MODE });
+		const isNew = linux.makeDirectory(directory, HOME_MODE);
 		chownSync(directory, uid, gid);
 		if (isNew) chmodSync(directory, HOME_MODE);
 	}

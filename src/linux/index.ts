@@ -6,6 +6,7 @@ export * from "./constants.ts";
 export * from "./directory.ts";
 export { ERRNO, isSystemError, SystemError } from "./errno.ts";
 export * from "./files.ts";
+export * from "./make-directory.ts";
 export * from "./mount.ts";
 export * from "./mountinfo.ts";
 export * from "./namespaces.ts";

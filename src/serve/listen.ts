@@ -4,7 +4,7 @@
  * Who holds the lock on `<socket>.lock` owns the socket; a socket file that nobody answers at is what a killed
  * process left, and is replaced. A socket of somebody else who answers is never touched.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, lstatSync, readdirSync, rmSync, statSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
@@ -23,7 +23,7 @@ export interface SocketClaim extends Disposable {
 
 /**
  * Makes the directory, takes the lock and removes a stale socket file. After this the caller may bind.
- * @throws {LamellaError} `EINVALID` (path), `EEXISTS` (no socket is there), `EBUSY` (somebody listens)
+ * @throws {LamellaError} `EINVALID` (path), `ECONFIG` (its directory cannot be made), `EEXISTS` (no socket is there), `EBUSY` (somebody listens)
  */
 export async function claimSocket(socketPath: string): Promise<SocketClaim> {
 	if (!path.isAbsolute(socketPath) || Buffer.byteLength(socketPath) > MAX_PATH_BYTES) {
@@ -33,7 +33,7 @@ export async function claimSocket(socketPath: string): Promise<SocketClaim> {
 			{ path: socketPath },
 		);
 	}
-	makeDirectory(path.dirname(socketPath));
+	claimDirectory(path.dirname(socketPath));
 	const lockPath = `${socketPath}.lock`;
 	const lock = takeLock(lockPath, socketPath);
 	try {
@@ -76,8 +76,8 @@ export async function listenAt(server: net.Server, claim: SocketClaim): Promise<
 	claim.restrict();
 }
 
-function makeDirectory(directory: string): void {
-	if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) return;
+function claimDirectory(directory: string): void {
+	if (linux.makeDirectory(directory, 0o700)) return;
 	// A directory that is there only for sockets is ours to close; /run or /tmp are not.
 	if ((statSync(directory).mode & 0o077) !== 0 && holdsOnlySockets(directory)) chmodSync(directory, 0o700);
 }

@@ -12,10 +12,8 @@
  *
  * `<n>` is the owner's six base36 characters and a count: it says whose an unrecorded layer is.
  */
-import { existsSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
-import { LamellaError } from "../errors/index.ts";
-import { errnoOf } from "./failure.ts";
+import * as linux from "../linux/index.ts";
 
 const DIRECTORY_MODE = 0o710;
 
@@ -56,32 +54,6 @@ export function makeLayout(layout: Layout): void {
 		layout.staging,
 		layout.trash,
 	]) {
-		makeDirectory(directory);
-	}
-}
-
-/** Node's own recursive mkdir never ends where a parent is there but takes no directories, as in procfs. */
-function makeDirectory(directory: string): void {
-	try {
-		mkdirSync(directory, { mode: DIRECTORY_MODE });
-	} catch (error) {
-		const code = errnoOf(error);
-		if (code === "EEXIST") {
-			if (statSync(directory).isDirectory()) return;
-			throw new LamellaError("ECONFIG", `${directory} is in the way: it has to be a directory`);
-		}
-		if (code !== "ENOENT") throw error;
-		const parent = path.dirname(directory);
-		if (existsSync(parent)) {
-			throw new LamellaError(
-				"ECONFIG",
-				`${directory} cannot be made: ${parent} takes no directories; choose another root`,
-				{
-					cause: error,
-				},
-			);
-		}
-		makeDirectory(parent);
-		mkdirSync(directory, { mode: DIRECTORY_MODE });
+		linux.makeDirectory(directory, DIRECTORY_MODE);
 	}
 }

@@ -3,11 +3,12 @@
  * `<state dir>/docker.json`, `{version, home, options, uidMaps, gidMaps}`, mode 0600, replaced whole.
  */
 import { readFileSync } from "node:fs";
-import { mkdir, open, rename } from "node:fs/promises";
+import { open, rename } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
 import { LamellaError } from "../../errors/index.ts";
 import type { IdMapRange } from "../../idmap/index.ts";
+import * as linux from "../../linux/index.ts";
 
 /** The arguments of the last Init. */
 export interface InitState {
@@ -51,7 +52,7 @@ export function loadState(directory: string): InitState | undefined {
 
 /** Durable when it returns. */
 export async function saveState(directory: string, state: InitState): Promise<void> {
-	await mkdir(directory, { recursive: true, mode: 0o710 });
+	linux.makeDirectory(directory, 0o710);
 	const file = path.join(directory, FILE);
 	const aside = `${file}.new`;
 	await using handle = await open(aside, "w", 0o600);
