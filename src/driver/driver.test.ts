@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, makeFilesystem, type TestFilesystem } from "../../test/support/filesystems.ts";
+import { run } from "../../test/support/processes.ts";
 import { isLamellaError } from "../errors/index.ts";
 import { JobPool } from "../jobs/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
@@ -91,6 +92,49 @@ test("the walk down a chain ends at the first root/", () => {
 	expect(lowersOf([place("/2"), place("/1")])).toEqual(["/2/diff", "/1/diff"]);
 	expect(lowersOf([])).toEqual([]);
 });
+
+// No kernel of the tests has SELinux: the mounts are made without the label, which the kernel would otherwise take.
+test.each([
+	["active", "rw"],
+	["view", "ro"],
+	["committed", "ro"],
+] as const)(
+	"a single directory is bound, but merged with nothing where it gets a label (%s)",
+	async (kind, access) => {
+		using home = makeDirectory();
+		const driver = openDriver({ root: home.path, name: "overlay", copyTree });
+		const layer = { directory: path.join(home.path, "layer"), flattened: false };
+		mkdirSync(layer.directory);
+		await driver.prepare(layer.directory, [], kind === "view" ? "view" : "active");
+		writeFileSync(path.join(layer.directory, "diff/file"), "content");
+		const request = { layer, chain: [], kind };
+		expect(driver.describeMount(request)).toMatchObject({ type: "bind", options: [access, "rbind"] });
+
+		const labelled = { ...request, mountLabel: "system_u:object_r:container_file_t:s0:c1,c2" };
+		const { type, source, options } = driver.describeMount(labelled);
+		expect(type).toBe("overlay");
+		expect(options).toContain(`context="${labelled.mountLabel}"`);
+		const target = path.join(home.path, "target");
+		mkdirSync(target);
+		run("mount", [
+			"-t",
+			type,
+			source,
+			target,
+			"-o",
+			options.filter((o) => !o.startsWith("context=")).join(","),
+		]);
+		expect(readdirSync(target)).toEqual(["file"]);
+		if (kind === "active") {
+			writeFileSync(path.join(target, "new"), "");
+			expect(existsSync(path.join(layer.directory, "diff/new"))).toBe(true);
+		} else {
+			expect(() => writeFileSync(path.join(target, "new"), "")).toThrow(/EROFS/);
+		}
+		expect(String(refusal(() => driver.mount(labelled)))).toMatch(/SELinux is not active on this host/);
+		expect(driver.isMounted(layer)).toBe(false);
+	},
+);
 
 describe.each(["fsconfig", "mount"] as const)("mounting by %s", (api) => {
 	test("takes chains whose options go over a page, and paths over 255 bytes", () => {

@@ -3,6 +3,7 @@
  *
  *     diff/    what the layer changed (overlay)     root/    the whole tree (overlay: where flattened; vfs: always)
  *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
+ *     empty/   nothing: below a single directory that is mounted with a label
  */
 import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import path from "node:path";
@@ -12,6 +13,7 @@ import type { LayerPlace } from "./driver.ts";
 export const diffOf = (layer: LayerPlace): string => path.join(layer.directory, "diff");
 export const rootOf = (layer: LayerPlace): string => path.join(layer.directory, "root");
 export const workOf = (layer: LayerPlace): string => path.join(layer.directory, "work");
+export const emptyOf = (layer: LayerPlace): string => path.join(layer.directory, "empty");
 export const mergedOf = (layer: LayerPlace): string => path.join(layer.directory, "merged");
 
 /** Trees to merge for `chain` (nearest first), top first: `diff/` of each down to the first `root/`, or the bottom. */

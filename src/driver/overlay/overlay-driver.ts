@@ -8,7 +8,7 @@ import type { ApplyTarget, DiffSubject, OverlayXattrPrefix } from "../../layer/i
 import { mountBind } from "../bind.ts";
 import type { Driver, LayerPlace, MountDescription, MountRequest, UnmountOptions } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
-import { diffOf, inheritTreeRoot, lowersOf, makeTreeRoot, mergedOf, workOf } from "../place.ts";
+import { diffOf, emptyOf, inheritTreeRoot, lowersOf, makeTreeRoot, mergedOf, workOf } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
 import { classicalOptions, type MountApi, mountOverlay, type OverlayMount } from "./mount-overlay.ts";
 
@@ -68,13 +68,17 @@ export class OverlayDriver implements Driver {
 		const mountLabel = label === "" ? undefined : label;
 		const { options } = this.#facts;
 		const below = lowersOf(chain);
+		// A bind mount takes no label; overlayfs does, and merges two directories at least.
+		const filler = mountLabel === undefined ? [] : [emptyOf(layer)];
 		if (kind === "active") {
+			if (below.length === 0) below.push(...filler);
 			if (below.length === 0) return { type: "bind", source: diffOf(layer), readOnly: false };
 			const upper = { directory: diffOf(layer), work: workOf(layer) };
 			return { type: "overlay", lowers: below, upper, options, mountLabel };
 		}
 		// A view has nothing of its own; a committed layer is seen with its own diff on top.
 		const lowers = kind === "view" && below.length > 0 ? below : lowersOf([layer, ...chain]);
+		if (lowers.length === 1) lowers.push(...filler);
 		const [only = diffOf(layer), ...more] = lowers;
 		if (more.length === 0) return { type: "bind", source: only, readOnly: true };
 		return { type: "overlay", lowers, options, mountLabel };
@@ -82,6 +86,7 @@ export class OverlayDriver implements Driver {
 
 	describeMount(request: MountRequest): MountDescription {
 		const plan = this.#plan(request);
+		makeFiller(plan, request.layer);
 		if (plan.type === "bind") {
 			return { type: "bind", source: plan.source, options: [plan.readOnly ? "ro" : "rw", "rbind"] };
 		}
@@ -95,8 +100,8 @@ export class OverlayDriver implements Driver {
 		try {
 			mkdirSync(merged, { recursive: true, mode: 0o700 });
 			const plan = this.#plan(request);
+			makeFiller(plan, layer);
 			if (plan.type === "bind") {
-				refuseLabelOnBind(request.mountLabel);
 				mountBind(plan.source, merged, plan.readOnly);
 			} else {
 				if (plan.upper !== undefined) mkdirSync(plan.upper.work, { recursive: true, mode: 0o700 });
@@ -133,14 +138,11 @@ export class OverlayDriver implements Driver {
 		}
 		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
 		rmSync(workOf(layer), { recursive: true, force: true });
+		rmSync(emptyOf(layer), { recursive: true, force: true });
 	}
 }
 
-/** @throws {LamellaError} `ENOTSUPPORTED` */
-function refuseLabelOnBind(mountLabel: string | undefined): void {
-	if (mountLabel === undefined || mountLabel === "") return;
-	throw new LamellaError(
-		"ENOTSUPPORTED",
-		`a layer that is one directory is bind-mounted, and a bind mount takes no mount label (${mountLabel}); leave it out`,
-	);
+function makeFiller(plan: Plan, layer: LayerPlace): void {
+	const filler = emptyOf(layer);
+	if (plan.type === "overlay" && plan.lowers.includes(filler)) mkdirSync(filler, { recursive: true });
 }
