@@ -1,4 +1,4 @@
-/** Many containers at once through a real dockerd (LAMELLA_BURST sets how many; 200 in the long form). */
+/** Many containers at once through a real dockerd (LAMELLA_BURST sets how many; with LAMELLA_TEST_LONG 200). */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -8,7 +8,7 @@ import { Dockerd } from "../../support/dockerd.ts";
 import { mountPoints } from "../../support/filesystems.ts";
 import { LamellaPlugin } from "../../support/lamella-plugin.ts";
 
-const COUNT = Number(process.env.LAMELLA_BURST ?? 40);
+const COUNT = Number(process.env.LAMELLA_BURST ?? (process.env.LAMELLA_TEST_LONG === undefined ? 40 : 200));
 const AT_ONCE = 10;
 
 it(`makes, starts and removes ${COUNT} containers in bursts, and nothing is left`, async () => {
