@@ -1,5 +1,12 @@
 /** A gRPC client of `containerd.services.snapshots.v1`: of a proxy snapshotter's socket or of containerd itself. */
-import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+	create,
+	type DescMessage,
+	fromBinary,
+	type MessageInitShape,
+	type MessageShape,
+	toBinary,
+} from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import {
 	type Info,
@@ -7,7 +14,6 @@ import {
 	Snapshots,
 } from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
 import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.js";
-import { methodDefinition } from "../../src/serve/containerd/grpc-service.ts";
 
 type Methods = (typeof Snapshots)["method"];
 
@@ -129,10 +135,25 @@ export class SnapshotsClient implements Disposable {
 	}
 }
 
-const definitions = new Map<string, ReturnType<typeof methodDefinition>>();
+interface Definition {
+	readonly path: string;
+	requestSerialize(message: unknown): Buffer;
+	responseDeserialize(bytes: Buffer): unknown;
+}
 
-function definitionOf(name: keyof Methods): ReturnType<typeof methodDefinition> {
-	const found = definitions.get(name) ?? methodDefinition(Snapshots, Snapshots.method[name]);
-	definitions.set(name, found);
-	return found;
+const definitions = new Map<string, Definition>();
+
+function definitionOf(name: keyof Methods): Definition {
+	const found = definitions.get(name);
+	if (found !== undefined) return found;
+	const method = Snapshots.method[name];
+	const input: DescMessage = method.input;
+	const output: DescMessage = method.output;
+	const made: Definition = {
+		path: `/${Snapshots.typeName}/${method.name}`,
+		requestSerialize: (message) => Buffer.from(toBinary(input, message as MessageShape<DescMessage>)),
+		responseDeserialize: (bytes) => fromBinary(output, bytes),
+	};
+	definitions.set(name, made);
+	return made;
 }

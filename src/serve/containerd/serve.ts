@@ -1,9 +1,8 @@
 /** `lamella serve containerd`: the snapshotter on its socket, from start to drained end. */
-import net from "node:net";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { LayerStore } from "../../store/index.ts";
 import type { RunningServer } from "../docker/index.ts";
-import { claimSocket, listenAt, type SocketClaim } from "../listen.ts";
+import { GrpcServer } from "../grpc/index.ts";
+import { claimSocket, listenAt } from "../listen.ts";
 import type { Logger } from "../log.ts";
 import { Snapshots } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
 import { Health } from "./generated/grpc/health/v1/health_pb.js";
@@ -11,6 +10,7 @@ import { addService } from "./grpc-service.ts";
 import { healthService, storeAnswers } from "./health.ts";
 import { DEFAULT_SNAPSHOTTER_OPTIONS, type SnapshotterOptions } from "./options.ts";
 import { snapshotsService } from "./snapshots.ts";
+import { statusOf } from "./status.ts";
 
 /** What `[proxy_plugins.lamella]` in containerd's configuration has as address. */
 export const DEFAULT_CONTAINERD_SOCKET = "/run/lamella/containerd.sock";
@@ -40,59 +40,30 @@ export async function serveContainerd({
 }: ServeContainerdOptions): Promise<RunningServer> {
 	const claim = await claimSocket(socket);
 	const ending = new AbortController();
-	const grpc = new Server({
-		"grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
-		"grpc.max_send_message_length": MESSAGE_BYTES_MAX,
-		"grpc.enable_channelz": 0,
-	});
-	addService(grpc, Snapshots, snapshotsService(store, { ...DEFAULT_SNAPSHOTTER_OPTIONS, ...options }), {
-		log,
-	});
-	addService(
-		grpc,
-		Health,
-		healthService([Snapshots.typeName], () => storeAnswers(store), ending.signal),
-		{
-			log,
-		},
-	);
-	const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-	const listener = net.createServer((connection) => injector.injectConnection(connection));
+	const grpc = new GrpcServer({ messageBytesMax: MESSAGE_BYTES_MAX, outcomeOf: statusOf, log });
+	const snapshots = snapshotsService(store, { ...DEFAULT_SNAPSHOTTER_OPTIONS, ...options });
+	addService(grpc, Snapshots, snapshots, log);
+	const health = healthService([Snapshots.typeName], () => storeAnswers(store), ending.signal);
+	addService(grpc, Health, health, log);
 	try {
-		await listenAt(listener, claim);
+		await listenAt(grpc.listener, claim);
 	} catch (error) {
-		grpc.forceShutdown();
 		claim.release();
 		throw error;
 	}
 	log.info({ socket }, "listening");
+	const shutDown = async (): Promise<void> => {
+		log.info("draining");
+		ending.abort();
+		const { cutOff } = await grpc.close(DRAIN_MS);
+		if (cutOff > 0) log.warn({ connections: cutOff }, "calls were cut off");
+		claim.release();
+		log.info("stopped");
+	};
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
-		closing ??= shutDown({ grpc, listener, claim, ending, log, drain: () => injector.drain(DRAIN_MS) });
+		closing ??= shutDown();
 		return closing;
 	};
 	return { socket, close, [Symbol.asyncDispose]: close };
-}
-
-async function shutDown(running: {
-	readonly grpc: Server;
-	readonly listener: net.Server;
-	readonly claim: SocketClaim;
-	readonly ending: AbortController;
-	readonly log: Logger;
-	readonly drain: () => void;
-}): Promise<void> {
-	const { grpc, listener, claim, ending, log } = running;
-	log.info("draining");
-	ending.abort();
-	listener.close();
-	running.drain();
-	await new Promise<void>((resolve) => {
-		grpc.tryShutdown((error) => {
-			if (error !== undefined) log.warn({ err: error }, "calls were cut off");
-			resolve();
-		});
-	});
-	claim.release();
-	log.info("stopped");
 }
