@@ -95,6 +95,7 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	);
 	seen.diff = (await docker("diff", "c1")).split("\n").sort();
 	await note("size", "ps", "-s", "--filter", "name=c1", "--format", "{{.Names}} {{.Size}}");
+	await note("size in bytes", "inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "c1");
 	writeFileSync(path.join(scratch, "in"), "copied in\n");
 	await note("cp in", "cp", path.join(scratch, "in"), "c1:/a/b/in");
 	await note("cp out", "cp", "c1:/usr/share/doc/page-3", path.join(scratch, "out"));
@@ -110,10 +111,16 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await note("build", "build", "-q", "--network", "none", "-t", "bb:3", path.join(work, "context"));
 	await note("run of the build", "run", "--rm", ...RUN, "bb:3");
 	await note("tree of the build", "run", "--rm", "--user", "0", ...RUN, "bb:3", "sh", "-c", listing);
-	seen.history = (await docker("history", "--format", "{{.CreatedBy}}", "bb:3")).replace(
-		/[0-9a-f]{64}/g,
-		"ID",
-	);
+	await note("history", "history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", "bb:3");
+	const sizes = async (when: string): Promise<void> => {
+		seen[`images ${when}`] = (await docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"))
+			.split("\n")
+			.sort();
+		await note(`sizes of images ${when}`, "image", "inspect", "-f", "{{.Size}}", "bb:1", "bb:2", "bb:3");
+		const columns = "{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}";
+		await note(`disk use ${when}`, "system", "df", "--format", columns);
+	};
+	await sizes("when made");
 
 	// One image alone: docker puts several in no order.
 	const save = async (name: string): Promise<string> => {
@@ -134,6 +141,7 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	seen["loaded again with the same diffIDs"] =
 		JSON.stringify(before) === JSON.stringify([await diffIds("bb:2"), await diffIds("bb:3")]);
 	seen["saved the same after loading"] = (await save("saved-3.tar")) === digests[0];
+	await sizes("when loaded");
 	await note("tree of what was loaded", "run", "--rm", "--user", "0", ...RUN, "bb:3", "sh", "-c", listing);
 
 	await docker("run", "-d", "--name", "c2", ...RUN, "bb:3", "sleep", "1000");
@@ -143,11 +151,10 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await note("start again", "start", "c2");
 	await note("what was written before", "exec", "c2", "cat", "/kept");
 	await docker("rm", "-f", "c2");
-	// In no order; and overlay2 counts the length of a symlink's target as size, which is in no file.
+	// In no order.
 	seen.prune = (await docker("system", "prune", "-af"))
 		.replace(/[0-9a-f]{64}/g, "ID")
 		.split("\n")
-		.filter((line) => !line.startsWith("Total"))
 		.sort();
 	seen["images at the end"] = await docker("images", "-aq");
 	return seen;
