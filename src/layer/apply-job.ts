@@ -9,7 +9,7 @@ import { LayerApplier } from "./apply.ts";
 import type { DiffId } from "./digest.ts";
 import { DigestAside } from "./digest-aside.ts";
 import type { ApplyRequest, ApplyResult, LayerSource } from "./job-contract.ts";
-import { asLamellaError } from "./system-failure.ts";
+import { syncFilesystem } from "./sync.ts";
 
 const BUFFER_BYTES = 1 << 20;
 
@@ -101,20 +101,6 @@ function withCompression(source: LayerSource): LayerSource {
 	return compression === "none" || compression === "gzip" || compression === "zstd"
 		? { ...source, compression }
 		: source;
-}
-
-/** Calls syncfs on the filesystem of `path`. @throws {LamellaError} `ESYSTEM`, `ENOSPACE` */
-export function syncFilesystem(path: string): void {
-	try {
-		const fd = linux.openat(linux.AT_FDCWD, path, linux.O_RDONLY);
-		try {
-			linux.syncfs(fd);
-		} finally {
-			linux.close(fd);
-		}
-	} catch (error) {
-		throw asLamellaError(error, "flush", () => linux.escapePath(Buffer.from(path)));
-	}
 }
 
 function chunksOf(source: LayerSource): AsyncIterable<Uint8Array> {

@@ -17,5 +17,6 @@ export type {
 	DiffResult,
 	LayerJobs,
 	LayerSource,
+	NoteInPlace,
 } from "./job-contract.ts";
 export { LAYER_JOBS } from "./layer-jobs.ts";

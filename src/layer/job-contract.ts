@@ -75,6 +75,13 @@ export interface DiffResult {
 	readonly warnings: readonly string[];
 }
 
+/** Bytes to be written over others that a file has. */
+export interface NoteInPlace {
+	readonly file: string;
+	readonly offset: number;
+	readonly bytes: Uint8Array;
+}
+
 /** Job name → its request and its result. */
 export interface LayerJobs {
 	readonly apply: { request: ApplyRequest; result: ApplyResult };
@@ -92,6 +99,9 @@ export interface LayerJobs {
 	/** Removes a tree, however deep; what is gone already is no error. */
 	readonly remove: { request: { path: string }; result: undefined };
 	readonly usage: { request: { directories: readonly string[] }; result: Usage };
-	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
-	readonly sync: { request: { path: string }; result: undefined };
+	/**
+	 * Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. Then writes the
+	 * note, and flushes that.
+	 */
+	readonly sync: { request: { path: string; note?: NoteInPlace | undefined }; result: undefined };
 }

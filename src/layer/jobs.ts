@@ -1,12 +1,13 @@
 /** Entry of the worker threads that do the layers' bulk file work: job names and the functions that do them. */
 import type { JobFunctions } from "../jobs/index.ts";
-import { applyLayer, syncFilesystem } from "./apply-job.ts";
+import { applyLayer } from "./apply-job.ts";
 import { changesOf } from "./changes.ts";
 import { copyTree } from "./copy.ts";
 import { diffSize, writeDiff } from "./diff.ts";
 import { flattenTree } from "./flatten.ts";
 import type { LayerJobs } from "./job-contract.ts";
 import { removeTree } from "./remove.ts";
+import { syncFilesystem, writeNote } from "./sync.ts";
 import { usageOf } from "./usage.ts";
 
 export const jobs: JobFunctions<LayerJobs> = {
@@ -18,5 +19,9 @@ export const jobs: JobFunctions<LayerJobs> = {
 	copy: copyTree,
 	remove: ({ path }, context) => removeTree(path, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
-	sync: ({ path }) => syncFilesystem(path) as undefined,
+	sync: ({ path, note }) => {
+		syncFilesystem(path);
+		if (note !== undefined) writeNote(note);
+		return undefined;
+	},
 };

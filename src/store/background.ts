@@ -18,7 +18,29 @@ export class Background {
 		void running.then(() => this.#running.delete(running));
 	}
 
-	/** The same after a while, or as soon as somebody waits for all to be settled. */
+	/**
+	 * The same, but for somebody who waits for what `work` calls `answer` with. A failure before that is theirs, one after
+	 * it is kept as any other.
+	 */
+	answering<R>(what: string, work: (answer: (result: R) => void) => Promise<unknown>): Promise<R> {
+		return new Promise((resolve, reject) => {
+			let answered = false;
+			const answer = (result: R): void => {
+				answered = true;
+				resolve(result);
+			};
+			this.run(what, async () => {
+				try {
+					await work(answer);
+				} catch (error) {
+					if (answered) throw error;
+					reject(error);
+				}
+			});
+		});
+	}
+
+	/** The same as `run` after a while, or as soon as somebody waits for all to be settled. */
 	later(what: string, delayMs: number, work: () => Promise<unknown>): void {
 		const begun = new Promise<void>((begin) => {
 			const hurry = (): void => {

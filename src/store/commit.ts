@@ -23,32 +23,43 @@ export async function commitLayer(
 	name: LayerId,
 	options: CommitOptions,
 ): Promise<LayerRecord> {
-	const committed = await store.withLayer(key, async (record) => {
-		if (record.kind !== "active") {
-			const hint = record.kind === "view" ? "a view has nothing of its own" : "it was committed before";
-			throw new LamellaError("EKIND", `layer "${key}" is ${record.kind} and cannot be committed: ${hint}`, {
-				layer: key,
-			});
-		}
-		if (name !== key) mustBeFree(store.meta, name);
-		mustBeUnmounted(store, record, "commit");
-		try {
-			return await commitRecord(store, record, name, options);
-		} catch (error) {
-			throw storeFailure(error, `commit layer "${key}"`, key);
-		}
-	});
+	const committed = await store.background.answering<LayerRecord>(
+		`record the commit of layer "${key}"`,
+		(answer) =>
+			store.withLayer(key, async (record) => {
+				mustBeActive(record);
+				if (name !== key) mustBeFree(store.meta, name);
+				mustBeUnmounted(store, record, "commit");
+				try {
+					await commitRecord(store, record, { name, options, answer });
+				} catch (error) {
+					throw storeFailure(error, `commit layer "${key}"`, key);
+				}
+			}),
+	);
 	countUsageLater(store, committed);
 	if (options.flatten !== false) flattenLater(store, committed);
 	return committed;
 }
 
+function mustBeActive({ id, kind }: LayerRecord): void {
+	if (kind === "active") return;
+	const hint = kind === "view" ? "a view has nothing of its own" : "it was committed before";
+	throw new LamellaError("EKIND", `layer "${id}" is ${kind} and cannot be committed: ${hint}`, { layer: id });
+}
+
+interface Commit {
+	readonly name: LayerId;
+	readonly options: CommitOptions;
+	/** Called once the commit is durable. */
+	readonly answer: (after: LayerRecord) => void;
+}
+
 async function commitRecord(
 	store: StoreContext,
 	record: LayerRecord,
-	name: LayerId,
-	{ labels, flatten = true, signal }: CommitOptions,
-): Promise<LayerRecord> {
+	{ name, options: { labels, flatten = true, early, signal }, answer }: Commit,
+): Promise<void> {
 	const directory = store.directoryOf(record);
 	const place = store.placeOf(record);
 	const nowMs = Date.now();
@@ -78,18 +89,64 @@ async function commitRecord(
 		flattened,
 		mountLabel: undefined,
 	};
-	await stageSidecar(directory, after, { flush: false });
-	await store.jobs.run("sync", { path: directory }, { signal });
-	crashPoint("commit:synced");
-	const pending: PendingWork = `sidecar/${record.n}`;
-	const token = await store.transaction(({ meta, note }) => {
-		replaceLayer(meta, record, after);
-		return note(pending);
+	const promised = early === true ? store.promises.make(after) : undefined;
+	if (promised === undefined) {
+		await stageSidecar(directory, after, { flush: false });
+		await store.jobs.run("sync", { path: directory }, { signal });
+		crashPoint("commit:synced");
+		await finishCommit(store, after, (pending) =>
+			store.transaction(({ meta, note }) => {
+				replaceLayer(meta, record, after);
+				return note(pending);
+			}),
+		);
+		answer(after);
+		return;
+	}
+	await store.jobs.run("sync", { path: directory, note: promised.note }, { signal });
+	crashPoint("commit:promised");
+	await keepPromise(store, record, after, answer);
+	// Where this was not reached the promise stands, and whoever opens the store next keeps it.
+	promised.kept();
+}
+
+/**
+ * Records a commit that is durable already: see promises.ts. It is shown, and `answer` called, at once.
+ * @throws {LamellaError} where the name is taken by now
+ */
+export async function keepPromise(
+	store: StoreContext,
+	record: LayerRecord,
+	after: LayerRecord,
+	answer: (after: LayerRecord) => void = () => undefined,
+): Promise<void> {
+	await finishCommit(store, after, async (pending) => {
+		let token = "";
+		const recorded = store.meta.early(
+			[record.id, after.id],
+			(meta) => {
+				replaceLayer(meta, record, after);
+				token = store.pending.note(meta, pending);
+			},
+			{ before: () => stageSidecar(store.directoryOf(after), after, { flush: true }) },
+		);
+		answer(after);
+		await recorded;
+		return token;
 	});
+}
+
+/** Records a commit, and does what is left of it in the filesystem. `record` returns the token of the pending work. */
+async function finishCommit(
+	store: StoreContext,
+	after: LayerRecord,
+	record: (pending: PendingWork) => Promise<string>,
+): Promise<void> {
+	const pending: PendingWork = `sidecar/${after.n}`;
+	const token = await record(pending);
 	crashPoint("commit:recorded");
-	await publishSidecar(directory);
+	await publishSidecar(store.directoryOf(after));
 	store.driver.finishCommit(store.placeOf(after));
 	store.pending.done(pending, token);
 	crashPoint("commit:finished");
-	return after;
 }

@@ -146,6 +146,11 @@ export interface RemoveOptions {
 	readonly force?: boolean | undefined;
 	/** Part of the transaction that removes the records; what it throws undoes it all. */
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
+	/**
+	 * Resolves at once, and the removal is recorded a moment later (not with `also`). A kill or a power cut in that moment
+	 * brings the layer back whole: for callers that remove what they find and do not know, as containerd does.
+	 */
+	readonly early?: boolean | undefined;
 }
 
 /** A directory of the opener's own, on the store's filesystem; disposing removes it with its content. */
@@ -158,6 +163,8 @@ export interface CommitOptions {
 	readonly labels?: Labels | undefined;
 	/** `false`: leave the layer as a diff, whatever the policy (for one that is no image and has few users). */
 	readonly flatten?: boolean | undefined;
+	/** Resolves as soon as the commit is durable; other processes see it a moment later. */
+	readonly early?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 

@@ -17,6 +17,7 @@ export const CRASH_POINTS = [
 	"import:recorded",
 	"commit:flattened",
 	"commit:synced",
+	"commit:promised",
 	"commit:recorded",
 	"commit:finished",
 	"remove:recorded",

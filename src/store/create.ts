@@ -12,6 +12,9 @@ import type { LayerRecord } from "./schema.ts";
 import { SIDECAR, writeEarlySidecar, writeSidecar } from "./sidecar.ts";
 import { flush, type StoreContext } from "./store-context.ts";
 
+/** An early layer is flushed and recorded after so long: see EarlyOptions. */
+const RECORD_DELAY_MS = 50;
+
 export async function createLayer(
 	store: StoreContext,
 	id: LayerId,
@@ -87,11 +90,10 @@ function recordEarly(
 	crashPoint("create:staged");
 	linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
 	crashPoint("create:renamed");
-	const recorded = store.meta.early(
-		record.id,
-		(meta) => insertLayer(meta, record, parentN),
-		() => flushLayer(store, directory),
-	);
+	const recorded = store.meta.early([record.id], (meta) => insertLayer(meta, record, parentN), {
+		before: () => flushLayer(store, directory),
+		delayMs: RECORD_DELAY_MS,
+	});
 	store.background.run(`record layer "${record.id}"`, async () => {
 		try {
 			await recorded;

@@ -1,87 +1,108 @@
 /**
- * A MetaStore that shows some writes before they are recorded: of layers that were made early (see `CreateOptions.early`).
- * Reads of this process see them at once; transactions, and other processes, once they are in the database.
+ * A MetaStore that shows some writes before they are in the database: those of operations that are answered early (see
+ * the `early` options). Reads of this process see them at once; other processes once they are in the database.
+ *
+ * Early writes get into the database in the order in which they were shown, and before any transaction that was asked for
+ * later: whatever stands on them finds them there.
  */
-import type { MetaReader, MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
+import type { MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
+import { overlaid, WriteBuffer, type Writes } from "./write-buffer.ts";
 
-/**
- * Recording waits so long: what the caller does next (containerd records the snapshot in a database of its own) does
- * not have to wait for our flushes then. Whoever needs the record sooner does not wait: see `recorded`.
- */
-const DELAY_MS = 50;
+/** Writes that are shown and not yet recorded. */
+interface Recording {
+	/** The layers that they are about. */
+	readonly ids: readonly string[];
+	readonly writes: Writes;
+	/** Ends the delay. */
+	readonly hurry: () => void;
+	/** Settles once the writes are in the database, or given up. Never rejects. */
+	readonly settled: Promise<void>;
+}
 
-type Writes = ReadonlyMap<MetaTable, ReadonlyMap<string, unknown>>;
+export interface EarlyOptions {
+	/** What has to be done before the writes are recorded. */
+	readonly before: () => Promise<unknown>;
+	/**
+	 * Recording waits so long, unless somebody needs it sooner: what the caller does next (containerd records the snapshot in
+	 * a database of its own) does not have to wait for our flushes then.
+	 */
+	readonly delayMs?: number | undefined;
+}
 
 export class EarlyMeta implements MetaStore {
 	readonly #inner: MetaStore;
-	readonly #early = new Map<MetaTable, Map<string, unknown>>();
-	/** By layer id: settles once its writes are in the database, or given up. Never rejects. */
-	readonly #recording = new Map<string, { readonly settled: Promise<void>; readonly hurry: () => void }>();
+	/** In the order in which they were shown. */
+	readonly #recordings = new Set<Recording>();
+	/** Settles when the database has been handed all that is early now. */
+	#handedOver: Promise<void> = Promise.resolve();
 
 	constructor(inner: MetaStore) {
 		this.#inner = inner;
 	}
 
 	get<V>(table: MetaTable, key: string): V | undefined {
-		const early = this.#early.get(table)?.get(key);
-		return early === undefined ? this.#inner.get<V>(table, key) : (early as V);
+		const shown = this.#shown(table);
+		return shown?.has(key) === true ? (shown.get(key) as V | undefined) : this.#inner.get<V>(table, key);
 	}
 
-	*entries<V>(table: MetaTable, prefix = ""): Iterable<readonly [string, V]> {
-		const early = this.#early.get(table);
-		if (early === undefined || early.size === 0) {
-			yield* this.#inner.entries<V>(table, prefix);
-			return;
-		}
-		const merged = new Map<string, V>(this.#inner.entries<V>(table, prefix));
-		for (const [key, value] of early) if (key.startsWith(prefix)) merged.set(key, value as V);
-		yield* [...merged].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+	entries<V>(table: MetaTable, prefix = ""): Iterable<readonly [string, V]> {
+		return overlaid(this.#inner.entries<V>(table, prefix), this.#shown(table), prefix);
 	}
 
 	refresh(): void {
 		this.#inner.refresh();
 	}
 
-	transaction<R>(work: (transaction: MetaTransaction) => R): Promise<R> {
-		return this.#inner.transaction(work);
+	async transaction<R>(work: (transaction: MetaTransaction) => R): Promise<R> {
+		if (this.#recordings.size > 0) {
+			for (const { hurry } of this.#recordings) hurry();
+			await this.#handedOver;
+		}
+		return await this.#inner.transaction(work);
 	}
 
 	/**
-	 * Shows what `work` writes from now on, and in a moment runs it as a transaction, after `before`. Throws what `work` throws
-	 * now; the promise that it returns rejects where one of the two fails later, and nothing is shown any more.
+	 * Shows what `work` writes about the layers `ids` from now on, and runs it as a transaction, after `before`. Throws what
+	 * `work` throws now; the promise that it returns rejects where one of the two fails later, and nothing is shown any more.
 	 */
 	early(
-		id: string,
+		ids: readonly string[],
 		work: (transaction: MetaTransaction) => void,
-		before: () => Promise<unknown>,
+		{ before, delayMs = 0 }: EarlyOptions,
 	): Promise<void> {
-		const collected = new Collected(this);
-		work(collected);
-		for (const [table, writes] of collected.writes) {
-			const shown = this.#early.get(table) ?? new Map<string, unknown>();
-			this.#early.set(table, shown);
-			for (const [key, value] of writes) shown.set(key, value);
-		}
-		let hurry: () => void = () => undefined;
-		const begun = new Promise<void>((begin) => {
-			const timer = setTimeout(begin, DELAY_MS);
-			hurry = () => {
-				clearTimeout(timer);
-				begin();
-			};
-		});
-		const recorded = this.#record(work, () => begun.then(before), collected.writes).finally(() => {
-			this.#recording.delete(id);
-		});
+		const buffer = new WriteBuffer(this);
+		work(buffer);
+		const delay = startDelay(delayMs);
+		const predecessors = this.#handedOver;
+		const handedOver = newGate();
+		this.#handedOver = handedOver.promise;
+		const record = async (): Promise<void> => {
+			try {
+				await delay.over;
+				await before();
+				await predecessors;
+				const recorded = this.#inner.transaction(work);
+				handedOver.open();
+				await recorded;
+				this.#inner.refresh();
+			} finally {
+				handedOver.open();
+				this.#recordings.delete(recording);
+			}
+		};
+		const recorded = record();
 		const settled = recorded.catch(() => undefined);
-		this.#recording.set(id, { settled, hurry });
+		const recording: Recording = { ids, writes: buffer.writes, hurry: delay.end, settled };
+		this.#recordings.add(recording);
 		return recorded;
 	}
 
-	/** Sees to it that what is early is recorded now, and waits for it; of one layer or of all. */
-	async recorded(id?: string): Promise<void> {
-		const one = id === undefined ? undefined : this.#recording.get(id);
-		const waited = id === undefined ? [...this.#recording.values()] : one === undefined ? [] : [one];
+	/** Sees to it that what is early about a layer is recorded now, and waits for it. */
+	async recorded(id: string): Promise<void> {
+		const all = [...this.#recordings];
+		const last = all.findLastIndex(({ ids }) => ids.includes(id));
+		const waited = all.slice(0, last + 1);
+		// Those before it, too: it is recorded after them.
 		for (const { hurry } of waited) hurry();
 		await Promise.all(waited.map(({ settled }) => settled));
 	}
@@ -94,46 +115,39 @@ export class EarlyMeta implements MetaStore {
 		return this.close();
 	}
 
-	async #record(
-		work: (transaction: MetaTransaction) => void,
-		before: () => Promise<unknown>,
-		shown: Writes,
-	): Promise<void> {
-		try {
-			await before();
-			await this.#inner.transaction(work);
-			this.#inner.refresh();
-		} finally {
-			for (const [table, writes] of shown)
-				for (const key of writes.keys()) this.#early.get(table)?.delete(key);
+	/** What is shown in a table; of two writes to a key the later one. */
+	#shown(table: MetaTable): ReadonlyMap<string, unknown> | undefined {
+		if (this.#recordings.size === 0) return undefined;
+		const shown = new Map<string, unknown>();
+		for (const { writes } of this.#recordings) {
+			for (const [key, value] of writes.get(table) ?? []) shown.set(key, value);
 		}
+		return shown;
 	}
 }
 
-/** Takes the writes and keeps them. There is no removing early. */
-class Collected implements MetaTransaction {
-	readonly writes = new Map<MetaTable, Map<string, unknown>>();
-	readonly #reader: MetaReader;
+function startDelay(delayMs: number): { readonly over: Promise<void>; readonly end: () => void } {
+	if (delayMs === 0) return { over: Promise.resolve(), end: () => undefined };
+	const gate = newGate();
+	const timer = setTimeout(gate.open, delayMs);
+	return {
+		over: gate.promise,
+		end: () => {
+			clearTimeout(timer);
+			gate.open();
+		},
+	};
+}
 
-	constructor(reader: MetaReader) {
-		this.#reader = reader;
-	}
+interface Gate {
+	readonly promise: Promise<void>;
+	readonly open: () => void;
+}
 
-	get<V>(table: MetaTable, key: string): V | undefined {
-		return this.#reader.get<V>(table, key);
-	}
-
-	entries<V>(table: MetaTable, prefix?: string): Iterable<readonly [string, V]> {
-		return this.#reader.entries<V>(table, prefix);
-	}
-
-	put(table: MetaTable, key: string, value: unknown): void {
-		const writes = this.writes.get(table) ?? new Map<string, unknown>();
-		this.writes.set(table, writes);
-		writes.set(key, value);
-	}
-
-	remove(): void {
-		throw new TypeError("nothing is removed early");
-	}
+function newGate(): Gate {
+	let open: () => void = () => undefined;
+	const promise = new Promise<void>((resolve) => {
+		open = resolve;
+	});
+	return { promise, open };
 }

@@ -7,7 +7,8 @@
  */
 import { type Database, open, type RootDatabase } from "lmdb";
 import { LamellaError } from "../errors/index.ts";
-import type { MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
+import type { MetaReader, MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
+import { WriteBuffer, type Writes } from "./write-buffer.ts";
 
 const TABLES: readonly MetaTable[] = ["layers", "places", "children", "pending", "records", "facts"];
 // Above every character that a key can go on with.
@@ -61,10 +62,10 @@ class LmdbMetaStore implements MetaStore {
 		this.#check();
 		// lmdb would take an exception for a reason to give up the batch, and others share it.
 		const outcome = await this.#environment.transaction<{ ok: R } | { error: unknown }>(() => {
-			const buffered = new BufferedTransaction(this.#tables);
+			const buffer = new WriteBuffer(readerOf(this.#tables));
 			try {
-				const ok = work(buffered);
-				buffered.write();
+				const ok = work(buffer);
+				handOver(this.#tables, buffer.writes);
 				return { ok };
 			} catch (error) {
 				return { error };
@@ -89,58 +90,23 @@ class LmdbMetaStore implements MetaStore {
 	}
 }
 
-/** A transaction's writes, on top of what the database has. */
-class BufferedTransaction implements MetaTransaction {
-	readonly #tables: Tables;
-	/** `undefined` stands for removed. */
-	readonly #writes = new Map<MetaTable, Map<string, unknown>>();
-
-	constructor(tables: Tables) {
-		this.#tables = tables;
-	}
-
-	get<V>(table: MetaTable, key: string): V | undefined {
-		const writes = this.#writes.get(table);
-		if (writes?.has(key) === true) return writes.get(key) as V | undefined;
-		return this.#tables[table].get(key) as V | undefined;
-	}
-
-	entries<V>(table: MetaTable, prefix = ""): Iterable<readonly [string, V]> {
-		const merged = new Map<string, V>(entriesOf<V>(this.#tables, table, prefix));
-		for (const [key, value] of this.#writes.get(table) ?? []) {
-			if (!key.startsWith(prefix)) continue;
-			if (value === undefined) merged.delete(key);
-			else merged.set(key, value as V);
-		}
-		return [...merged].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-	}
-
-	put(table: MetaTable, key: string, value: unknown): void {
-		this.#of(table).set(key, value);
-	}
-
-	remove(table: MetaTable, key: string): void {
-		this.#of(table).set(key, undefined);
-	}
-
-	/** Hands the writes to lmdb, within its transaction. */
-	write(): void {
-		for (const [table, writes] of this.#writes) {
-			const database = this.#tables[table];
-			for (const [key, value] of writes) {
-				// Inside a transaction these are done at once; the promises are for outside.
-				void (value === undefined ? database.remove(key) : database.put(key, value));
-			}
+/** Hands writes to lmdb, within its transaction. */
+function handOver(tables: Tables, writes: Writes): void {
+	for (const [table, own] of writes) {
+		const database = tables[table];
+		for (const [key, value] of own) {
+			// Inside a transaction these are done at once; the promises are for outside.
+			void (value === undefined ? database.remove(key) : database.put(key, value));
 		}
 	}
+}
 
-	#of(table: MetaTable): Map<string, unknown> {
-		const found = this.#writes.get(table);
-		if (found !== undefined) return found;
-		const made = new Map<string, unknown>();
-		this.#writes.set(table, made);
-		return made;
-	}
+/** Reads that belong to the transaction within which they are made. */
+function readerOf(tables: Tables): MetaReader {
+	return {
+		get: <V>(table: MetaTable, key: string) => tables[table].get(key) as V | undefined,
+		entries: <V>(table: MetaTable, prefix = "") => entriesOf<V>(tables, table, prefix),
+	};
 }
 
 function* entriesOf<V>(tables: Tables, table: MetaTable, prefix: string): Iterable<readonly [string, V]> {

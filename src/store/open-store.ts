@@ -17,6 +17,7 @@ import type { MetaStore } from "./meta-store.ts";
 import { openMetadata } from "./metadata.ts";
 import { Owner } from "./owner.ts";
 import { Pending } from "./pending.ts";
+import { Promises } from "./promises.ts";
 import { recover } from "./recovery.ts";
 import { StateRootLock } from "./state-root.ts";
 import { StoreContext } from "./store-context.ts";
@@ -65,6 +66,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 			locks: new LayerLocks(),
 			background: new Background(),
 			pending: new Pending(owner.name),
+			promises: new Promises(owner.directory),
 			flattenPolicy: options.flatten ?? "auto",
 			closing: closing.signal,
 		});
@@ -77,6 +79,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 			closing.abort();
 			await store.background.settled();
 			if (store.pending.hasDone) await store.transaction(() => undefined);
+			store.promises.close();
 			for (const undo of opened.reverse()) await undo();
 		});
 	} catch (error) {

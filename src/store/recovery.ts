@@ -2,7 +2,8 @@
  * What an opener does for processes that were killed, and after a power cut:
  *
  * - finishes pending work (pending.ts) that no living process is at;
- * - for each dead owner: its layers that were renamed into layers/ but never recorded go to trash, then its staging;
+ * - for each dead owner: its layers that were renamed into layers/ but never recorded go to trash, its promised commits
+ *   (promises.ts) are recorded, then its staging goes;
  * - empties the trash of the dead;
  * - after a boot looks at every directory in layers/, since owners' directories may not have been flushed.
  *
@@ -12,10 +13,12 @@ import { closeSync, existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { isLamellaError } from "../errors/index.ts";
 import { insertLayer } from "./catalog.ts";
+import { keepPromise } from "./commit.ts";
 import type { LayerId } from "./contract.ts";
 import { bootId } from "./mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./owner.ts";
 import type { PendingWork } from "./pending.ts";
+import { readPromises } from "./promises.ts";
 import { splitRecordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
 import { isEarly, publishSidecar, readSidecar, stageSidecar } from "./sidecar.ts";
@@ -26,7 +29,11 @@ export async function recover(store: StoreContext): Promise<void> {
 	const dead = deadOwners(store);
 	try {
 		if (dead.length > 0) await settleUnrecorded(store, new Set(dead.map(({ owner }) => owner)));
-		for (const { owner } of dead) store.discard(path.join(store.layout.staging, owner));
+		for (const { owner } of dead) {
+			const directory = path.join(store.layout.staging, owner);
+			for (const promised of readPromises(directory)) await keepTheirs(store, promised);
+			store.discard(directory);
+		}
 	} finally {
 		for (const { fd } of dead) closeSync(fd);
 	}
@@ -79,6 +86,23 @@ async function recordEarlyLayer(store: StoreContext, n: string, directory: strin
 		if (isLamellaError(error)) return false;
 		throw error;
 	}
+}
+
+/** Keeps what a dead owner promised of a commit (promises.ts), if it did not come to it. */
+async function keepTheirs(store: StoreContext, promised: LayerRecord): Promise<void> {
+	await store.locks.with(path.join(store.layout.layers, promised.n), async () => {
+		store.meta.refresh();
+		const id = store.meta.get<LayerId>("places", promised.n);
+		const record = id === undefined ? undefined : store.meta.get<LayerRecord>("layers", id);
+		if (record?.kind !== "active" || !existsSync(store.directoryOf(record))) return;
+		try {
+			await keepPromise(store, record, promised);
+		} catch (error) {
+			if (!isLamellaError(error)) throw error;
+			// Another process took the name in between: the layer stays what it is, and `status` tells.
+			store.background.failed(`commit layer "${record.id}"`, error);
+		}
+	});
 }
 
 async function lookAfterBoot(store: StoreContext): Promise<void> {

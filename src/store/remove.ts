@@ -3,7 +3,9 @@ import { deleteLayer, layerRecord, mustBeChildless } from "./catalog.ts";
 import type { LayerId, RemoveOptions } from "./contract.ts";
 import { crashPoint } from "./crash-point.ts";
 import { storeFailure } from "./failure.ts";
+import type { MetaTransaction } from "./meta-store.ts";
 import { mustBeUnmounted } from "./mounting.ts";
+import type { PendingWork } from "./pending.ts";
 import type { LayerRecord } from "./schema.ts";
 import type { StoreContext } from "./store-context.ts";
 
@@ -12,42 +14,78 @@ export async function removeLayers(
 	ids: readonly LayerId[],
 	options: RemoveOptions,
 ): Promise<void> {
-	const locked: LayerRecord[] = [];
-	// The locks nest: always in the order of the ids, so that two removals cannot wait for each other.
+	const named = ids.map((id) => `"${id}"`).join(", ");
+	await store.background.answering<void>(`remove layer ${named}`, async (answer) => {
+		await withLocked(store, ids, options, (locked) => removeLocked(store, ids, locked, { options, answer }));
+		answer();
+	});
+}
+
+/** Takes the locks one within the other, always in the order of the ids: two removals never wait for each other. */
+async function withLocked(
+	store: StoreContext,
+	ids: readonly LayerId[],
+	options: RemoveOptions,
+	work: (locked: readonly LayerRecord[]) => Promise<void>,
+): Promise<void> {
 	const order = [...new Set(ids)].sort();
-	const withLocks = async (index: number): Promise<void> => {
-		const id = order[index];
-		if (id === undefined) return await removeLocked(store, ids, locked, options);
+	const locked: LayerRecord[] = [];
+	const next = async (): Promise<void> => {
+		const id = order[locked.length];
+		if (id === undefined) return await work(locked);
 		await store.withLayer(id, async (record) => {
 			if (order.length === 1) mustBeChildless(store.meta, record);
 			mustBeUnmounted(store, record, "remove", { force: options.force });
 			locked.push(record);
-			await withLocks(index + 1);
+			await next();
 		});
 	};
-	await withLocks(0);
+	await next();
+}
+
+interface Removal {
+	readonly options: RemoveOptions;
+	/** Called as soon as the removal is answered, where that is before its end. */
+	readonly answer: () => void;
 }
 
 async function removeLocked(
 	store: StoreContext,
 	ids: readonly LayerId[],
 	locked: readonly LayerRecord[],
-	{ also }: RemoveOptions,
+	{ options: { also, early }, answer }: Removal,
 ): Promise<void> {
-	// The transaction has to see children that were made early.
-	await store.meta.recorded();
-	const tokens = await store.transaction((transaction) => {
-		for (const id of new Set(ids)) deleteLayer(transaction.meta, layerRecord(transaction.meta, id));
-		also?.(transaction);
-		return locked.map(({ n }) => transaction.note(`trash/${n}`));
-	});
+	const works = locked.map(({ n }): PendingWork => `trash/${n}`);
+	const deleteAll = (meta: MetaTransaction): void => {
+		for (const id of new Set(ids)) deleteLayer(meta, layerRecord(meta, id));
+	};
+	let tokens: readonly string[] = [];
+	if (early === true && also === undefined) {
+		const recorded = store.meta.early(
+			ids,
+			(meta) => {
+				deleteAll(meta);
+				tokens = works.map((work) => store.pending.note(meta, work));
+			},
+			{ before: () => Promise.resolve() },
+		);
+		answer();
+		await recorded;
+	} else {
+		tokens = await store.transaction((transaction) => {
+			deleteAll(transaction.meta);
+			also?.(transaction);
+			return works.map((work) => transaction.note(work));
+		});
+	}
 	crashPoint("remove:recorded");
 	for (const [index, record] of locked.entries()) {
 		try {
 			const trashed = store.moveToTrash(store.directoryOf(record));
 			crashPoint("remove:renamed");
+			const work = works[index];
 			const token = tokens[index];
-			if (token !== undefined) store.pending.done(`trash/${record.n}`, token);
+			if (work !== undefined && token !== undefined) store.pending.done(work, token);
 			if (trashed !== undefined) store.deleteTrash(trashed);
 		} catch (error) {
 			throw storeFailure(error, `remove layer "${record.id}"`, record.id);

@@ -22,7 +22,10 @@ export async function writeSidecar(directory: string, record: LayerRecord): Prom
 
 /** The same at once, for a layer that is used before it is recorded; `isEarly` tells so. */
 export function writeEarlySidecar(directory: string, record: LayerRecord): void {
-	writeFileSync(path.join(directory, SIDECAR), textOf(record, { early: true }), { mode: 0o600, flag: "wx" });
+	writeFileSync(path.join(directory, SIDECAR), sidecarText(record, { early: true }), {
+		mode: 0o600,
+		flag: "wx",
+	});
 }
 
 /** Whether the layer in a directory was made early and is not known to have been recorded since. */
@@ -68,7 +71,7 @@ export function readSidecar(directory: string): LayerRecord | undefined {
 async function create(file: string, record: LayerRecord): Promise<FileHandle> {
 	const handle = await open(file, "w", 0o600);
 	try {
-		await handle.writeFile(textOf(record));
+		await handle.writeFile(sidecarText(record));
 		return handle;
 	} catch (error) {
 		await handle.close();
@@ -76,12 +79,13 @@ async function create(file: string, record: LayerRecord): Promise<FileHandle> {
 	}
 }
 
-function textOf(record: LayerRecord, marks: { readonly early?: boolean } = {}): string {
+/** A record as it is written in a file. */
+export function sidecarText(record: LayerRecord, marks: { readonly early?: boolean } = {}): string {
 	return `${JSON.stringify({ format: FORMAT, ...record, ...marks }, undefined, "\t")}\n`;
 }
 
 /** Checks every field: a sidecar may have been edited or cut off. Throws where one is wrong. */
-function parseSidecar(text: string): LayerRecord {
+export function parseSidecar(text: string): LayerRecord {
 	const raw = JSON.parse(text) as Record<string, unknown>;
 	if (raw.format !== FORMAT) throw new Error("unknown format");
 	const { n, kind, labels, usage, diffId, idMaps, mountLabel } = raw;

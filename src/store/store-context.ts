@@ -17,6 +17,7 @@ import type { MetaTransaction } from "./meta-store.ts";
 import { mountNamespace, readHold } from "./mount-holds.ts";
 import type { Owner } from "./owner.ts";
 import type { Pending, PendingWork, SettledWork } from "./pending.ts";
+import type { Promises } from "./promises.ts";
 import { writeRecordFile } from "./record-files.ts";
 import { recordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
@@ -31,6 +32,7 @@ export interface StoreParts {
 	readonly locks: LayerLocks;
 	readonly background: Background;
 	readonly pending: Pending;
+	readonly promises: Promises;
 	readonly flattenPolicy: FlattenPolicy;
 	/** Fires when the store closes: background work that can be done another time stops then. */
 	readonly closing: AbortSignal;
@@ -52,6 +54,7 @@ export class StoreContext {
 	readonly locks: LayerLocks;
 	readonly background: Background;
 	readonly pending: Pending;
+	readonly promises: Promises;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
 
@@ -64,6 +67,7 @@ export class StoreContext {
 		this.locks = parts.locks;
 		this.background = parts.background;
 		this.pending = parts.pending;
+		this.promises = parts.promises;
 		this.flattenPolicy = parts.flattenPolicy;
 		this.closing = parts.closing;
 	}

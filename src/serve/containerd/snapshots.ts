@@ -78,11 +78,11 @@ export function snapshotsService(
 					`snapshot "${key}" cannot be put on "${parent}": leave "rebase" out of the capabilities`,
 				);
 			}
-			await store.commit(id, committed, { labels: keptLabels(labels), signal });
+			await store.commit(id, committed, { labels: keptLabels(labels), early: true, signal });
 			return {};
 		},
 		remove: async ({ key }) => {
-			await store.remove(layerIdOf(key));
+			await store.remove(layerIdOf(key), { early: true });
 			return {};
 		},
 		stat: ({ key }) => ({ info: shown(store.get(layerIdOf(key))) }),

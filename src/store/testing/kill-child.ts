@@ -1,6 +1,6 @@
 /**
  * A process for tests to kill: goes through every kind of state change at a store, and says on standard output
- * what has been acknowledged, a line each: `have <id> <kind>`, `gone <id>`, `record <key>`, `held <id>`.
+ * what has been acknowledged, a line each: `have <id> <kind>`, `gone <id>`, `perhaps <id>` (there or gone), `record <key>`, `held <id>`.
  *
  *     node kill-child.js ROOT TAR POLICY PREFIX
  */
@@ -52,6 +52,15 @@ await store.create(id("view"), { parent: id("done"), kind: "view" });
 say(`have ${id("view")} view`);
 await store.remove(id("view"));
 say(`gone ${id("view")}`);
+await store.create(id("quick"), { parent: id("done"), early: true });
+say(`have ${id("quick")} active`);
+await store.commit(id("quick"), id("quicker"), { early: true });
+say(`gone ${id("quick")}`);
+say(`have ${id("quicker")} committed`);
+await store.create(id("quickest"), { parent: id("quicker"), early: true });
+say(`have ${id("quickest")} active`);
+say(`perhaps ${id("quickest")}`);
+await store.remove(id("quickest"), { early: true });
 await store.create(id("held"), { parent: id("done") });
 say(`have ${id("held")} active`);
 await store.mount(id("held"));
