@@ -78,6 +78,14 @@ test("on an overlay filesystem overlay is refused by name, and auto takes vfs an
 	expect(Object.fromEntries(driver.status())["Not overlay because"]).toContain("overlayfs cannot write");
 });
 
+test("a filesystem without d_type is refused, and the message says how to make it with", () => {
+	using home = makeFilesystem("ext4", 16 * MIB, { mkfs: ["-O", "^filetype"] });
+	const error = refusal(() => openDriver({ root: home.path, name: "overlay", copyTree }));
+	expect(isLamellaError(error, "EINCOMPATIBLEFS")).toBe(true);
+	expect(String(error)).toMatch(/overlay does not work on ext4 .*: d_type .*ftype=1/);
+	expect(readdirSync(home.path)).toEqual(["lost+found"]);
+});
+
 test("a root that does not exist, or is read-only, is told apart from one on which overlay cannot work", () => {
 	using home = makeFilesystem("tmpfs", MIB, { mountOptions: "ro" });
 	expect(refusal(() => openDriver({ root: home.path, copyTree }))).toMatchObject({ code: "ECONFIG" });

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { LamellaError } from "../errors/index.ts";
+import { isLamellaError, LamellaError } from "../errors/index.ts";
 import { checkIdMap, hostRoot, type IdMapRange, type IdMaps } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
 import { type LayerStore, openLayerStore } from "../store/index.ts";
@@ -43,7 +43,7 @@ export async function init(
 	try {
 		const store =
 			shared === undefined
-				? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten })
+				? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
 				: borrowed(shared, options, idMaps);
 		const graphDriver = new StoreGraphDriver(store, idMaps, () => linux.close(lock));
 		try {
@@ -57,6 +57,15 @@ export async function init(
 		linux.close(lock);
 		throw error;
 	}
+}
+
+/** Somebody who reads dockerd's log takes "the vfs driver" for dockerd's own. */
+function tellOption(error: unknown): never {
+	if (!isLamellaError(error, "EINCOMPATIBLEFS")) throw error;
+	throw new LamellaError("EINCOMPATIBLEFS", `${error.message} (storage option lamella.driver=vfs)`, {
+		path: error.path,
+		cause: error,
+	});
 }
 
 /** The store of others, which closing the driver leaves open. @throws {LamellaError} `EINVALID` */

@@ -131,11 +131,11 @@ function runTrials(
 	return causes.length === 0 ? { problems } : { problems, cause: causes[0] };
 }
 
-/** Without them overlayfs cannot tell a whiteout while it lists (xfs with ftype=0, old btrfs tools). */
+/** Without them overlayfs cannot tell a whiteout while it lists (xfs with ftype=0, ext4 without filetype). */
 function tryDirectoryTypes({ lower }: Trial): string | undefined {
 	const untold = linux.readDirectory(lower).some(({ type }) => type === linux.DT_UNKNOWN);
 	return untold
-		? "directories do not tell the types of their files; on xfs, make it with ftype=1"
+		? "directories do not tell the types of their files; on xfs, make it with ftype=1, on ext4 with filetype"
 		: undefined;
 }
 

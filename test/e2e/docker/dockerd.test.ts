@@ -148,7 +148,11 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await docker("exec", "--user", "0", "c2", "sh", "-c", "echo kept > /kept");
 	await dockerd.restart("SIGKILL");
 	await note("containers after dockerd was killed", "ps", "-a", "--format", "{{.Names}}");
+	const mounted = (): number =>
+		mountPoints().filter((point) => point.startsWith(dockerd.root) && point.endsWith("/merged")).length;
+	seen["mounts after dockerd was killed"] = mounted();
 	await note("start again", "start", "c2");
+	seen["mounts when started again"] = mounted();
 	await note("what was written before", "exec", "c2", "cat", "/kept");
 	await docker("rm", "-f", "c2");
 	// In no order.
