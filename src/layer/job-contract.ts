@@ -99,9 +99,8 @@ export interface LayerJobs {
 	/** Removes a tree, however deep; what is gone already is no error. */
 	readonly remove: { request: { path: string }; result: undefined };
 	readonly usage: { request: { directories: readonly string[] }; result: Usage };
-	/**
-	 * Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. Then writes the
-	 * note, and flushes that.
-	 */
-	readonly sync: { request: { path: string; note?: NoteInPlace | undefined }; result: undefined };
+	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
+	readonly sync: { request: { path: string }; result: undefined };
+	/** Makes what is below the directories durable; when it is, writes the note and flushes that, too. */
+	readonly syncTrees: { request: { directories: readonly string[]; note: NoteInPlace }; result: undefined };
 }

@@ -1,29 +1,91 @@
-/** Flushing: a whole filesystem, and a note that is written after it. */
+/** Flushing: a whole filesystem, or only what a layer holds where that is little; and a note that is written after it. */
 import * as linux from "../linux/index.ts";
 import type { NoteInPlace } from "./job-contract.ts";
 import { asLamellaError } from "./system-failure.ts";
+import { withChild } from "./walk.ts";
+
+/** Each file with content costs a commit of the journal of its own; syncfs costs a few, and the data of everybody else. */
+const FEW_FILES = 4;
+const FEW_ENTRIES = 64;
 
 /** Calls syncfs on the filesystem of `path`. @throws {LamellaError} `ESYSTEM`, `ENOSPACE` */
 export function syncFilesystem(path: string): void {
-	withFile(path, linux.O_RDONLY, linux.syncfs);
+	attempt(path, () => withFile(path, linux.O_RDONLY, linux.syncfs));
+}
+
+/**
+ * Makes what is below `directories` durable, and themselves: file by file where that is little, else with everything that
+ * their filesystem has. What others write there at the same time then does not have to be waited for.
+ * @throws {LamellaError} `ESYSTEM`, `ENOSPACE`
+ */
+export function syncTrees(directories: readonly string[]): void {
+	const budget: Budget = { files: FEW_FILES, entries: FEW_ENTRIES };
+	for (const directory of directories) {
+		const flushed = attempt(directory, () =>
+			withFile(directory, linux.O_RDONLY | linux.O_DIRECTORY, (fd) => flushTree(fd, budget)),
+		);
+		if (flushed) continue;
+		syncFilesystem(directory);
+		return;
+	}
+}
+
+/** How many there may be yet. */
+interface Budget {
+	files: number;
+	entries: number;
+}
+
+/** Flushes an open directory and what is in it; false where there is more than the budget allows. */
+function flushTree(fd: number, budget: Budget): boolean {
+	// Before it is read: the time of access that reading may leave is not worth a commit of the journal.
+	linux.fsync(fd);
+	for (const { name } of linux.readDirectory(fd)) {
+		const stat = linux.fstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+		budget.entries -= 1;
+		if (linux.isRegular(stat) && stat.sizeBytes > 0) budget.files -= 1;
+		if (budget.entries < 0 || budget.files < 0) return false;
+		if (linux.isDirectory(stat)) {
+			if (!withChild(fd, name, (childFd) => flushTree(childFd, budget))) return false;
+		} else if (linux.isRegular(stat)) {
+			flushFile(fd, name);
+		}
+		// What is neither is durable with the directory that it is in.
+	}
+	return true;
+}
+
+function flushFile(fd: number, name: Buffer): void {
+	const file = linux.openat(fd, name, linux.O_RDONLY | linux.O_NOFOLLOW);
+	try {
+		linux.fsync(file);
+	} finally {
+		linux.close(file);
+	}
 }
 
 /** Writes a note over what its file has there, and flushes it. @throws {LamellaError} `ESYSTEM`, `ENOSPACE` */
 export function writeNote({ file, offset, bytes }: NoteInPlace): void {
-	withFile(file, linux.O_WRONLY, (fd) => {
-		linux.pwrite(fd, bytes, 0, bytes.length, offset);
-		linux.fdatasync(fd);
-	});
+	attempt(file, () =>
+		withFile(file, linux.O_WRONLY, (fd) => {
+			linux.pwrite(fd, bytes, 0, bytes.length, offset);
+			linux.fdatasync(fd);
+		}),
+	);
 }
 
-function withFile(path: string, flags: number, work: (fd: number) => void): void {
+function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {
+	const fd = linux.openat(linux.AT_FDCWD, path, flags);
 	try {
-		const fd = linux.openat(linux.AT_FDCWD, path, flags);
-		try {
-			work(fd);
-		} finally {
-			linux.close(fd);
-		}
+		return work(fd);
+	} finally {
+		linux.close(fd);
+	}
+}
+
+function attempt<T>(path: string, work: () => T): T {
+	try {
+		return work();
 	} catch (error) {
 		throw asLamellaError(error, "flush", () => linux.escapePath(Buffer.from(path)));
 	}

@@ -103,7 +103,8 @@ async function commitRecord(
 		answer(after);
 		return;
 	}
-	await store.jobs.run("sync", { path: directory, note: promised.note }, { signal });
+	const directories = flattened ? [directory] : store.driver.ownDirectories(place);
+	await store.jobs.run("syncTrees", { directories, note: promised.note }, { signal });
 	crashPoint("commit:promised");
 	await keepPromise(store, record, after, answer);
 	// Where this was not reached the promise stands, and whoever opens the store next keeps it.

@@ -7,7 +7,7 @@
  * twice, and a layer is committed once.
  */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
 import type { NoteInPlace } from "../layer/index.ts";
 import type { LayerRecord } from "./schema.ts";
@@ -58,12 +58,19 @@ export class Promises {
 		if (this.#made && this.#free.length === SLOTS) rmSync(this.#file, { force: true });
 	}
 
-	/** The flush that comes before the first promise (of the whole filesystem) makes the file durable, too. */
+	/** Durable at once, as are the directories on the way to it: a promise is flushed alone. */
 	#makeFile(): void {
 		const fd = openSync(this.#file, "wx", 0o600);
 		try {
 			writeSync(fd, Buffer.alloc(SLOTS * SLOT_BYTES));
+			fsyncSync(fd);
 		} finally {
+			closeSync(fd);
+		}
+		const owner = path.dirname(this.#file);
+		for (const directory of [owner, path.dirname(owner)]) {
+			const fd = openSync(directory, "r");
+			fsyncSync(fd);
 			closeSync(fd);
 		}
 		for (let slot = SLOTS - 1; slot >= 0; slot--) this.#free.push(slot);
