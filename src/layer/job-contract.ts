@@ -101,6 +101,12 @@ export interface LayerJobs {
 	readonly usage: { request: { directories: readonly string[] }; result: Usage };
 	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
 	readonly sync: { request: { path: string }; result: undefined };
-	/** Makes what is below the directories durable; when it is, writes the note and flushes that, too. */
-	readonly syncTrees: { request: { directories: readonly string[]; note: NoteInPlace }; result: undefined };
+	/**
+	 * Makes durable what is in and below the directories `trees`, and which names the directories `places` have; when it
+	 * is, writes the note and flushes that, too.
+	 */
+	readonly syncTrees: {
+		request: { trees: readonly string[]; places: readonly string[]; note: NoteInPlace };
+		result: undefined;
+	};
 }

@@ -7,7 +7,7 @@ import { diffSize, writeDiff } from "./diff.ts";
 import { flattenTree } from "./flatten.ts";
 import type { LayerJobs } from "./job-contract.ts";
 import { removeTree } from "./remove.ts";
-import { syncFilesystem, syncTrees, writeNote } from "./sync.ts";
+import { syncDirectory, syncFilesystem, syncTrees, writeNote } from "./sync.ts";
 import { usageOf } from "./usage.ts";
 
 export const jobs: JobFunctions<LayerJobs> = {
@@ -20,8 +20,9 @@ export const jobs: JobFunctions<LayerJobs> = {
 	remove: ({ path }, context) => removeTree(path, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
 	sync: ({ path }) => syncFilesystem(path) as undefined,
-	syncTrees: ({ directories, note }) => {
-		syncTrees(directories);
+	syncTrees: ({ trees, places, note }) => {
+		syncTrees(trees);
+		for (const place of places) syncDirectory(place);
 		writeNote(note);
 		return undefined;
 	},

@@ -42,16 +42,13 @@ export class Background {
 
 	/** The same as `run` after a while, or as soon as somebody waits for all to be settled. */
 	later(what: string, delayMs: number, work: () => Promise<unknown>): void {
-		const begun = new Promise<void>((begin) => {
-			const hurry = (): void => {
-				clearTimeout(timer);
-				this.#hurry.delete(hurry);
-				begin();
-			};
-			const timer = setTimeout(hurry, delayMs);
-			this.#hurry.add(hurry);
-		});
-		this.run(what, () => begun.then(work));
+		const begin = (): void => {
+			clearTimeout(timer);
+			this.#hurry.delete(begin);
+			this.run(what, work);
+		};
+		const timer = setTimeout(begin, delayMs);
+		this.#hurry.add(begin);
 	}
 
 	failed(what: string, error: unknown): void {
@@ -63,10 +60,16 @@ export class Background {
 		return this.#failures;
 	}
 
-	async settled(): Promise<void> {
+	/** Waits for what has begun. */
+	async begunSettled(): Promise<void> {
 		// What finishes may have begun something new.
-		while (this.#running.size > 0) {
-			for (const hurry of this.#hurry) hurry();
+		while (this.#running.size > 0) await Promise.all(this.#running);
+	}
+
+	/** Waits for all, and begins at once what would wait for its time. */
+	async settled(): Promise<void> {
+		while (this.#running.size + this.#hurry.size > 0) {
+			for (const begin of this.#hurry) begin();
 			await Promise.all(this.#running);
 		}
 	}

@@ -26,16 +26,20 @@ export async function commitLayer(
 	const committed = await store.background.answering<LayerRecord>(
 		`record the commit of layer "${key}"`,
 		(answer) =>
-			store.withLayer(key, async (record) => {
-				mustBeActive(record);
-				if (name !== key) mustBeFree(store.meta, name);
-				mustBeUnmounted(store, record, "commit");
-				try {
-					await commitRecord(store, record, { name, options, answer });
-				} catch (error) {
-					throw storeFailure(error, `commit layer "${key}"`, key);
-				}
-			}),
+			store.withLayer(
+				key,
+				async (record) => {
+					mustBeActive(record);
+					if (name !== key) mustBeFree(store.meta, name);
+					mustBeUnmounted(store, record, "commit");
+					try {
+						await commitRecord(store, record, { name, options, answer });
+					} catch (error) {
+						throw storeFailure(error, `commit layer "${key}"`, key);
+					}
+				},
+				{ early: options.early },
+			),
 	);
 	countUsageLater(store, committed);
 	if (options.flatten !== false) flattenLater(store, committed);
@@ -103,8 +107,11 @@ async function commitRecord(
 		answer(after);
 		return;
 	}
-	const directories = flattened ? [directory] : store.driver.ownDirectories(place);
-	await store.jobs.run("syncTrees", { directories, note: promised.note }, { signal });
+	// Of an early layer not even its place is flushed yet; the promise has to be enough to find it all.
+	const isNew = !store.meta.isRecorded(record.id);
+	const trees = isNew || flattened ? [directory] : store.driver.ownDirectories(place);
+	const places = isNew ? [store.layout.layers] : [];
+	await store.jobs.run("syncTrees", { trees, places, note: promised.note }, { signal });
 	crashPoint("commit:promised");
 	await keepPromise(store, record, after, answer);
 	// Where this was not reached the promise stands, and whoever opens the store next keeps it.
@@ -129,7 +136,7 @@ export async function keepPromise(
 				replaceLayer(meta, record, after);
 				token = store.pending.note(meta, pending);
 			},
-			{ before: () => stageSidecar(store.directoryOf(after), after, { flush: true }) },
+			{ before: () => stageSidecar(store.directoryOf(after), after, { flush: true }), unhurried: true },
 		);
 		answer(after);
 		await recorded;

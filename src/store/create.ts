@@ -12,9 +12,6 @@ import type { LayerRecord } from "./schema.ts";
 import { SIDECAR, writeEarlySidecar, writeSidecar } from "./sidecar.ts";
 import { flush, type StoreContext } from "./store-context.ts";
 
-/** An early layer is flushed and recorded after so long: see EarlyOptions. */
-const RECORD_DELAY_MS = 50;
-
 export async function createLayer(
 	store: StoreContext,
 	id: LayerId,
@@ -92,7 +89,7 @@ function recordEarly(
 	crashPoint("create:renamed");
 	const recorded = store.meta.early([record.id], (meta) => insertLayer(meta, record, parentN), {
 		before: () => flushLayer(store, directory),
-		delayMs: RECORD_DELAY_MS,
+		unhurried: true,
 	});
 	store.background.run(`record layer "${record.id}"`, async () => {
 		try {

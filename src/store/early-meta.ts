@@ -13,8 +13,9 @@ interface Recording {
 	/** The layers that they are about. */
 	readonly ids: readonly string[];
 	readonly writes: Writes;
-	/** Ends the delay. */
+	/** Begins what waits for its time. */
 	readonly hurry: () => void;
+	state: "waiting" | "begun" | "forgotten";
 	/** Settles once the writes are in the database, or given up. Never rejects. */
 	readonly settled: Promise<void>;
 }
@@ -23,11 +24,13 @@ export interface EarlyOptions {
 	/** What has to be done before the writes are recorded. */
 	readonly before: () => Promise<unknown>;
 	/**
-	 * Recording waits so long, unless somebody needs it sooner: what the caller does next (containerd records the snapshot in
-	 * a database of its own) does not have to wait for our flushes then.
+	 * Recording waits for a moment, and for what else comes meanwhile, unless somebody needs it sooner: what the caller does
+	 * next (containerd records the snapshot in a database of its own) does not have to wait for our flushes then.
 	 */
-	readonly delayMs?: number | undefined;
+	readonly unhurried?: boolean | undefined;
 }
+
+const MOMENT_MS = 250;
 
 export class EarlyMeta implements MetaStore {
 	readonly #inner: MetaStore;
@@ -35,6 +38,8 @@ export class EarlyMeta implements MetaStore {
 	readonly #recordings = new Set<Recording>();
 	/** Settles when the database has been handed all that is early now. */
 	#handedOver: Promise<void> = Promise.resolve();
+	/** What the unhurried ones wait for. */
+	#moment: Moment | undefined;
 
 	constructor(inner: MetaStore) {
 		this.#inner = inner;
@@ -68,17 +73,19 @@ export class EarlyMeta implements MetaStore {
 	early(
 		ids: readonly string[],
 		work: (transaction: MetaTransaction) => void,
-		{ before, delayMs = 0 }: EarlyOptions,
+		{ before, unhurried = false }: EarlyOptions,
 	): Promise<void> {
 		const buffer = new WriteBuffer(this);
 		work(buffer);
-		const delay = startDelay(delayMs);
+		const moment = unhurried ? this.#joinMoment() : undefined;
 		const predecessors = this.#handedOver;
 		const handedOver = newGate();
 		this.#handedOver = handedOver.promise;
 		const record = async (): Promise<void> => {
 			try {
-				await delay.over;
+				await moment?.over;
+				if (recording.state === "forgotten") return;
+				recording.state = "begun";
 				await before();
 				await predecessors;
 				const recorded = this.#inner.transaction(work);
@@ -92,9 +99,27 @@ export class EarlyMeta implements MetaStore {
 		};
 		const recorded = record();
 		const settled = recorded.catch(() => undefined);
-		const recording: Recording = { ids, writes: buffer.writes, hurry: delay.end, settled };
+		const hurry = moment?.end ?? (() => undefined);
+		const recording: Recording = { ids, writes: buffer.writes, hurry, settled, state: "waiting" };
 		this.#recordings.add(recording);
 		return recorded;
+	}
+
+	/**
+	 * Takes back what was shown of a layer, where it is one write and nothing has been done for it yet; returns whether.
+	 * Nothing that is early may stand on it.
+	 */
+	forget(id: string): boolean {
+		const [recording, ...more] = [...this.#recordings].filter(({ ids }) => ids.includes(id));
+		if (recording?.state !== "waiting" || recording.ids.length > 1 || more.length > 0) return false;
+		recording.state = "forgotten";
+		this.#recordings.delete(recording);
+		return true;
+	}
+
+	/** Whether all that is shown of a layer is in the database. */
+	isRecorded(id: string): boolean {
+		return ![...this.#recordings].some(({ ids }) => ids.includes(id));
 	}
 
 	/** Sees to it that what is early about a layer is recorded now, and waits for it. */
@@ -115,6 +140,21 @@ export class EarlyMeta implements MetaStore {
 		return this.close();
 	}
 
+	/** One flush of the journal and of the database does for all that wait for the same moment. */
+	#joinMoment(): Moment {
+		if (this.#moment !== undefined) return this.#moment;
+		const gate = newGate();
+		const end = (): void => {
+			clearTimeout(timer);
+			if (this.#moment === moment) this.#moment = undefined;
+			gate.open();
+		};
+		const moment: Moment = { over: gate.promise, end };
+		const timer = setTimeout(end, MOMENT_MS);
+		this.#moment = moment;
+		return moment;
+	}
+
 	/** What is shown in a table; of two writes to a key the later one. */
 	#shown(table: MetaTable): ReadonlyMap<string, unknown> | undefined {
 		if (this.#recordings.size === 0) return undefined;
@@ -126,17 +166,9 @@ export class EarlyMeta implements MetaStore {
 	}
 }
 
-function startDelay(delayMs: number): { readonly over: Promise<void>; readonly end: () => void } {
-	if (delayMs === 0) return { over: Promise.resolve(), end: () => undefined };
-	const gate = newGate();
-	const timer = setTimeout(gate.open, delayMs);
-	return {
-		over: gate.promise,
-		end: () => {
-			clearTimeout(timer);
-			gate.open();
-		},
-	};
+interface Moment {
+	readonly over: Promise<void>;
+	readonly end: () => void;
 }
 
 interface Gate {

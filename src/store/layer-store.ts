@@ -105,7 +105,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		status: () => statusOf(store),
 		cleanup: async () => {
 			await recover(store);
-			await store.background.settled();
+			await store.background.begunSettled();
 		},
 		close: closeOnce,
 		[Symbol.asyncDispose]: closeOnce,

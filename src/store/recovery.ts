@@ -27,13 +27,12 @@ import type { StoreContext } from "./store-context.ts";
 export async function recover(store: StoreContext): Promise<void> {
 	await finishPending(store);
 	const dead = deadOwners(store);
+	const stagingOf = (owner: string): string => path.join(store.layout.staging, owner);
 	try {
-		if (dead.length > 0) await settleUnrecorded(store, new Set(dead.map(({ owner }) => owner)));
-		for (const { owner } of dead) {
-			const directory = path.join(store.layout.staging, owner);
-			for (const promised of readPromises(directory)) await keepTheirs(store, promised);
-			store.discard(directory);
-		}
+		const owners = new Set(dead.map(({ owner }) => owner));
+		const promises = dead.flatMap(({ owner }) => readPromises(stagingOf(owner)));
+		if (dead.length > 0) await settleUnrecorded(store, owners, promises);
+		for (const { owner } of dead) store.discard(stagingOf(owner));
 	} finally {
 		for (const { fd } of dead) closeSync(fd);
 	}
@@ -59,23 +58,45 @@ function deadOwners(store: StoreContext): DeadOwner[] {
 
 /**
  * Layers in layers/ of these owners that have no record: discarded, but for those that were made early, whose
- * maker had said that they are there. The owners are dead: nobody can be about to record them.
+ * maker had said that they are there. And commits that these owners promised. The owners are dead: nobody can be about to
+ * record them. From the bottom up, since one may stand on the other.
  */
-async function settleUnrecorded(store: StoreContext, owners: ReadonlySet<string>): Promise<void> {
+async function settleUnrecorded(
+	store: StoreContext,
+	owners: ReadonlySet<string>,
+	promises: readonly LayerRecord[] = [],
+): Promise<void> {
 	store.meta.refresh();
+	const promised = new Map(promises.map((record) => [record.n, record]));
+	const early: LayerRecord[] = [];
 	for (const n of readdirSync(store.layout.layers)) {
 		if (!owners.has(ownerOf(n)) || store.meta.get("places", n) !== undefined) continue;
-		const directory = path.join(store.layout.layers, n);
-		if (!(await recordEarlyLayer(store, n, directory))) store.discard(directory);
+		const record = earlyLayer(store, n);
+		if (record === undefined) store.discard(path.join(store.layout.layers, n));
+		else early.push(record);
+	}
+	const unrecorded = new Set(early.map(({ n }) => n));
+	const settled = [...early, ...promises.filter(({ n }) => !unrecorded.has(n))];
+	for (const record of settled.sort((a, b) => a.depth - b.depth)) {
+		if (unrecorded.has(record.n) && !(await recordEarlyLayer(store, record))) {
+			store.discard(path.join(store.layout.layers, record.n));
+		}
+		const promise = promised.get(record.n);
+		if (promise !== undefined) await keepTheirs(store, promise);
 	}
 }
 
-/** Returns whether the layer is recorded now. */
-async function recordEarlyLayer(store: StoreContext, n: string, directory: string): Promise<boolean> {
+/** The record that a layer which was made early is to get. */
+function earlyLayer(store: StoreContext, n: string): LayerRecord | undefined {
+	const directory = path.join(store.layout.layers, n);
 	// One that is being removed has no record either.
-	if (store.meta.get("pending", `trash/${n}`) !== undefined || !isEarly(directory)) return false;
+	if (store.meta.get("pending", `trash/${n}`) !== undefined || !isEarly(directory)) return undefined;
 	const record = readSidecar(directory);
-	if (record === undefined || record.n !== n || record.kind === "committed") return false;
+	return record?.n === n && record.kind !== "committed" ? record : undefined;
+}
+
+/** Returns whether the layer is recorded now. */
+async function recordEarlyLayer(store: StoreContext, record: LayerRecord): Promise<boolean> {
 	const { parent } = record;
 	const parentN = parent === undefined ? undefined : store.meta.get<LayerRecord>("layers", parent)?.n;
 	try {

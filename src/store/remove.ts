@@ -33,14 +33,22 @@ async function withLocked(
 	const next = async (): Promise<void> => {
 		const id = order[locked.length];
 		if (id === undefined) return await work(locked);
-		await store.withLayer(id, async (record) => {
-			if (order.length === 1) mustBeChildless(store.meta, record);
-			mustBeUnmounted(store, record, "remove", { force: options.force });
-			locked.push(record);
-			await next();
-		});
+		await store.withLayer(
+			id,
+			async (record) => {
+				if (order.length === 1) mustBeChildless(store.meta, record);
+				mustBeUnmounted(store, record, "remove", { force: options.force });
+				locked.push(record);
+				await next();
+			},
+			{ early: isEarly(options) },
+		);
 	};
 	await next();
+}
+
+function isEarly({ early, also }: RemoveOptions): boolean {
+	return early === true && also === undefined;
 }
 
 interface Removal {
@@ -53,28 +61,34 @@ async function removeLocked(
 	store: StoreContext,
 	ids: readonly LayerId[],
 	locked: readonly LayerRecord[],
-	{ options: { also, early }, answer }: Removal,
+	{ options, answer }: Removal,
 ): Promise<void> {
+	const [only] = locked;
+	if (isEarly(options) && locked.length === 1 && only !== undefined && store.meta.forget(only.id)) {
+		// Nobody but this process ever knew of it.
+		store.discard(store.directoryOf(only));
+		return;
+	}
 	const works = locked.map(({ n }): PendingWork => `trash/${n}`);
 	const deleteAll = (meta: MetaTransaction): void => {
 		for (const id of new Set(ids)) deleteLayer(meta, layerRecord(meta, id));
 	};
 	let tokens: readonly string[] = [];
-	if (early === true && also === undefined) {
+	if (isEarly(options)) {
 		const recorded = store.meta.early(
 			ids,
 			(meta) => {
 				deleteAll(meta);
 				tokens = works.map((work) => store.pending.note(meta, work));
 			},
-			{ before: () => Promise.resolve() },
+			{ before: () => Promise.resolve(), unhurried: true },
 		);
 		answer();
 		await recorded;
 	} else {
 		tokens = await store.transaction((transaction) => {
 			deleteAll(transaction.meta);
-			also?.(transaction);
+			options.also?.(transaction);
 			return works.map((work) => transaction.note(work));
 		});
 	}

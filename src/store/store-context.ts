@@ -104,12 +104,17 @@ export class StoreContext {
 	}
 
 	/**
-	 * Runs `work` with the layer's record and its lock; the record is what every process has committed by then.
+	 * Runs `work` with the layer's record and its lock; the record is what every process has committed by then. With `early`
+	 * it may be one that only this process knows yet.
 	 * @throws {LamellaError} `ENOTFOUND`
 	 */
-	async withLayer<R>(id: LayerId, work: (record: LayerRecord) => Promise<R>): Promise<R> {
+	async withLayer<R>(
+		id: LayerId,
+		work: (record: LayerRecord) => Promise<R>,
+		{ early = false }: { readonly early?: boolean | undefined } = {},
+	): Promise<R> {
 		for (;;) {
-			await this.meta.recorded(id);
+			if (!early) await this.meta.recorded(id);
 			const seen = layerRecord(this.meta, id);
 			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
 				this.meta.refresh();
