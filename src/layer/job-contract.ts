@@ -99,14 +99,11 @@ export interface LayerJobs {
 	/** Removes a tree, however deep; what is gone already is no error. */
 	readonly remove: { request: { path: string }; result: undefined };
 	readonly usage: { request: { directories: readonly string[] }; result: Usage };
-	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
-	readonly sync: { request: { path: string }; result: undefined };
 	/**
-	 * Makes durable what is in and below the directories `trees`, and which names the directories `places` have; when it
-	 * is, writes the note and flushes that, too.
+	 * Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. Then writes the
+	 * note, and flushes that, too.
 	 */
-	readonly syncTrees: {
-		request: { trees: readonly string[]; places: readonly string[]; note: NoteInPlace };
-		result: undefined;
-	};
+	readonly sync: { request: { path: string; note?: NoteInPlace | undefined }; result: undefined };
+	/** The same for what is in and below the directories only. */
+	readonly syncTrees: { request: { directories: readonly string[]; note: NoteInPlace }; result: undefined };
 }

@@ -7,7 +7,7 @@ import { diffSize, writeDiff } from "./diff.ts";
 import { flattenTree } from "./flatten.ts";
 import type { LayerJobs } from "./job-contract.ts";
 import { removeTree } from "./remove.ts";
-import { syncDirectory, syncFilesystem, syncTrees, writeNote } from "./sync.ts";
+import { syncFilesystem, syncTrees, writeNote } from "./sync.ts";
 import { usageOf } from "./usage.ts";
 
 export const jobs: JobFunctions<LayerJobs> = {
@@ -19,10 +19,13 @@ export const jobs: JobFunctions<LayerJobs> = {
 	copy: copyTree,
 	remove: ({ path }, context) => removeTree(path, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
-	sync: ({ path }) => syncFilesystem(path) as undefined,
-	syncTrees: ({ trees, places, note }) => {
-		syncTrees(trees);
-		for (const place of places) syncDirectory(place);
+	sync: ({ path, note }) => {
+		syncFilesystem(path);
+		if (note !== undefined) writeNote(note);
+		return undefined;
+	},
+	syncTrees: ({ directories, note }) => {
+		syncTrees(directories);
 		writeNote(note);
 		return undefined;
 	},

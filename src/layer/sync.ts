@@ -64,11 +64,6 @@ function flushFile(fd: number, name: Buffer): void {
 	}
 }
 
-/** Makes the names in a directory durable. @throws {LamellaError} `ESYSTEM`, `ENOSPACE` */
-export function syncDirectory(path: string): void {
-	attempt(path, () => withFile(path, linux.O_RDONLY | linux.O_DIRECTORY, linux.fsync));
-}
-
 /** Writes a note over what its file has there, and flushes it. @throws {LamellaError} `ESYSTEM`, `ENOSPACE` */
 export function writeNote({ file, offset, bytes }: NoteInPlace): void {
 	attempt(file, () =>

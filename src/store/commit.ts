@@ -107,11 +107,14 @@ async function commitRecord(
 		answer(after);
 		return;
 	}
-	// Of an early layer not even its place is flushed yet; the promise has to be enough to find it all.
-	const isNew = !store.meta.isRecorded(record.id);
-	const trees = isNew || flattened ? [directory] : store.driver.ownDirectories(place);
-	const places = isNew ? [store.layout.layers] : [];
-	await store.jobs.run("syncTrees", { trees, places, note: promised.note }, { signal });
+	const { note } = promised;
+	if (flattened || !store.meta.isRecorded(record.id)) {
+		// There is more to flush than what the layer holds: its root, or of an early one its place.
+		await store.jobs.run("sync", { path: directory, note }, { signal });
+	} else {
+		const directories = store.driver.ownDirectories(place);
+		await store.jobs.run("syncTrees", { directories, note }, { signal });
+	}
 	crashPoint("commit:promised");
 	await keepPromise(store, record, after, answer);
 	// Where this was not reached the promise stands, and whoever opens the store next keeps it.

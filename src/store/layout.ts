@@ -7,6 +7,7 @@
  *       records/<namespace>/     one JSON file a record of the rooms above, for a rebuild of the database
  *       layers/<n>/              a layer: layer.json (sidecar), mounts.json (holds), and what the driver puts there
  *       staging/<owner>/<n>/     layers in the making; <owner>/ is flocked by its process
+ *       staging/<owner>/promises commits that are durable and not yet recorded
  *       trash/<name>/            what is being deleted
  *       lost/<name>/             what a rebuild could not make sense of; nothing is ever deleted from it
  *
