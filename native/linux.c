@@ -689,6 +689,32 @@ FUNCTION(l_prctl) {
 	RETURN(CALL(__NR_prctl, option, a, b, 0, 0));
 }
 
+/*
+ * clone(2) with CLONE_NEWUSER: a process that only exists, for its user namespace to be looked at; the caller kills it.
+ * More than one call, for nothing of it can be done from JavaScript: the child must never come back to it, must get no
+ * signal that the parent has handlers for, and must not outlive the parent.
+ */
+FUNCTION(l_clone_userns) {
+	(void)info;
+	uint64_t all = ~(uint64_t)0, before = 0;
+	CALL(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, &before, 8);
+	long parent = CALL(__NR_getpid, 0);
+	/* No signal at its end: wait4 with __WALL asks for it, and nobody who waits for children of his own sees it. */
+	long pid = CALL(__NR_clone, 0x10000000);
+	if (pid == 0) {
+		CALL(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, 9 /* SIGKILL */);
+		if (CALL(__NR_getppid, 0) != parent) CALL(__NR_exit_group, 0);
+		for (;;) CALL(__NR_ppoll, 0, 0, 0, 0, 0);
+	}
+	CALL(__NR_rt_sigprocmask, 2, &before, 0, 8);
+	RETURN(pid);
+}
+
+FUNCTION(l_wait4) {
+	ARGS(2) INT(pid, 0) INT(options, 1)
+	RETURN(CALL(__NR_wait4, pid, 0, options, 0));
+}
+
 /* ---- the table ----------------------------------------------------------------------------------- */
 
 #define EACH(F)                                                                                           \
@@ -701,7 +727,7 @@ FUNCTION(l_prctl) {
 	F(lgetxattr) F(lsetxattr) F(llistxattr) F(lremovexattr) F(getxattrat) F(setxattrat)              \
 	F(listxattrat) F(removexattrat) F(mount) F(umount2) F(fsopen) F(fsconfig) F(fsmount)             \
 	F(move_mount) F(open_tree) F(mount_setattr) F(unshare) F(setns) F(chroot) F(pivot_root)          \
-	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl)
+	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl) F(clone_userns) F(wait4)
 
 static void add(napi_env env, napi_value exports, const char *name, napi_callback function) {
 	napi_value value;

@@ -2,7 +2,10 @@
  * Owns the calls that change what the calling thread sees: namespaces, root, working directory, host name.
  * In a worker thread that has unshared CLONE_FS (CLONE_NEWNS does so too) they leave the rest of the process alone.
  */
-import { check } from "./errno.ts";
+import { writeFileSync } from "node:fs";
+import { AT_FDCWD, O_RDONLY } from "./constants.ts";
+import { check, EINTR } from "./errno.ts";
+import { openat } from "./files.ts";
 import { native, type Path } from "./native.ts";
 
 /** unshare(2) with CLONE_*. @throws {SystemError} EPERM, ENOSPC (too many namespaces), EINVAL */
@@ -48,4 +51,24 @@ export function gettid(): number {
 /** prctl(2), the forms that take plain numbers. @throws {SystemError} */
 export function prctl(option: number, a: number = 0, b: number = 0): number {
 	return check(native().prctl(option, a, b), "prctl");
+}
+
+/** Wait for children of every kind (wait4(2)). */
+const WALL = 0x4000_0000;
+
+/**
+ * A new user namespace with these lines of uid_map and gid_map (user_namespaces(7)), as a descriptor: for
+ * MOUNT_ATTR_IDMAP. Nobody is in it. The process that it takes is gone when this returns.
+ * @throws {SystemError} EPERM, ENOSPC (too many namespaces); what Node says of a map that the kernel does not take
+ */
+export function newUserNamespace(uidMap: string, gidMap: string): number {
+	const pid = check(native().clone_userns(), "clone");
+	try {
+		writeFileSync(`/proc/${pid}/uid_map`, uidMap);
+		writeFileSync(`/proc/${pid}/gid_map`, gidMap);
+		return openat(AT_FDCWD, `/proc/${pid}/ns/user`, O_RDONLY);
+	} finally {
+		process.kill(pid, "SIGKILL");
+		while (native().wait4(pid, WALL) === -EINTR);
+	}
 }

@@ -96,6 +96,8 @@ export interface Native {
 	sethostname(name: Path): number;
 	gettid(): number;
 	prctl(option: number, a: number, b: number): number;
+	clone_userns(): number;
+	wait4(pid: number, options: number): number;
 }
 
 let loaded: Native | undefined;
