@@ -5,6 +5,7 @@
 import { renameSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
+import type { NoteInPlace } from "../layer/index.ts";
 import { mustBeFree, replaceLayer } from "./catalog.ts";
 import type { CommitOptions, LayerId } from "./contract.ts";
 import { crashPoint } from "./crash-point.ts";
@@ -12,6 +13,7 @@ import { storeFailure } from "./failure.ts";
 import { discardStaleRoot, flattenLater, makeRoot } from "./flattening.ts";
 import { mustBeUnmounted } from "./mounting.ts";
 import type { PendingWork } from "./pending.ts";
+import type { Promised } from "./promises.ts";
 import type { LayerRecord } from "./schema.ts";
 import { publishSidecar, stageSidecar } from "./sidecar.ts";
 import type { StoreContext } from "./store-context.ts";
@@ -107,18 +109,49 @@ async function commitRecord(
 		answer(after);
 		return;
 	}
-	const { note } = promised;
+	await commitByPromise(store, record, after, { promised, answer, signal });
+}
+
+/** As far as `answer` a failure leaves nothing of the commit; after it the promise is for whoever opens the store next. */
+async function commitByPromise(
+	store: StoreContext,
+	record: LayerRecord,
+	after: LayerRecord,
+	{
+		promised,
+		answer,
+		signal,
+	}: { promised: Promised; answer: Commit["answer"]; signal: AbortSignal | undefined },
+): Promise<void> {
+	let answered = false;
+	try {
+		await flushAndPromise(store, record, { flattened: after.flattened, note: promised.note, signal });
+		crashPoint("commit:promised");
+		await keepPromise(store, record, after, () => {
+			answered = true;
+			answer(after);
+		});
+	} catch (error) {
+		if (answered) throw error;
+		await store.jobs.run("syncTrees", { directories: [], note: promised.withdrawal });
+		promised.release();
+		throw error;
+	}
+	promised.release();
+}
+
+async function flushAndPromise(
+	store: StoreContext,
+	record: LayerRecord,
+	{ flattened, note, signal }: { flattened: boolean; note: NoteInPlace; signal: AbortSignal | undefined },
+): Promise<void> {
 	if (flattened || !store.meta.isRecorded(record.id)) {
 		// There is more to flush than what the layer holds: its root, or of an early one its place.
-		await store.jobs.run("sync", { path: directory, note }, { signal });
+		await store.jobs.run("sync", { path: store.directoryOf(record), note }, { signal });
 	} else {
-		const directories = store.driver.ownDirectories(place);
+		const directories = store.driver.ownDirectories(store.placeOf(record));
 		await store.jobs.run("syncTrees", { directories, note }, { signal });
 	}
-	crashPoint("commit:promised");
-	await keepPromise(store, record, after, answer);
-	// Where this was not reached the promise stands, and whoever opens the store next keeps it.
-	promised.kept();
 }
 
 /**
@@ -129,7 +162,7 @@ export async function keepPromise(
 	store: StoreContext,
 	record: LayerRecord,
 	after: LayerRecord,
-	answer: (after: LayerRecord) => void = () => undefined,
+	answer: () => void = () => undefined,
 ): Promise<void> {
 	await finishCommit(store, after, async (pending) => {
 		let token = "";
@@ -141,7 +174,7 @@ export async function keepPromise(
 			},
 			{ before: () => stageSidecar(store.directoryOf(after), after, { flush: true }), unhurried: true },
 		);
-		answer(after);
+		answer();
 		await recorded;
 		return token;
 	});

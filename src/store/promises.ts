@@ -23,8 +23,10 @@ const HEAD_BYTES = 65;
 export interface Promised {
 	/** To be written, and flushed, once what the promise is about is flushed. */
 	readonly note: NoteInPlace;
-	/** The promise is kept: the slot is free again. */
-	kept(): void;
+	/** To be written and flushed in its place where nothing comes of it, before anybody was told. */
+	readonly withdrawal: NoteInPlace;
+	/** The promise is kept, or withdrawn: the slot is free again. */
+	release(): void;
 }
 
 export class Promises {
@@ -47,9 +49,11 @@ export class Promises {
 		if (!this.#made) this.#makeFile();
 		const slot = this.#free.pop();
 		if (slot === undefined) return undefined;
+		const place = { file: this.#file, offset: slot * SLOT_BYTES };
 		return {
-			note: { file: this.#file, offset: slot * SLOT_BYTES, bytes },
-			kept: () => this.#free.push(slot),
+			note: { ...place, bytes },
+			withdrawal: { ...place, bytes: Buffer.alloc(SLOT_BYTES) },
+			release: () => this.#free.push(slot),
 		};
 	}
 
