@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { makeFilesystem } from "../../test/support/filesystems.ts";
 import * as linux from "./index.ts";
 
-const childrenOf = (tid: number): string => fs.readFileSync(`/proc/self/task/${tid}/children`, "latin1").trim();
+const childrenOf = (tid: number): string =>
+	fs.readFileSync(`/proc/self/task/${tid}/children`, "latin1").trim();
 
 test("a new user namespace has the maps, shifts what is seen through a mount, and leaves no process behind", () => {
 	const before = childrenOf(linux.gettid());

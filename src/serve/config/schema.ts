@@ -3,7 +3,7 @@
  * docs/configuration.md is made to say the same; a test compares.
  */
 import * as v from "valibot";
-import { DEFAULT_CONTAINERD_SOCKET } from "../containerd/index.ts";
+import { DEFAULT_CONTAINERD_SOCKET, ID_MAPS_OPTIONS, type IdMapsOption } from "../containerd/index.ts";
 import { DEFAULT_DOCKER_SOCKET, DEFAULT_DOCKER_STATE } from "../docker/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 
@@ -17,7 +17,7 @@ const flag = v.boolean("has to be true or false");
 
 const containerd = v.strictObject({
 	socket: v.optional(absolutePath, DEFAULT_CONTAINERD_SOCKET),
-	"id-maps": v.optional(choice("mount", "refuse"), "mount"),
+	"id-maps": v.optional(choice(...ID_MAPS_OPTIONS), "mount"),
 	"upperdir-label": v.optional(flag, false),
 	"remote-snapshots": v.optional(flag, false),
 });
@@ -30,7 +30,7 @@ const docker = v.strictObject({
 
 export interface ContainerdConfig {
 	readonly socket: string;
-	readonly "id-maps": "mount" | "refuse";
+	readonly "id-maps": IdMapsOption;
 	readonly "upperdir-label": boolean;
 	readonly "remote-snapshots": boolean;
 }
@@ -95,8 +95,9 @@ export const OPTIONS: readonly OptionDescription[] = [
 		name: "containerd.id-maps",
 		default: '"mount"',
 		meaning:
-			'what to do with snapshots for user namespaces: "mount" lets containerd 2 make idmapped mounts (Linux 5.19), ' +
-			'"refuse" makes containerd remap by itself',
+			'what a snapshot for a user namespace stands on: "mount" on its parent, through an idmapped mount that containerd ' +
+			'2 makes (Linux 5.19); "copy" on a copy of the parent with shifted owners; "refuse": it is refused, unless ' +
+			"containerd has shifted the parent by itself",
 	},
 	{
 		name: "containerd.upperdir-label",

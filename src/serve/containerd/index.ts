@@ -1,2 +1,7 @@
-export { DEFAULT_SNAPSHOTTER_OPTIONS, type SnapshotterOptions } from "./options.ts";
+export {
+	DEFAULT_SNAPSHOTTER_OPTIONS,
+	ID_MAPS_OPTIONS,
+	type IdMapsOption,
+	type SnapshotterOptions,
+} from "./options.ts";
 export { DEFAULT_CONTAINERD_SOCKET, type ServeContainerdOptions, serveContainerd } from "./serve.ts";

@@ -16,14 +16,14 @@ const KINDS: Readonly<Record<LayerKind, Kind>> = {
 	committed: Kind.COMMITTED,
 };
 
-export function infoOf(layer: LayerInfo, labels: Labels = layer.labels): Info {
+export function infoOf(layer: LayerInfo): Info {
 	return create(InfoSchema, {
 		name: snapshotKeyOf(layer.id),
 		parent: layer.parent === undefined ? "" : snapshotKeyOf(layer.parent),
 		kind: KINDS[layer.kind],
 		createdAt: timestampFromMs(layer.createdAtMs),
 		updatedAt: timestampFromMs(layer.updatedAtMs),
-		labels: { ...labels },
+		labels: { ...layer.labels },
 	});
 }
 

@@ -5,14 +5,10 @@
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { MountDescription } from "../../driver/index.ts";
-import { LamellaError } from "../../errors/index.ts";
-import { type IdMaps, parseIdMapLabel } from "../../idmap/index.ts";
 import type { Labels, LayerId, LayerStore } from "../../store/index.ts";
 import type { MountSchema } from "./generated/containerd/types/mount_pb.js";
+import { idMapOptions, idMapsOf, isShifted } from "./id-maps.ts";
 import type { SnapshotterOptions } from "./options.ts";
-
-const UID_LABEL = "containerd.io/snapshot/uidmapping";
-const GID_LABEL = "containerd.io/snapshot/gidmapping";
 
 /** Bytes of options that mount(2) takes, without the NUL. containerd keeps half a kilobyte of it for itself. */
 const MOUNT_DATA_MAX = 4095 - 512;
@@ -31,12 +27,14 @@ export async function describeMounts(
 		await store.flatten(parent);
 		described = store.describeMounts(id);
 	}
-	const idMapped = idMapOptions(labels, options);
+	const idMaps = options.idMaps === "mount" ? idMapsOf(labels) : undefined;
+	// A writable directory alone is written with the host's numbers, as an upper directory is: nothing to map.
+	const isMapped = idMaps !== undefined && parent !== undefined && !isShifted(store, parent, idMaps);
+	const idMapped = isMapped ? idMapOptions(labels) : [];
 	return described.map(({ type, source, options: own }) => ({
 		type,
 		source,
-		// A writable directory alone is written with the host's numbers, as an upper directory is: nothing to map.
-		options: type === "bind" && own.includes("rw") ? [...own] : [...own, ...idMapped],
+		options: [...own, ...idMapped],
 	}));
 }
 
@@ -58,33 +56,4 @@ function commonDirectory([first = "", ...others]: readonly string[]): string {
 		end = i;
 	}
 	return first.slice(0, first.lastIndexOf("/", end - 1) + 1);
-}
-
-/**
- * The ID maps that a snapshot's labels ask for.
- * @throws {LamellaError} `EINVALID` where one is malformed or alone, or where ID maps are refused
- */
-export function idMapsOf(labels: Labels, options: SnapshotterOptions): IdMaps | undefined {
-	const uid = labels[UID_LABEL];
-	const gid = labels[GID_LABEL];
-	if (uid === undefined && gid === undefined) return undefined;
-	if (uid === undefined || gid === undefined) {
-		throw new LamellaError("EINVALID", `${UID_LABEL} and ${GID_LABEL} have to be given together`);
-	}
-	const idMaps: IdMaps = { uids: parseIdMapLabel(uid), gids: parseIdMapLabel(gid) };
-	if (options.idMaps === "refuse") {
-		throw new LamellaError(
-			"EINVALID",
-			`snapshots with ID maps (${UID_LABEL}=${uid}) are refused here; leave "remap-ids" out of the capabilities in ` +
-				"containerd's configuration, and containerd remaps by itself",
-		);
-	}
-	return idMaps;
-}
-
-function idMapOptions(labels: Labels, options: SnapshotterOptions): string[] {
-	const uid = labels[UID_LABEL];
-	const gid = labels[GID_LABEL];
-	if (options.idMaps !== "mount" || uid === undefined || gid === undefined) return [];
-	return [`uidmap=${uid}`, `gidmap=${gid}`];
 }

@@ -17,11 +17,14 @@ import type {
 	ViewSnapshotRequest,
 } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
 import type { ServiceMethods } from "./grpc-service.ts";
+import { IdMappedParent } from "./id-mapped-parent.ts";
+import { idMapsOf } from "./id-maps.ts";
 import { infoOf, keptLabels, updatedLabels } from "./info.ts";
 import { isSnapshot, layerIdOf, snapshotKeyOf } from "./keys.ts";
-import { describeMounts, idMapsOf, type Mounts } from "./mounts.ts";
+import { describeMounts, type Mounts } from "./mounts.ts";
 import type { SnapshotterOptions } from "./options.ts";
 import { mustNotBeShared } from "./remote.ts";
+import { ShiftedLayers, shownParent } from "./shifted-layers.ts";
 
 /** As many as containerd itself sends in one message. */
 const INFOS_A_MESSAGE = 100;
@@ -31,6 +34,8 @@ export function snapshotsService(
 	store: LayerStore,
 	options: SnapshotterOptions,
 ): ServiceMethods<typeof Snapshots> {
+	const copies = new ShiftedLayers(store);
+	const parents = new IdMappedParent(store, options.idMaps, copies);
 	const create = async (
 		kind: "active" | "view",
 		{ key, parent, labels }: PrepareSnapshotRequest | ViewSnapshotRequest,
@@ -38,23 +43,19 @@ export function snapshotsService(
 		const id = layerIdOf(key);
 		const kept = keptLabels(labels);
 		const parentId = parent === "" ? undefined : layerIdOf(parent);
-		const idMaps = idMapsOf(kept, options);
+		const idMaps = idMapsOf(kept);
 		if (options.remoteSnapshots) mustNotBeShared(store, kept, parentId);
 		try {
-			await store.create(id, {
-				kind,
-				parent: parentId,
-				labels: kept,
-				idMaps,
-				idMappedBelow: true,
-				early: true,
-			});
+			await parents.under(parentId, idMaps, (below) =>
+				store.create(id, { kind, labels: kept, idMaps, ...below, early: true }),
+			);
 		} catch (error) {
 			throw wrongParent(error, parent);
 		}
 		return { mounts: await describeMounts(store, id, kept, options) };
 	};
-	const shown = (layer: LayerInfo): Info => infoOf(layer, shownLabels(store, layer, options));
+	const shown = (layer: LayerInfo): Info =>
+		infoOf({ ...layer, parent: shownParent(store, layer), labels: shownLabels(store, layer, options) });
 	return {
 		prepare: (request) => create("active", request),
 		view: (request) => create("view", request),
@@ -72,7 +73,7 @@ export function snapshotsService(
 			const id = layerIdOf(key);
 			const committed = layerIdOf(name);
 			if (store.has(committed)) throw new LamellaError("EEXISTS", `there is a snapshot "${name}" already`);
-			if (parent !== "" && layerIdOf(parent) !== store.get(id).parent) {
+			if (parent !== "" && layerIdOf(parent) !== shownParent(store, store.get(id))) {
 				throw new LamellaError(
 					"EINVALID",
 					`snapshot "${key}" cannot be put on "${parent}": leave "rebase" out of the capabilities`,
@@ -82,7 +83,7 @@ export function snapshotsService(
 			return {};
 		},
 		remove: async ({ key }) => {
-			await store.remove(layerIdOf(key), { early: true });
+			await copies.remove(layerIdOf(key));
 			return {};
 		},
 		stat: ({ key }) => ({ info: shown(store.get(layerIdOf(key))) }),
@@ -100,14 +101,16 @@ export function snapshotsService(
 			const matches = parseFilters(filters);
 			return batches(
 				store.list(),
-				(layer) =>
-					isSnapshot(layer.id) &&
-					matches({
+				(layer) => {
+					if (!isSnapshot(layer.id)) return false;
+					const parent = shownParent(store, layer);
+					return matches({
 						name: snapshotKeyOf(layer.id),
-						parent: layer.parent === undefined ? "" : snapshotKeyOf(layer.parent),
+						parent: parent === undefined ? "" : snapshotKeyOf(parent),
 						kind: layer.kind,
 						labels: layer.labels,
-					}),
+					});
+				},
 				shown,
 			);
 		},
@@ -116,6 +119,7 @@ export function snapshotsService(
 			return { size: BigInt(sizeBytes), inodes: BigInt(inodes) };
 		},
 		cleanup: async () => {
+			await copies.sweep();
 			await store.cleanup();
 			return {};
 		},
