@@ -52,7 +52,8 @@ export async function exportImage(
 			throw error;
 		}
 	} catch (error) {
-		throw asArchiveError(error, `export ${name ?? record.id}`);
+		const to = typeof output === "string" ? ` to ${output}` : "";
+		throw asArchiveError(error, `export ${name ?? record.id}${to}`);
 	}
 }
 

@@ -109,7 +109,7 @@ function listMembers(fd: number, description: string): Map<string, TarMember> {
 		throw new LamellaError(
 			beginning ? "ETAR" : "EARCHIVE",
 			beginning
-				? `${description} is not an image archive: ${cause.message}`
+				? `${description} is not an image archive: it is no tar, or cut off at its beginning`
 				: `${description} is damaged or truncated (${cause.message}); get it anew`,
 			{ cause },
 		);
