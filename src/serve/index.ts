@@ -8,6 +8,7 @@ export {
 	type Protocol,
 	parseConfig,
 	printedConfig,
+	printedNote,
 	resolveConfig,
 	type ServeConfig,
 } from "./config/index.ts";

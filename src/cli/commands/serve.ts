@@ -1,4 +1,5 @@
 /** `lamella serve`: the store behind containerd and dockerd. Runs until SIGTERM or SIGINT, then drains. */
+import path from "node:path";
 import { Argument, Option } from "commander";
 import type { PrintableConfig, Protocol } from "../../serve/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
@@ -57,13 +58,18 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 			);
 	},
 	run: async (context, [protocol], options) => {
-		const { createLogger, parseLogLevel, printedConfig, resolveConfig, serve } = await loadServe();
+		const { createLogger, parseLogLevel, printedConfig, printedNote, resolveConfig, serve } =
+			await loadServe();
 		if (options.printConfig !== undefined) {
+			const { printConfig, config: file } = options;
 			const words = ["serve", ...(protocol === undefined ? [] : [protocol])];
-			if (options.config !== undefined) words.push("--config", options.config);
-			process.stdout.write(
-				printedConfig(options.printConfig, { socket: options.socket, command: words.join(" ") }),
-			);
+			if (file !== undefined) words.push("--config", path.resolve(file));
+			const inFile =
+				file === undefined || printConfig === "systemd" ? undefined : resolveConfig({ file })[printConfig];
+			const request = { socket: options.socket ?? inFile?.socket, command: words.join(" "), protocol };
+			process.stdout.write(printedConfig(printConfig, request));
+			const note = printedNote(printConfig, request);
+			if (note !== undefined) process.stderr.write(`${note}\n`);
 			return;
 		}
 		const { root, driver, flatten } = context.globals;

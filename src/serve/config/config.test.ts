@@ -81,14 +81,21 @@ describe("the configuration file", () => {
 });
 
 describe("what is printed for others", () => {
-	it("is a table for containerd, a document for docker, and the unit that is packaged", () => {
+	it("is a table for containerd, a document for docker, and the units that are packaged", () => {
 		const toml = printedConfig("containerd", { socket: "/s.sock", command: "serve" });
-		expect(parse(toml)).toEqual({ proxy_plugins: { lamella: { type: "snapshot", address: "/s.sock" } } });
+		expect(parse(toml)).toEqual({
+			version: 2,
+			proxy_plugins: { lamella: { type: "snapshot", address: "/s.sock" } },
+		});
 		expect(JSON.parse(printedConfig("docker", { command: "serve" }))).toEqual({
 			experimental: true,
 			"storage-driver": "lamella",
 		});
-		const unit = readFileSync(path.join(repository, "packaging/systemd/lamella.service"), "utf8");
-		expect(printedConfig("systemd", { command: "serve" })).toBe(unit);
+		const unit = (name: string): string =>
+			readFileSync(path.join(repository, "packaging/systemd", name), "utf8");
+		expect(printedConfig("systemd", { command: "serve" })).toBe(unit("lamella.service"));
+		expect(printedConfig("systemd", { command: "serve docker", protocol: "docker" })).toBe(
+			unit("lamella-docker.service"),
+		);
 	});
 });

@@ -5,7 +5,7 @@ export {
 	parseConfig,
 	resolveConfig,
 } from "./load.ts";
-export { PRINTABLE_CONFIGS, type PrintableConfig, printedConfig } from "./print.ts";
+export { PRINTABLE_CONFIGS, type PrintableConfig, printedConfig, printedNote } from "./print.ts";
 export {
 	type ContainerdConfig,
 	type DockerConfig,

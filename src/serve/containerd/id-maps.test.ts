@@ -112,7 +112,7 @@ async function image(): Promise<string> {
 			linux.AT_FDCWD,
 			at("capable"),
 			CAPABILITY,
-			Buffer.from("0100000200040000" + "00".repeat(12), "hex"),
+			Buffer.from(`0100000200040000${"00".repeat(12)}`, "hex"),
 		);
 		symlinkSync("file", at("soft"));
 		lchownSync(at("soft"), 5, 6);
