@@ -121,7 +121,10 @@ async function script(snapshotter: string): Promise<string[]> {
 	// Garbage collection may take it at any time, for ctr gives it no label.
 	say("view", (await snapshots("view", "a view", parent)).slice(0, 2));
 	// ctr prints labels in the order of a Go map, which is another each time.
-	say("label", (await snapshots("label", "active one", "color=blue")).trim().split(/[\n,]/).sort().join("\n"));
+	say(
+		"label",
+		(await snapshots("label", "active one", "color=blue")).trim().split(/[\n,]/).sort().join("\n"),
+	);
 	say("unlabel", await snapshots("label", "active one", "color="));
 	say("info", await snapshots("info", "active one"));
 	say("info missing", await snapshots("info", "missing"));
