@@ -122,6 +122,21 @@ const CASES: readonly ConformanceCase[] = [
 		},
 	},
 	{
+		name: "a commit that is finished late leaves a committed layer mounted that somebody looks at",
+		async run(driver, root) {
+			using layers = new Layers(driver, root);
+			const chain = await threeLayers(layers);
+			const [top, ...below] = chain;
+			const tree = layers.mount(top, below, "committed");
+			driver.finishCommit(top);
+			checkThreeLayers(tree);
+			assert.equal(driver.isMounted(top), true);
+			driver.unmount(top);
+			driver.finishCommit(top);
+			assert.equal(driver.isMounted(top), false);
+		},
+	},
+	{
 		name: "changes stay in the layer: its parents and its siblings do not see them",
 		async run(driver, root) {
 			using layers = new Layers(driver, root);

@@ -78,6 +78,9 @@ export interface Driver {
 	diffSubject(layer: LayerPlace, chain: readonly LayerPlace[]): DiffSubject;
 	/** Directories whose content is the layer's own, for usage. */
 	ownDirectories(layer: LayerPlace): readonly string[];
-	/** Removes what only an active layer needs (work/, merged/) when it is committed. @throws {LamellaError} `EBUSY` */
+	/**
+	 * Removes what only an active layer needs (work/, merged/) when it is committed. Leaves it where the committed layer
+	 * is mounted: what a killed process had begun may be finished when others look at the layer.
+	 */
 	finishCommit(layer: LayerPlace): void;
 }

@@ -3,7 +3,6 @@
  * lowers. Committing changes nothing on disk.
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { LamellaError } from "../../errors/index.ts";
 import type { ApplyTarget, DiffSubject, OverlayXattrPrefix } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type { Driver, LayerPlace, MountDescription, MountRequest, UnmountOptions } from "../driver.ts";
@@ -131,11 +130,8 @@ export class OverlayDriver implements Driver {
 	}
 
 	finishCommit(layer: LayerPlace): void {
-		if (isMountPoint(mergedOf(layer))) {
-			throw new LamellaError("EBUSY", `${mergedOf(layer)} is still mounted; unmount it first`, {
-				path: mergedOf(layer),
-			});
-		}
+		// Seen by somebody already. Unmounting takes merged/ away, and the rest goes with the layer.
+		if (isMountPoint(mergedOf(layer))) return;
 		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
 		rmSync(workOf(layer), { recursive: true, force: true });
 		rmSync(emptyOf(layer), { recursive: true, force: true });

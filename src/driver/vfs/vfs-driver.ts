@@ -91,6 +91,8 @@ export class VfsDriver implements Driver {
 	}
 
 	finishCommit(layer: LayerPlace): void {
+		// Seen by somebody already: unmounting takes merged/ away.
+		if (isMountPoint(mergedOf(layer))) return;
 		unmountTree(mergedOf(layer));
 	}
 }

@@ -5,13 +5,18 @@
  * that have the same map; containerd is not shown it. It goes with the last snapshot over it, and with its parent.
  *
  * Every file of a copy is one of its own, so that no inode that another layer has is ever given away.
+ *
+ * What is copied is read through a view, `containerd-shifted/from/<process>/<number>`: its mount outlives a process that
+ * is killed, and the parent itself could not be removed as long as it were mounted.
  */
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { LamellaError } from "../../errors/index.ts";
 import { formatIdMap, type IdMaps } from "../../idmap/index.ts";
 import { type LayerId, type LayerInfo, type LayerStore, parseLayerId } from "../../store/index.ts";
 
 const PREFIX = "containerd-shifted/";
+const VIEW_PREFIX = `${PREFIX}from/`;
 
 /** A copy that is removed between being found and being used is made again, so often. */
 const TRIES = 5;
@@ -22,7 +27,30 @@ export function shownParent(store: LayerStore, { parent }: LayerInfo): LayerId |
 }
 
 function isCopy(id: LayerId): boolean {
-	return id.startsWith(PREFIX);
+	return id.startsWith(PREFIX) && !isView(id);
+}
+
+function isView(id: LayerId): boolean {
+	return id.startsWith(VIEW_PREFIX);
+}
+
+/** Whether the process that made the view is gone. */
+function isLeft(view: LayerId): boolean {
+	const [maker = ""] = view.slice(VIEW_PREFIX.length).split("/");
+	return processName(maker.split("-")[0] ?? "") !== maker;
+}
+
+/** A process, told from all others since the machine started; `undefined` where there is none with that number. */
+function processName(pid: string): string | undefined {
+	try {
+		// The start time is the 20th field after the name, which may hold anything (proc(5)).
+		const started = readFileSync(`/proc/${pid}/stat`, "latin1")
+			.replace(/^.*\) /s, "")
+			.split(" ")[19];
+		return `${pid}-${started ?? ""}`;
+	} catch {
+		return undefined;
+	}
 }
 
 function copyId(parent: LayerId, { uids, gids }: IdMaps): LayerId {
@@ -33,6 +61,8 @@ function copyId(parent: LayerId, { uids, gids }: IdMaps): LayerId {
 export class ShiftedLayers {
 	readonly #store: LayerStore;
 	readonly #making = new Map<LayerId, Promise<void>>();
+	readonly #process = processName(String(process.pid)) ?? "";
+	#views = 0;
 
 	constructor(store: LayerStore) {
 		this.#store = store;
@@ -61,16 +91,23 @@ export class ShiftedLayers {
 	 */
 	async remove(id: LayerId): Promise<void> {
 		const { parent } = this.#store.get(id);
+		for (const child of this.#store.children(id)) if (isView(child)) await this.#removeIfLeft(child);
 		const unused = this.#store.children(id).filter((child) => isCopy(child) && this.#isUnused(child));
 		if (unused.length > 0) await this.#store.removeAll([...unused, id]);
 		else await this.#store.remove(id, { early: true });
 		if (parent !== undefined && isCopy(parent)) await this.#removeUnused(parent);
 	}
 
-	/** Removes copies that a kill has left unused. */
+	/** Removes what a kill has left: copies that nobody uses, and views that nobody copies from. */
 	async sweep(): Promise<void> {
-		const found = [...this.#store.list()].filter(({ id }) => isCopy(id) && !this.#making.has(id));
-		for (const { id } of found) await this.#removeUnused(id);
+		for (const { id } of [...this.#store.list()]) {
+			if (isView(id)) await this.#removeIfLeft(id);
+			else if (isCopy(id) && !this.#making.has(id)) await this.#removeUnused(id);
+		}
+	}
+
+	async #removeIfLeft(view: LayerId): Promise<void> {
+		if (isLeft(view) && this.#store.has(view)) await this.#store.remove(view, { force: true });
 	}
 
 	#isUnused(id: LayerId): boolean {
@@ -97,7 +134,17 @@ export class ShiftedLayers {
 	}
 
 	async #make(id: LayerId, parent: LayerId, idMaps: IdMaps): Promise<void> {
-		const { stream, result } = this.#store.diff(parent, { against: null });
+		const view = parseLayerId(`${VIEW_PREFIX}${this.#process}/${this.#views++}`);
+		await this.#store.create(view, { kind: "view", parent, early: true });
+		try {
+			await this.#copy(view, id, parent, idMaps);
+		} finally {
+			await this.#store.remove(view, { force: true, early: true });
+		}
+	}
+
+	async #copy(from: LayerId, id: LayerId, parent: LayerId, idMaps: IdMaps): Promise<void> {
+		const { stream, result } = this.#store.diff(from, { against: null });
 		try {
 			await this.#store.applyLayer(id, stream, { parent, idMaps });
 			await result;
