@@ -43,18 +43,36 @@ export class WriteBuffer implements MetaTransaction {
 	}
 }
 
-/** Entries with the writes to their table on top of them, in order of key. */
-export function overlaid<V>(
+/** Entries, which come in order of key, with the writes to their table among them. */
+export function* overlaid<V>(
 	entries: Iterable<readonly [string, V]>,
 	writes: ReadonlyMap<string, unknown> | undefined,
 	prefix: string,
 ): Iterable<readonly [string, V]> {
-	if (writes === undefined || writes.size === 0) return entries;
-	const merged = new Map<string, V>(entries);
-	for (const [key, value] of writes) {
-		if (!key.startsWith(prefix)) continue;
-		if (value === undefined) merged.delete(key);
-		else merged.set(key, value as V);
+	const written = [...(writes ?? [])]
+		.filter(([key]) => key.startsWith(prefix))
+		.sort(([a], [b]) => inOrder(a, b));
+	let next = written.shift();
+	for (const entry of entries) {
+		while (next !== undefined && inOrder(next[0], entry[0]) < 0) {
+			yield* unlessRemoved(next);
+			next = written.shift();
+		}
+		if (next?.[0] === entry[0]) {
+			yield* unlessRemoved(next);
+			next = written.shift();
+		} else {
+			yield entry;
+		}
 	}
-	return [...merged].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+	for (; next !== undefined; next = written.shift()) yield* unlessRemoved(next);
+}
+
+function* unlessRemoved<V>([key, value]: readonly [string, unknown]): Iterable<readonly [string, V]> {
+	if (value !== undefined) yield [key, value as V];
+}
+
+/** As the database orders keys: by their bytes. */
+function inOrder(a: string, b: string): number {
+	return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
