@@ -18,6 +18,7 @@ import type {
 	StoreStatus,
 } from "./contract.ts";
 import { createLayer } from "./create.ts";
+import { storeFailure } from "./failure.ts";
 import { flattenLayer } from "./flattening.ts";
 import { importChain } from "./importing.ts";
 import { holdMount, mountHandle, releaseMount } from "./mounting.ts";
@@ -98,7 +99,13 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 				store.jobs.run("diffSize", { subject }, jobOptions(options)),
 			),
 		usage: (id, options = {}): Promise<Usage> => layerUsage(store, id, options),
-		flatten: async (id, options = {}) => store.infoOf(await flattenLayer(store, id, options)),
+		flatten: async (id, options = {}) => {
+			try {
+				return store.infoOf(await flattenLayer(store, id, options));
+			} catch (error) {
+				throw storeFailure(error, `flatten layer "${id}"`, id);
+			}
+		},
 		records: <T>(namespace: string) => recordsOf<T>(store, namespace),
 		transaction: (work) => store.transaction(work),
 		scratch: () => makeScratch(store),

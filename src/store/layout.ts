@@ -9,6 +9,7 @@
  *       staging/<owner>/<n>/     layers in the making; <owner>/ is flocked by its process
  *       staging/<owner>/promises commits that are durable and not yet recorded
  *       trash/<name>/            what is being deleted
+ *       reserve/                 room for when the disk is full (reserve.ts)
  *       lost/<name>/             what a rebuild could not make sense of; nothing is ever deleted from it
  *
  * `<n>` is the owner's six base36 characters and a count: it says whose an unrecorded layer is.

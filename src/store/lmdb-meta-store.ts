@@ -8,16 +8,26 @@
 import { type Database, open, type RootDatabase } from "lmdb";
 import { LamellaError } from "../errors/index.ts";
 import type { MetaReader, MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
+import type { Reserve } from "./reserve.ts";
 import { WriteBuffer, type Writes } from "./write-buffer.ts";
 
 const TABLES: readonly MetaTable[] = ["layers", "places", "children", "pending", "records", "facts"];
 // Above every character that a key can go on with.
 const AFTER = "\u{10ffff}";
+/** lmdb gives errno's number as the code of its errors. */
+const ENOSPC = 28;
+const EDQUOT = 122;
 
 type Tables = Readonly<Record<MetaTable, Database<unknown, string>>>;
 
-/** Opens or makes the database in `directory`. Damage is looked for beforehand: see lmdb-file.ts. */
-export function openLmdbMetaStore(directory: string): MetaStore {
+/**
+ * Opens or makes the database in `directory`. Damage is looked for beforehand: see lmdb-file.ts. `reserve` sees to it
+ * that transactions find room on a full disk.
+ */
+export function openLmdbMetaStore(
+	directory: string,
+	{ reserve }: { readonly reserve?: Reserve | undefined } = {},
+): MetaStore {
 	const environment = open<unknown, string>({
 		path: directory,
 		noSubdir: false,
@@ -26,16 +36,18 @@ export function openLmdbMetaStore(directory: string): MetaStore {
 		maxDbs: TABLES.length + 2,
 		maxReaders: 1024,
 	});
-	return new LmdbMetaStore(environment);
+	return new LmdbMetaStore(environment, reserve);
 }
 
 class LmdbMetaStore implements MetaStore {
 	readonly #environment: RootDatabase<unknown, string>;
 	readonly #tables: Tables;
+	readonly #reserve: Reserve | undefined;
 	#closed = false;
 
-	constructor(environment: RootDatabase<unknown, string>) {
+	constructor(environment: RootDatabase<unknown, string>, reserve: Reserve | undefined) {
 		this.#environment = environment;
+		this.#reserve = reserve;
 		const tables = TABLES.map((name) => [
 			name,
 			environment.openDB<unknown, string>({ name, encoding: "json" }),
@@ -60,8 +72,9 @@ class LmdbMetaStore implements MetaStore {
 
 	async transaction<R>(work: (transaction: MetaTransaction) => R): Promise<R> {
 		this.#check();
+		this.#reserve?.needRoom();
 		// lmdb would take an exception for a reason to give up the batch, and others share it.
-		const outcome = await this.#environment.transaction<{ ok: R } | { error: unknown }>(() => {
+		const running = this.#environment.transaction<{ ok: R } | { error: unknown }>(() => {
 			const buffer = new WriteBuffer(readerOf(this.#tables));
 			try {
 				const ok = work(buffer);
@@ -71,6 +84,12 @@ class LmdbMetaStore implements MetaStore {
 				return { error };
 			}
 		});
+		setImmediate(() => this.#heedBatch());
+		const outcome = await running
+			.catch(async (error: unknown) => {
+				throw await commitFailure(error);
+			})
+			.finally(() => this.#reserve?.takeBack());
 		if ("error" in outcome) throw outcome.error;
 		return outcome.ok;
 	}
@@ -85,9 +104,35 @@ class LmdbMetaStore implements MetaStore {
 		await this.close();
 	}
 
+	/**
+	 * lmdb makes one more promise for the batch that a transaction is in, in an immediate, and keeps it to itself; where the
+	 * commit fails, nobody hears its rejection, and that would end the process. `committed` is that promise just then.
+	 */
+	#heedBatch(): void {
+		const heard = (): void => undefined;
+		this.#environment.committed.then(heard, heard);
+	}
+
 	#check(): void {
 		if (this.#closed) throw new LamellaError("EINVALID", "the store is closed");
 	}
+}
+
+/**
+ * Why a commit failed. lmdb rejects with an error that has the reason as a promise, which rejects in its turn: left alone,
+ * that would end the process.
+ */
+async function commitFailure(error: unknown): Promise<unknown> {
+	const reason: unknown = error instanceof Error ? Reflect.get(error, "commitError") : undefined;
+	if (!(reason instanceof Promise)) return error;
+	const cause: unknown = await reason.catch((thrown: unknown) => thrown);
+	const errno: unknown = cause instanceof Error ? Reflect.get(cause, "code") : undefined;
+	const why = cause instanceof Error ? cause.message : String(cause);
+	return errno === ENOSPC || errno === EDQUOT
+		? new LamellaError("ENOSPACE", "the disk is full: the store cannot be written; make room and try again", {
+				cause,
+			})
+		: new LamellaError("ESYSTEM", `the store's database cannot be written: ${why}`, { cause });
 }
 
 /** Hands writes to lmdb, within its transaction. */

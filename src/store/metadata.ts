@@ -11,19 +11,20 @@ import { lmdbFileProblem } from "./lmdb-file.ts";
 import { openLmdbMetaStore } from "./lmdb-meta-store.ts";
 import type { MetaStore } from "./meta-store.ts";
 import { readRecordFiles } from "./record-files.ts";
+import type { Reserve } from "./reserve.ts";
 import { FORMAT, type LayerRecord } from "./schema.ts";
 import { readSidecar } from "./sidecar.ts";
 
 /** @throws {LamellaError} `ECORRUPT` where it is damaged and others are at the store */
 export async function openMetadata(
 	layout: Layout,
-	{ alone }: { readonly alone: boolean },
+	{ alone, reserve }: { readonly alone: boolean; readonly reserve: Reserve },
 ): Promise<MetaStore> {
 	const file = path.join(layout.metadata, "data.mdb");
 	const problem = lmdbFileProblem(file, { headsOnly: !alone });
 	const missing = problem === undefined && !existsSync(file);
 	if (!alone) {
-		if (problem === undefined && !missing) return openLmdbMetaStore(layout.metadata);
+		if (problem === undefined && !missing) return openLmdbMetaStore(layout.metadata, { reserve });
 		throw new LamellaError(
 			"ECORRUPT",
 			`the database of ${layout.root} is ${missing ? "missing" : `damaged (${problem})`}; end the other processes at it, and open it again: it is then rebuilt`,
@@ -31,12 +32,12 @@ export async function openMetadata(
 		);
 	}
 	if (problem !== undefined) setAside(layout);
-	let meta = openLmdbMetaStore(layout.metadata);
+	let meta = openLmdbMetaStore(layout.metadata, { reserve });
 	const unreadable = problem === undefined && !missing && !isReadable(meta);
 	if (unreadable) {
 		await meta.close();
 		setAside(layout);
-		meta = openLmdbMetaStore(layout.metadata);
+		meta = openLmdbMetaStore(layout.metadata, { reserve });
 	}
 	try {
 		if (problem !== undefined || unreadable || meta.get("facts", "format") === undefined) {

@@ -19,6 +19,7 @@ import { Owner } from "./owner.ts";
 import { Pending } from "./pending.ts";
 import { Promises } from "./promises.ts";
 import { recover } from "./recovery.ts";
+import { Reserve } from "./reserve.ts";
 import { StateRootLock } from "./state-root.ts";
 import { StoreContext } from "./store-context.ts";
 
@@ -46,7 +47,10 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 	const opened: (() => unknown)[] = [];
 	try {
 		makeLayout(layout);
-		const { lock, meta } = await openLocked(layout, opened);
+		const reserve = new Reserve(layout.root);
+		reserve.makeRoom();
+		opened.push(() => reserve.takeBack());
+		const { lock, meta } = await openLocked(layout, reserve, opened);
 		const jobs = new JobPool<LayerJobs>(LAYER_JOBS, { threads: options.threads });
 		opened.push(() => jobs.dispose());
 		const driver = openDriver({
@@ -75,6 +79,8 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 		}
 		await recover(store);
 		if (lock.alone) lock.share();
+		reserve.takeBack();
+		reserve.keep();
 		return layerStore(store, async () => {
 			closing.abort();
 			await store.background.settled();
@@ -90,6 +96,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 
 async function openLocked(
 	layout: Layout,
+	reserve: Reserve,
 	opened: (() => unknown)[],
 ): Promise<{ lock: StateRootLock; meta: MetaStore }> {
 	const deadlineMs = performance.now() + MAKING_TIMEOUT_MS;
@@ -98,7 +105,7 @@ async function openLocked(
 		// Whoever was making the database may have died; then the next try finds nobody there and makes it.
 		if (lock.alone || isMade(layout) || performance.now() > deadlineMs) {
 			opened.push(() => lock.release());
-			const meta = await openMetadata(layout, { alone: lock.alone });
+			const meta = await openMetadata(layout, { alone: lock.alone, reserve });
 			opened.push(() => meta.close());
 			return { lock, meta };
 		}

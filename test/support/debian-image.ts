@@ -38,7 +38,7 @@ const PACKAGES: Record<ImageFlavour, readonly [string, string]> = {
 
 /** Makes the image where it is not there yet. Needs root, debootstrap, docker.io, skopeo and Debian's archive. */
 export async function debianImage(flavour: ImageFlavour = "small"): Promise<DebianImage> {
-	const cache = process.env["LAMELLA_TEST_CACHE"] ?? "/var/cache/lamella-test";
+	const cache = process.env.LAMELLA_TEST_CACHE ?? "/var/cache/lamella-test";
 	const directory = path.join(cache, `debian-${flavour}-${FORMAT}`);
 	const image: DebianImage = {
 		reference: "debian:demo",

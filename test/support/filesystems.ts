@@ -2,7 +2,17 @@
  * Filesystems of their own for tests and benchmarks: a sparse file with ext4 (with a journal), xfs or btrfs on a
  * loop device, or a tmpfs. Everything is unmounted and removed on dispose.
  */
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import {
+	closeSync,
+	fsyncSync,
+	ftruncateSync,
+	mkdirSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	rmSync,
+	writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { run } from "./processes.ts";
@@ -47,6 +57,27 @@ export function makeFilesystem(
 			rmSync(home, { recursive: true, force: true });
 		},
 	};
+}
+
+/** Takes all the room of the filesystem at `directory`, to the last block that root can have. */
+export function fillDisk(directory: string): { free(): void } {
+	const file = path.join(directory, "filler");
+	const fd = openSync(file, "w");
+	try {
+		// Writing back gives up what was only reserved, so there may be some more to take after it.
+		for (const chunkBytes of [1 << 20, 4096, 512, 512]) {
+			const chunk = Buffer.alloc(chunkBytes);
+			try {
+				for (;;) writeSync(fd, chunk);
+			} catch (error) {
+				if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+			}
+			fsyncSync(fd);
+		}
+	} finally {
+		closeSync(fd);
+	}
+	return { free: () => rmSync(file) };
 }
 
 /** A temporary directory whose mounts go with it. */
