@@ -1,10 +1,18 @@
 /** A layer tar from a file or a stream into the store. */
 import fs from "node:fs";
 import type { Readable } from "node:stream";
-import { LamellaError } from "../errors/index.ts";
+import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import type { ProgressEvent } from "../image/index.ts";
 import type { LayerSource } from "../layer/index.ts";
 import type { Labels, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
+
+const ABOUT_CONTENT: ReadonlySet<ErrorCode> = new Set([
+	"ECOMPRESSION",
+	"EDIGEST",
+	"ENOSPACE",
+	"ETAR",
+	"EUNSAFE",
+]);
 
 export interface ApplyFromOptions {
 	readonly parent?: LayerId | undefined;
@@ -26,17 +34,28 @@ export async function applyLayerFrom(
 		options.onProgress({ operation: "apply", phase, layer: id, index: 0, count: 1, doneBytes, totalBytes });
 	report("applying", 0);
 	let bytes = 0;
-	const layer = await store.applyLayer(id, typeof source === "string" ? process.stdin : source, {
-		parent: options.parent,
-		labels: options.labels,
-		signal: options.signal,
-		onProgress: (doneBytes) => {
-			bytes = doneBytes;
-			report("applying", doneBytes);
-		},
-	});
+	const onProgress = (doneBytes: number): void => {
+		bytes = doneBytes;
+		report("applying", doneBytes);
+	};
+	const { parent, labels, signal } = options;
+	let layer: LayerInfo;
+	try {
+		const from = typeof source === "string" ? process.stdin : source;
+		layer = await store.applyLayer(id, from, { parent, labels, signal, onProgress });
+	} catch (error) {
+		throw withInput(error, input);
+	}
 	report("done", totalBytes ?? bytes);
 	return layer;
+}
+
+/** Errors about what is in the tar, saying which tar. */
+function withInput(error: unknown, input: string | Readable): unknown {
+	if (!isLamellaError(error) || typeof input !== "string" || !ABOUT_CONTENT.has(error.code)) return error;
+	const { code, message, layer, path } = error;
+	const name = input === "-" ? "standard input" : input;
+	return new LamellaError(code, `cannot apply ${name}: ${message}`, { layer, path, cause: error });
 }
 
 async function fileSource(file: string): Promise<LayerSource | Readable> {

@@ -1,6 +1,6 @@
 /** The names that people give to layers, and what to say when one is not found. */
-import { LamellaError } from "../errors/index.ts";
-import type { LayerId } from "../store/index.ts";
+import { isLamellaError, LamellaError } from "../errors/index.ts";
+import { type LayerId, parseLayerId } from "../store/index.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const MAX_NAME_LENGTH = 128;
@@ -26,6 +26,22 @@ export function parseLayerName(text: string): LayerId {
 		);
 	}
 	return text as LayerId;
+}
+
+/** A name as errors show it: in quotes, on one line, and not endless. */
+export function quoted(name: string): string {
+	return JSON.stringify(name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}…` : name);
+}
+
+/** Of a name that was not found: what keeps anything from having it, as words to go on with, or nothing. */
+export function whyNot(name: string): string {
+	try {
+		parseLayerId(name);
+		return "";
+	} catch (error) {
+		if (isLamellaError(error, "EINVALID")) return `, and nothing can be called that (${error.message})`;
+		throw error;
+	}
 }
 
 /** The candidate that is most like `text`, where one is near enough to be meant. */

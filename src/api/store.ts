@@ -30,7 +30,7 @@ import type {
 	Mount,
 } from "../store/index.ts";
 import { applyLayerFrom } from "./apply-layer.ts";
-import { nearest, parseLayerName } from "./names.ts";
+import { nearest, parseLayerName, quoted, whyNot } from "./names.ts";
 import { layerTree, type TreeNode } from "./tree.ts";
 
 /** Events of a Store: every operation's progress, whoever asked for it. */
@@ -359,7 +359,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 			meant === undefined
 				? "`lamella images` and `lamella layers` list what there is"
 				: `did you mean ${JSON.stringify(meant)}?`;
-		return new LamellaError("ENOTFOUND", `there is no ${what} ${JSON.stringify(name)}; ${hint}`, {
+		return new LamellaError("ENOTFOUND", `there is no ${what} ${quoted(name)}${whyNot(name)}; ${hint}`, {
 			layer: name,
 		});
 	}

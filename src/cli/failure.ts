@@ -1,5 +1,5 @@
 /** How a failure is told: `lamella: ` and what, which layer or path, and what to do; the rest with `--debug`. */
-import { isLamellaError } from "../errors/index.ts";
+import { type ErrorCode, isLamellaError } from "../errors/index.ts";
 import { EXIT, exitCodeFor } from "./exit-code.ts";
 import { withoutControls } from "./output/text.ts";
 
@@ -49,6 +49,9 @@ function unfold(error: unknown): readonly unknown[] {
 	return [first, ...later];
 }
 
+// Their messages say in words what the errno would.
+const SAYS_IT_ALL: ReadonlySet<ErrorCode> = new Set(["EEXISTS", "ENOSPACE", "ENOTFOUND"]);
+
 function message(error: unknown): string {
 	if (!(error instanceof Error)) return String(error);
 	const because = isLamellaError(error) ? causeInWords(error) : "";
@@ -59,6 +62,7 @@ function message(error: unknown): string {
 function causeInWords(error: Error): string {
 	const cause = error.cause;
 	if (!(cause instanceof Error) || !hasErrno(cause) || error.message.includes(cause.code)) return "";
+	if (isLamellaError(error) && SAYS_IT_ALL.has(error.code)) return "";
 	return error.message.includes(cause.message) ? "" : ` (${cause.message})`;
 }
 

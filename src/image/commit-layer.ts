@@ -10,6 +10,7 @@ import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog
 import { emptyConfig, extendConfig } from "./config-edit.ts";
 import type { CommitOptions, ImageId, ImageLayer, ImageName, ProgressEvent } from "./contract.ts";
 import { createdAtMs, parseConfig } from "./documents.ts";
+import { asArchiveError } from "./failure.ts";
 import { writeLayerBlob } from "./layer-blob.ts";
 
 /** Says which image a layer was created from, where several images end at the same layer. */
@@ -55,6 +56,8 @@ export async function commitLayer(
 	const blob = await writeLayerBlob(store, id, "none", path.join(context.scratch, "diff.tar"), {
 		signal: options.signal,
 		onProgress: (doneBytes) => report("writing", doneBytes),
+	}).catch((error: unknown) => {
+		throw asArchiveError(error, `commit layer "${id}"`);
 	});
 	const chain = chainId(base.layers.at(-1)?.chainId, blob.diffId);
 	const layer = chain as string as LayerId;

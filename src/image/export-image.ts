@@ -5,7 +5,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { LamellaError } from "../errors/index.ts";
+import { isLamellaError, LamellaError } from "../errors/index.ts";
 import type { Compression } from "../layer/index.ts";
 import type { LayerStore } from "../store/index.ts";
 import { type ArchiveMember, writeArchive } from "./archive-writer.ts";
@@ -42,7 +42,11 @@ export async function exportImage(
 			return await exportDirectory(context, record, name, output, compression, options);
 		const target = await openOutput(output, options.signal);
 		try {
-			const layers = await writeLayers(context, record, name, context.scratch, compression, options);
+			const layers = await writeLayers(context, record, name, context.scratch, compression, options).catch(
+				(error: unknown) => {
+					throw aboutScratch(error, name ?? record.id, context);
+				},
+			);
 			const { members, ...result } = layoutOf(record, name, layers, compression, format === "docker");
 			const sizeBytes = await writeArchive(members, target, options.signal);
 			await target.finish();
@@ -55,6 +59,17 @@ export async function exportImage(
 		const to = typeof output === "string" ? ` to ${output}` : "";
 		throw asArchiveError(error, `export ${name ?? record.id}${to}`);
 	}
+}
+
+/** Layers are written within the store first: what its disk has no room for may well fit where the export goes. */
+function aboutScratch(error: unknown, exported: string, { store }: ExportContext): unknown {
+	const translated = asArchiveError(error, `export ${exported}`);
+	if (!isLamellaError(translated, "ENOSPACE")) return error;
+	return new LamellaError(
+		"ENOSPACE",
+		`cannot export ${exported}: its layers are first written in the store, and the disk of ${store.status().root} is full; make room there, or use --format oci-dir`,
+		{ cause: error },
+	);
 }
 
 async function exportDirectory(

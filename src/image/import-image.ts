@@ -2,7 +2,7 @@
  * Brings a planned image into the store: the layers that are missing are applied, and recorded together with the
  * image in one transaction. A failure leaves nothing of it.
  */
-import { isLamellaError, LamellaError } from "../errors/index.ts";
+import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import { type ChainId, chainId } from "../layer/index.ts";
 import type { ChainLayer, LayerId, LayerStore, StoreTransaction } from "../store/index.ts";
 import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
@@ -106,7 +106,7 @@ async function importOnce(
 			if (parent !== undefined && isLamellaError(error, "ENOTFOUND") && !store.has(parent)) {
 				throw new LayersVanished();
 			}
-			throw withArchive(error, description, image, chain);
+			throw withArchive(store, error, description, image, chain);
 		}
 	}
 	if (saved.record === undefined) throw new Error("the store did not run the import's transaction");
@@ -145,8 +145,16 @@ function reporter(
 	};
 }
 
+/** What the store's message, which knows of one layer only, does not say. */
+function wayOut(code: ErrorCode, store: LayerStore): string {
+	if (code === "ETAR") return "; the image is damaged, or was badly made: get it anew";
+	if (code === "ENOSPACE") return ` (the store is in ${store.status().root}; df, and df -i for inodes, tell)`;
+	return "";
+}
+
 /** The store's error, saying which layer of which archive it is about. */
 function withArchive(
+	store: LayerStore,
 	error: unknown,
 	description: string,
 	image: PlannedImage,
@@ -157,7 +165,7 @@ function withArchive(
 	const index = chain.findIndex((placed) => placed.layer === layer);
 	const member = image.layers[index]?.member;
 	const which = member === undefined ? "" : `layer ${index + 1} of ${chain.length} (${member}): `;
-	return new LamellaError(code, `cannot import ${description}: ${which}${message}`, {
+	return new LamellaError(code, `cannot import ${description}: ${which}${message}${wayOut(code, store)}`, {
 		layer,
 		path,
 		cause: error,

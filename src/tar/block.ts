@@ -92,6 +92,17 @@ export function isZeroBlock(block: Uint8Array, at: number): boolean {
 	return true;
 }
 
+/** Whether the checksum's field holds a number; in what is no header it hardly ever does. */
+export function hasChecksum(block: Uint8Array, at: number): boolean {
+	try {
+		readNumber(block, at, CHECKSUM);
+		return true;
+	} catch (error) {
+		if (error instanceof Malformed) return false;
+		throw error;
+	}
+}
+
 /** Whether the checksum is right, over unsigned bytes (POSIX) or signed ones (old Sun and other tars). */
 export function checksumMatches(block: Uint8Array, at: number): boolean {
 	const stated = readNumber(block, at, CHECKSUM);

@@ -243,7 +243,7 @@ describe("old and odd archives", () => {
 describe("what is refused", () => {
 	test.each([
 		["a wrong checksum", [Buffer.from(block()).fill(0x41, 0, 1)], /entry "Aile" at byte 0: .*checksum/],
-		["text", [Buffer.alloc(512, "no tar at all ")], /checksum|number/],
+		["text", [Buffer.alloc(512, "no tar at all ")], /^tar at byte 0: this is no tar header$/],
 		["a header behind a lone zero block", [Buffer.alloc(512), block()], /lone zero block/],
 		["no name", [block({ name: "" })], /no name/],
 		["a link without a target", [block({ type: "2" })], /no target/],

@@ -5,3 +5,8 @@
 export class Malformed extends Error {
 	override readonly name: string = "Malformed";
 }
+
+/** Where a header should be stands something else: what would be its fields says nothing. */
+export class NotAHeader extends Malformed {
+	override readonly name = "NotAHeader";
+}

@@ -5,10 +5,19 @@
  * body, the global records, one sparse map. Payload is passed on as views of the caller's chunk.
  */
 import { escapePath, LamellaError } from "../errors/index.ts";
-import { BLOCK_BYTES, checksumMatches, copyBytes, isZeroBlock, readNumber, SIZE, TYPE_AT } from "./block.ts";
+import {
+	BLOCK_BYTES,
+	checksumMatches,
+	copyBytes,
+	hasChecksum,
+	isZeroBlock,
+	readNumber,
+	SIZE,
+	TYPE_AT,
+} from "./block.ts";
 import type { DataExtent, TarEntry } from "./entry.ts";
 import { DEFAULT_TAR_LIMITS, type TarLimits } from "./limits.ts";
-import { Malformed } from "./malformed.ts";
+import { Malformed, NotAHeader } from "./malformed.ts";
 import { type Member, MemberReader, plainName, withExtents } from "./member.ts";
 import { applyGlobal, PaxFields, readPax } from "./pax.ts";
 import { readFlatSparseMap, readOldSparseBlock, SparseMap, SparseTextReader } from "./sparse.ts";
@@ -205,7 +214,8 @@ export class TarReader {
 			}
 		} catch (error) {
 			if (!(error instanceof Malformed)) throw error;
-			const named = this.#state === HEADER ? plainName(bytes, at) : undefined;
+			const isHeader = this.#state === HEADER && !(error instanceof NotAHeader);
+			const named = isHeader ? plainName(bytes, at) : undefined;
 			throw this.#fault(error.message, this.#entryName() ?? named);
 		}
 	}
@@ -219,6 +229,7 @@ export class TarReader {
 			return;
 		}
 		if (this.#zeroBlocks > 0) throw new Malformed("a header stands behind a lone zero block");
+		if (!hasChecksum(block, at)) throw new NotAHeader("this is no tar header");
 		if (!checksumMatches(block, at)) {
 			throw new Malformed("this is no tar header (its checksum is wrong)");
 		}

@@ -57,7 +57,7 @@ function inWords(error: unknown, output: string): unknown {
 	if (code === "ENOSPC") {
 		return new LamellaError(
 			"ENOSPACE",
-			`there is no room for ${forPeople(output)}; make some and try again`,
+			`the disk is full: there is no room for ${forPeople(output)}; make some and try again`,
 			{
 				path: forPeople(output),
 				cause: error,
