@@ -4,13 +4,14 @@ import { EXIT } from "./exit-code.ts";
 
 const WELCOME = `lamella keeps container image layers and gives every container a writable root in milliseconds.
 
-Start with an image, from "docker save", "skopeo copy" or any OCI archive:
+Start with an image, from "docker save", "skopeo copy" or any OCI archive (as root, or with sudo):
   lamella import IMAGE.tar --name debian:demo   read an image into the store
   lamella create web1 debian:demo               make a writable layer over it
   lamella mount web1                            mount it and print where
   lamella changes web1                          see what was changed there
   lamella commit web1 debian:demo2              make an image of it
   lamella export debian:demo2 OUT.tar           and take it elsewhere
+  lamella unmount web1; lamella rm web1         and throw the layer away
 
 lamella help lists all commands; lamella COMMAND --help explains one.
 `;

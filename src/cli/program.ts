@@ -10,8 +10,14 @@ const GLOBAL_HEADING = "Global options:";
 function globalOptions(): Option[] {
 	return [
 		new Option("--root <dir>", "where the store is (else LAMELLA_ROOT, else /var/lib/lamella)"),
-		new Option("--driver <name>", "how layers become filesystems: overlay, vfs (default: what works)"),
-		new Option("--flatten <policy>", "when chains become one root: always, auto, never (default: auto)"),
+		new Option(
+			"--driver <name>",
+			"how layers become filesystems: overlay, or vfs for plain copies (default: overlay where it works)",
+		),
+		new Option(
+			"--flatten <policy>",
+			"when a chain of layers gets one root of hard links: always, auto, never (default: auto)",
+		),
 		new Option("--json", "print one JSON document on stdout"),
 		new Option("-q, --quiet", "no progress and no notes; lists print ids only"),
 		new Option("--no-trunc", "show ids whole"),
@@ -40,7 +46,8 @@ function bareProgram(): Command {
 		.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "lamella: ")) })
 		.addHelpText(
 			"after",
-			"\nlamella COMMAND --help shows a command's own options and examples." +
+			"\nCommands that use the store need root." +
+				"\nlamella COMMAND --help shows a command's own options and examples." +
 				"\nlamella completion bash|zsh|fish prints a completion script for the shell.",
 		);
 	for (const option of globalOptions()) program.addOption(option);

@@ -2,7 +2,11 @@
 import { type CommandModule, defineCommand } from "../command.ts";
 
 export const command: CommandModule = defineCommand<[]>({
-	configure: () => undefined,
+	configure: (command) =>
+		void command.addHelpText(
+			"after",
+			"\nEvery command does this when it opens the store; this one does nothing else.",
+		),
 	run: async (context) => {
 		await using store = await context.openStore();
 		await store.cleanup();

@@ -9,7 +9,11 @@ export const command: CommandModule = defineCommand<[name: string]>({
 	configure: (command) => {
 		command
 			.argument("<name>", "a committed layer, or an image for its top layer")
-			.addHelpText("after", "\nA layer that has a root already is left as it is.");
+			.addHelpText(
+				"after",
+				"\nIts mounts then need only that root, however deep the chain is. The files in it are hard links, so it takes little room." +
+					" A layer that has a root already is left as it is.",
+			);
 	},
 	run: async (context, [name]) => {
 		const startMs = performance.now();
