@@ -110,11 +110,16 @@ export class EarlyMeta implements MetaStore {
 	 * Nothing that is early may stand on it.
 	 */
 	forget(id: string): boolean {
-		const [recording, ...more] = [...this.#recordings].filter(({ ids }) => ids.includes(id));
-		if (recording?.state !== "waiting" || recording.ids.length > 1 || more.length > 0) return false;
+		const recording = this.#onlyWaiting(id);
+		if (recording === undefined) return false;
 		recording.state = "forgotten";
 		this.#recordings.delete(recording);
 		return true;
+	}
+
+	/** Whether `forget` could still take back what is shown of a layer. */
+	isForgettable(id: string): boolean {
+		return this.#onlyWaiting(id) !== undefined;
 	}
 
 	/** Whether all that is shown of a layer is in the database. */
@@ -138,6 +143,12 @@ export class EarlyMeta implements MetaStore {
 
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.close();
+	}
+
+	#onlyWaiting(id: string): Recording | undefined {
+		const [recording, ...more] = [...this.#recordings].filter(({ ids }) => ids.includes(id));
+		const only = more.length === 0 && recording?.ids.length === 1;
+		return only && recording.state === "waiting" ? recording : undefined;
 	}
 
 	/** One flush of the journal and of the database does for all that wait for the same moment. */

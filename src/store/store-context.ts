@@ -105,7 +105,7 @@ export class StoreContext {
 
 	/**
 	 * Runs `work` with the layer's record and its lock; the record is what every process has committed by then. With `early`
-	 * it may be one that only this process knows yet.
+	 * it may be that of a new layer, which only this process knows yet.
 	 * @throws {LamellaError} `ENOTFOUND`
 	 */
 	async withLayer<R>(
@@ -114,7 +114,7 @@ export class StoreContext {
 		{ early = false }: { readonly early?: boolean | undefined } = {},
 	): Promise<R> {
 		for (;;) {
-			if (!early) await this.meta.recorded(id);
+			if (!early || !this.meta.isForgettable(id)) await this.meta.recorded(id);
 			const seen = layerRecord(this.meta, id);
 			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
 				this.meta.refresh();
