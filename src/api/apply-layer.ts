@@ -52,9 +52,9 @@ export async function applyLayerFrom(
 
 /** Errors about what is in the tar, saying which tar. */
 function withInput(error: unknown, input: string | Readable): unknown {
-	if (!isLamellaError(error) || typeof input !== "string" || !ABOUT_CONTENT.has(error.code)) return error;
+	if (!isLamellaError(error) || !ABOUT_CONTENT.has(error.code)) return error;
 	const { code, message, layer, path } = error;
-	const name = input === "-" ? "standard input" : input;
+	const name = typeof input === "string" && input !== "-" ? input : "the stream";
 	return new LamellaError(code, `cannot apply ${name}: ${message}`, { layer, path, cause: error });
 }
 

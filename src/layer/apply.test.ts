@@ -304,7 +304,7 @@ test("a tree written as a layer and applied is the same tree, and its usage is c
 			using place = new Workplace();
 			const from = place.make("from");
 			makeTree(from, tree);
-			const tar = diffToFile(place, { form: "trees", to: from });
+			const { tar } = diffToFile(place, { form: "trees", to: from });
 			// Where the filesystem says that data lies depends on what it has written back by then.
 			const before = snapshotTree(from, { ignoreHoles: true });
 			for (const form of ["overlay", "plain"] as const) {
@@ -329,7 +329,7 @@ test("edits in an overlay mount, written as a layer and applied, show the same m
 			const edited = snapshotTree(merged, { ignoreHoles: true });
 			place.unmount(merged);
 			const subject = { form: "upper", upper, lowers: [lower], xattrPrefix: "trusted.overlay." } as const;
-			const tar = diffToFile(place, subject);
+			const { tar } = diffToFile(place, subject);
 			const untouched = snapshotTree(lower, { inodes: true });
 			const directory = place.make("applied");
 			const { usage, contentSizeBytes } = applyTar({ directory, lowers: [lower] }, [tar]);

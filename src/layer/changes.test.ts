@@ -6,23 +6,17 @@ import { expect, test } from "vitest";
 import * as linux from "../linux/index.ts";
 import { changesOf } from "./changes.ts";
 import type { Change, DiffSubject } from "./contract.ts";
+import { editTwice, jobContext, shell, upperSubject } from "./testing/edited-layer.ts";
 import { Workplace } from "./testing/overlay-mount.ts";
-import { applyEdits, randomEdits } from "./testing/random-edits.ts";
-import { makeTree, randomTree } from "./testing/random-tree.ts";
-
-const context = { checkAborted: () => undefined, progress: () => undefined };
-const xattrPrefix = "trusted.overlay.";
+import { randomEdits } from "./testing/random-edits.ts";
+import { randomTree } from "./testing/random-tree.ts";
 
 function lines(changes: readonly Change[]): string[] {
 	return changes.map(({ kind, path: bytes }) => `${kind} ${linux.escapePath(bytes)}`);
 }
 
 function changesIn(subject: DiffSubject): string[] {
-	return lines(changesOf(subject, context));
-}
-
-function shell(cwd: string, script: string): void {
-	execFileSync("sh", ["-euc", script], { cwd });
+	return lines(changesOf(subject, jobContext));
 }
 
 /** Every file has the same old time, as in an image. */
@@ -80,7 +74,7 @@ test.for(AS_DOCKER_SAYS)("as docker diff: %s", ([, edit, expected]) => {
 	shell(base, IMAGE);
 	const { upper, merged } = place.mount([base]);
 	shell(merged, edit);
-	expect(changesIn({ form: "upper", upper, lowers: [base], xattrPrefix })).toEqual(expected);
+	expect(changesIn(upperSubject(upper, [base]))).toEqual(expected);
 	expect(changesIn({ form: "trees", from: base, to: merged })).toEqual(expected);
 });
 
@@ -99,7 +93,7 @@ test.for(UNSEEN_BY_DOCKER)("unlike docker diff, a change is told: %s", ([, edit,
 	shell(base, IMAGE);
 	const { upper, merged } = place.mount([base]);
 	shell(merged, edit);
-	expect(changesIn({ form: "upper", upper, lowers: [base], xattrPrefix })).toEqual(expected);
+	expect(changesIn(upperSubject(upper, [base]))).toEqual(expected);
 	expect(changesIn({ form: "trees", from: base, to: merged })).toEqual(expected);
 });
 
@@ -108,7 +102,7 @@ test("everything is added where there is nothing to compare with", () => {
 	const base = place.make("base");
 	shell(base, "mkdir a; touch a/b c");
 	const expected = ["A /a", "A /a/b", "A /c"];
-	expect(changesIn({ form: "upper", upper: base, lowers: [], xattrPrefix })).toEqual(expected);
+	expect(changesIn(upperSubject(base, []))).toEqual(expected);
 	expect(changesIn({ form: "trees", to: base })).toEqual(expected);
 });
 
@@ -117,8 +111,8 @@ test("an upper with a redirected directory is refused by name", () => {
 	const upper = place.make("upper");
 	mkdirSync(path.join(upper, "moved"));
 	shell(upper, "setfattr -n trusted.overlay.redirect -v /old moved");
-	const subject = { form: "upper", upper, lowers: [], xattrPrefix } as const;
-	expect(() => changesOf(subject, context)).toThrow(/"moved" carries trusted\.overlay\.redirect/);
+	const subject = upperSubject(upper, []);
+	expect(() => changesOf(subject, jobContext)).toThrow(/"moved" carries trusted\.overlay\.redirect/);
 });
 
 test("user.overlay xattrs mean nothing in a layer that was mounted with trusted ones", () => {
@@ -128,7 +122,7 @@ test("user.overlay xattrs mean nothing in a layer that was mounted with trusted 
 	shell(base, "mkdir d; touch d/kept");
 	shell(upper, "mkdir d; setfattr -n user.overlay.opaque -v y d");
 	execFileSync("touch", ["-r", path.join(base, "d"), path.join(upper, "d")]);
-	expect(changesIn({ form: "upper", upper, lowers: [base], xattrPrefix })).toEqual([]);
+	expect(changesIn(upperSubject(upper, [base]))).toEqual([]);
 });
 
 test("the xattr form of whiteouts deletes as the device does", () => {
@@ -139,23 +133,15 @@ test("the xattr form of whiteouts deletes as the device does", () => {
 	mkdirSync(path.join(upper, "d"));
 	writeFileSync(path.join(upper, "d/gone"), "");
 	shell(upper, "setfattr -n trusted.overlay.opaque -v x d; setfattr -n trusted.overlay.whiteout -v y d/gone");
-	expect(changesIn({ form: "upper", upper, lowers: [base], xattrPrefix })).toEqual(["C /d", "D /d/gone"]);
+	expect(changesIn(upperSubject(upper, [base]))).toEqual(["C /d", "D /d/gone"]);
 });
 
 test("an upper and a comparison of the merged tree tell the same changes", () => {
 	fc.assert(
 		fc.property(randomTree(), randomEdits(), randomEdits(), (tree, first, second) => {
 			using place = new Workplace();
-			const base = place.make("base");
-			makeTree(base, tree);
-			const one = place.mount([base]);
-			applyEdits(one.merged, first);
-			place.unmount(one.merged);
-			const before = place.mount([one.upper, base]);
-			const two = place.mount([one.upper, base]);
-			applyEdits(two.merged, second);
-			const upper = changesIn({ form: "upper", upper: two.upper, lowers: [one.upper, base], xattrPrefix });
-			expect(upper).toEqual(changesIn({ form: "trees", from: before.merged, to: two.merged }));
+			const [byUpper, byTrees] = editTwice(place, tree, first, second).subjects;
+			expect(changesIn(byUpper)).toEqual(changesIn(byTrees));
 		}),
 		{ numRuns: 40, endOnFailure: true },
 	);

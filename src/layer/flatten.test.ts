@@ -5,13 +5,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as linux from "../linux/index.ts";
 import { flattenTree } from "./flatten.ts";
+import { jobContext } from "./testing/edited-layer.ts";
 import { Workplace } from "./testing/overlay-mount.ts";
 import { applyEdits, randomEdits } from "./testing/random-edits.ts";
 import { makeTree, randomTree } from "./testing/random-tree.ts";
 import { snapshotTree } from "./testing/snapshot-tree.ts";
 import { usageOf } from "./usage.ts";
 
-const context = { checkAborted: () => undefined, progress: () => undefined };
 const xattrPrefix = "trusted.overlay.";
 
 test("a flattened chain is the tree that the overlay mount shows", () => {
@@ -26,7 +26,7 @@ test("a flattened chain is the tree that the overlay mount shows", () => {
 			const two = place.mount([one.upper, base]);
 			applyEdits(two.merged, second);
 			const root = place.make("root");
-			flattenTree({ lowers: [two.upper, one.upper, base], target: root, xattrPrefix }, context);
+			flattenTree({ lowers: [two.upper, one.upper, base], target: root, xattrPrefix }, jobContext);
 			const overlayMarks = (name: string): boolean => name.startsWith("trusted.overlay.");
 			// A file keeps overlayfs's origin mark: its inode is shared and so not touched.
 			expect(snapshotTree(root, { ignoreXattr: overlayMarks, ignoreHoles: true })).toEqual(
@@ -54,7 +54,7 @@ test("files of a flattened tree are the lowers' own inodes, and the lowers are l
 	);
 	const before = snapshotTree(base, { inodes: true });
 	const target = place.make("root");
-	const { entries } = flattenTree({ lowers: [base], target, xattrPrefix, sync: true }, context);
+	const { entries } = flattenTree({ lowers: [base], target, xattrPrefix, sync: true }, jobContext);
 	expect(entries).toBe(7);
 	for (const name of ["d/a", "d/s", "d/p", "d/c"]) expect(stat(target, name).ino).toBe(stat(base, name).ino);
 	const withoutLinks = (tree: typeof before) =>
@@ -70,11 +70,11 @@ test("a diff over the parent's root gives what the whole chain gives", () => {
 	shell(merged, "rm d/gone; rm -r o; mkdir o; touch o/n");
 	const roots = [[base], [upper, base]].map((lowers) => {
 		const target = place.make("root");
-		flattenTree({ lowers, target, xattrPrefix }, context);
+		flattenTree({ lowers, target, xattrPrefix }, jobContext);
 		return target;
 	});
 	const target = place.make("root");
-	flattenTree({ lowers: [upper, roots[0] ?? ""], target, xattrPrefix }, context);
+	flattenTree({ lowers: [upper, roots[0] ?? ""], target, xattrPrefix }, jobContext);
 	expect(snapshotTree(target)).toEqual(snapshotTree(roots[1] ?? ""));
 	expect(Object.keys(snapshotTree(target))).toEqual([".", "d", "d/kept", "o", "o/n"]);
 });
@@ -92,7 +92,7 @@ test("a file with as many links as ext4 takes is copied once, and the next links
 		if (!linux.isSystemError(error, "EMLINK")) throw error;
 	}
 	const target = place.make("root");
-	flattenTree({ lowers: [base], target, xattrPrefix }, context);
+	flattenTree({ lowers: [base], target, xattrPrefix }, jobContext);
 	expect(snapshotTree(target)).toEqual(snapshotTree(base));
 	expect(stat(target, "d/0").nlink).toBe(10);
 	expect(stat(target, "d/0").ino).not.toBe(stat(base, "d/0").ino);
@@ -102,7 +102,7 @@ test("a target that holds something already is refused", () => {
 	using place = new Workplace();
 	const target = place.make("root");
 	mkdirSync(path.join(target, "d"));
-	expect(() => flattenTree({ lowers: [], target, xattrPrefix }, context)).toThrow(/is not empty/);
+	expect(() => flattenTree({ lowers: [], target, xattrPrefix }, jobContext)).toThrow(/is not empty/);
 });
 
 test("usage counts each inode once across directories, and holes as nothing", () => {
@@ -110,8 +110,8 @@ test("usage counts each inode once across directories, and holes as nothing", ()
 	const base = place.make("base");
 	shell(base, "mkdir d; head -c 10000 /dev/urandom > d/a; ln d/a b; truncate -s 1G hole; sync .");
 	const target = place.make("root");
-	flattenTree({ lowers: [base], target, xattrPrefix }, context);
+	flattenTree({ lowers: [base], target, xattrPrefix }, jobContext);
 	const directories = [stat(base), stat(base, "d"), stat(target), stat(target, "d")];
 	const blocks = directories.reduce((sum, each) => sum + each.blocks, stat(base, "b").blocks);
-	expect(usageOf([base, target], context)).toEqual({ sizeBytes: blocks * 512, inodes: 6 });
+	expect(usageOf([base, target], jobContext)).toEqual({ sizeBytes: blocks * 512, inodes: 6 });
 });

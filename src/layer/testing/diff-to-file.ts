@@ -3,15 +3,21 @@ import fs from "node:fs";
 import path from "node:path";
 import type { DiffSubject } from "../contract.ts";
 import { writeDiff } from "../diff.ts";
+import type { DiffRequest, DiffResult } from "../job-contract.ts";
+import { jobContext } from "./edited-layer.ts";
 import type { Workplace } from "./overlay-mount.ts";
 
-export function diffToFile(place: Workplace, subject: DiffSubject): Buffer {
+export function diffToFile(
+	place: Workplace,
+	subject: DiffSubject,
+	options: Partial<DiffRequest> = {},
+): { readonly tar: Buffer; readonly result: DiffResult } {
 	const file = path.join(place.make("tar"), "layer.tar");
-	const fd = fs.openSync(file, "w");
+	const fd = fs.openSync(file, "wx");
 	try {
-		void writeDiff({ subject, fd }, { checkAborted: () => {}, progress: () => {} });
+		const result = writeDiff({ ...options, subject, fd }, jobContext);
+		return { tar: fs.readFileSync(file), result };
 	} finally {
 		fs.closeSync(fd);
 	}
-	return fs.readFileSync(file);
 }
