@@ -5,6 +5,7 @@
  * Early writes get into the database in the order in which they were shown, and before any transaction that was asked for
  * later: whatever stands on them finds them there.
  */
+import { newGate } from "./gate.ts";
 import type { MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
 import { overlaid, WriteBuffer, type Writes } from "./write-buffer.ts";
 
@@ -180,17 +181,4 @@ export class EarlyMeta implements MetaStore {
 interface Moment {
 	readonly over: Promise<void>;
 	readonly end: () => void;
-}
-
-interface Gate {
-	readonly promise: Promise<void>;
-	readonly open: () => void;
-}
-
-function newGate(): Gate {
-	let open: () => void = () => undefined;
-	const promise = new Promise<void>((resolve) => {
-		open = resolve;
-	});
-	return { promise, open };
 }

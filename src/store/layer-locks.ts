@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 import { errnoOf } from "./failure.ts";
+import { newGate } from "./gate.ts";
 
 // flock would block the event loop, so it is tried again: soon at first, since holders are quick.
 const FIRST_RETRY_MS = 1;
@@ -35,23 +36,10 @@ export class LayerLocks {
 				if (fd !== undefined) closeSync(fd);
 			}
 		} finally {
-			gate.resolve();
+			gate.open();
 			if (this.#tails.get(directory) === tail) this.#tails.delete(directory);
 		}
 	}
-}
-
-interface Gate {
-	readonly promise: Promise<void>;
-	readonly resolve: () => void;
-}
-
-function newGate(): Gate {
-	let resolve: () => void = () => undefined;
-	const promise = new Promise<void>((settle) => {
-		resolve = settle;
-	});
-	return { promise, resolve };
 }
 
 async function lock(directory: string): Promise<number | undefined> {

@@ -1,4 +1,5 @@
 /** A gRPC client of `containerd.services.snapshots.v1`: of a proxy snapshotter's socket or of containerd itself. */
+import { mkdirSync } from "node:fs";
 import {
 	create,
 	type DescMessage,
@@ -7,13 +8,14 @@ import {
 	type MessageShape,
 	toBinary,
 } from "@bufbuild/protobuf";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type status } from "@grpc/grpc-js";
 import {
 	type Info,
 	type InfoSchema,
 	Snapshots,
 } from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
 import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.js";
+import { run } from "./processes.ts";
 
 type Methods = (typeof Snapshots)["method"];
 
@@ -156,4 +158,25 @@ function definitionOf(name: keyof Methods): Definition {
 	};
 	definitions.set(name, made);
 	return made;
+}
+
+/** The status that a call fails with; undefined where it goes well. */
+export function codeOf(call: Promise<unknown>): Promise<status | undefined> {
+	return call.then(
+		() => undefined,
+		(error: { code: status }) => error.code,
+	);
+}
+
+/** Mounts what was described at the directory `target`, as containerd would, for as long as `work` runs. */
+export function withMounts<R>(mounts: readonly Mount[], target: string, work: (root: string) => R): R {
+	mkdirSync(target, { recursive: true });
+	for (const { type, source, options } of mounts) {
+		run("mount", ["-t", type, "-o", options.join(","), source, target]);
+	}
+	try {
+		return work(target);
+	} finally {
+		run("umount", [target]);
+	}
 }

@@ -17,7 +17,7 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../test/support/filesystems.ts";
 import { run } from "../../../test/support/processes.ts";
-import { SnapshotsClient } from "../../../test/support/snapshots-client.ts";
+import { codeOf, SnapshotsClient, withMounts } from "../../../test/support/snapshots-client.ts";
 import { parseIdMapLabel } from "../../idmap/index.ts";
 import * as linux from "../../linux/index.ts";
 import { type LayerStore, openLayerStore, parseLayerId } from "../../store/index.ts";
@@ -65,28 +65,14 @@ const by = (option: IdMapsOption): SnapshotsClient => {
 	return client;
 };
 const fresh = (name: string): string => `default/${++count}/${name} x`;
-const codeOf = (call: Promise<unknown>): Promise<status | undefined> =>
-	call.then(
-		() => undefined,
-		(error: { code: status }) => error.code,
-	);
 const emptyDirectory = (): string => {
 	const made = path.join(filesystem.path, "mounts", String(++count));
 	mkdirSync(made, { recursive: true });
 	return made;
 };
 
-function within<R>(mounts: readonly Mount[], work: (root: string) => R): R {
-	const target = emptyDirectory();
-	for (const { type, source, options } of mounts) {
-		run("mount", ["-t", type, "-o", options.join(","), source, target]);
-	}
-	try {
-		return work(target);
-	} finally {
-		run("umount", [target]);
-	}
-}
+const within = <R>(mounts: readonly Mount[], work: (root: string) => R): R =>
+	withMounts(mounts, emptyDirectory(), work);
 
 async function layer(parent: string, work: (root: string) => void): Promise<string> {
 	const key = fresh("extract");

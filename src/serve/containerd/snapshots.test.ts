@@ -18,7 +18,7 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../test/support/filesystems.ts";
 import { run } from "../../../test/support/processes.ts";
-import { SnapshotsClient } from "../../../test/support/snapshots-client.ts";
+import { codeOf, SnapshotsClient, withMounts } from "../../../test/support/snapshots-client.ts";
 import { type LayerStore, openLayerStore } from "../../store/index.ts";
 import type { RunningServer } from "../docker/index.ts";
 import { createLogger } from "../log.ts";
@@ -53,25 +53,8 @@ afterAll(async () => {
 /** A key that no other test has, spelled as containerd's are. */
 const fresh = (name: string): string => `default/${++count}/${name} x`;
 
-const codeOf = (call: Promise<unknown>): Promise<status | undefined> =>
-	call.then(
-		() => undefined,
-		(error: { code: status }) => error.code,
-	);
-
-/** Mounts what was described, as containerd would, for as long as `work` runs. */
-function within<R>(mounts: readonly Mount[], work: (root: string) => R): R {
-	const target = path.join(filesystem.path, "mounts", String(++count));
-	mkdirSync(target, { recursive: true });
-	for (const { type, source, options } of mounts) {
-		run("mount", ["-t", type, ...(type === "bind" ? [] : []), "-o", options.join(","), source, target]);
-	}
-	try {
-		return work(target);
-	} finally {
-		run("umount", [target]);
-	}
-}
+const within = <R>(mounts: readonly Mount[], work: (root: string) => R): R =>
+	withMounts(mounts, path.join(filesystem.path, "mounts", String(++count)), work);
 
 /** Commits a layer over `parent` in which `work` was done; returns its name. */
 async function layer(parent: string, work: (root: string) => void): Promise<string> {

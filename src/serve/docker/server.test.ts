@@ -58,7 +58,7 @@ describe("the plugin protocol", () => {
 	])("answers Err to %s, and lives", async (_what, call, body, status) => {
 		const answer = await client.post(call, body);
 		expect(answer.status).toBe(status);
-		expect(answer.body["Err"]).toMatch(/^lamella: EPROTOCOL: /);
+		expect(answer.body.Err).toMatch(/^lamella: EPROTOCOL: /);
 		await alive();
 	});
 
