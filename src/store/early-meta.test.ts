@@ -76,6 +76,31 @@ test("records in the order in which it was shown, whoever is ready first", async
 	expect(await third).toBe("a");
 });
 
+test("keeps the order over what is forgotten or fails in between", async () => {
+	for (const between of ["forgotten", "failing"] as const) {
+		let release: () => void = () => undefined;
+		const held = new Promise<void>((resolve) => {
+			release = resolve;
+		});
+		const first = meta.early([between], put(between, 1), { before: () => held });
+		const broken = meta.early(["between"], put("between"), {
+			before: () => Promise.reject(new Error("broken")),
+			unhurried: between === "forgotten",
+		});
+		if (between === "forgotten") expect(meta.forget("between")).toBe(true);
+		const last = meta.early(
+			["last"],
+			(transaction) => transaction.put("layers", "last", transaction.get("layers", between)),
+			{ before: nothing, unhurried: true },
+		);
+		await Promise.allSettled([broken, meta.recorded("none")]);
+		setTimeout(release, 300);
+		await Promise.all([first, last]);
+		expect(inDatabase("last")).toBe(1);
+		await meta.transaction((transaction) => transaction.remove("layers", "last"));
+	}
+});
+
 test("a transaction does not wait for the moment to be over", async () => {
 	const recorded = meta.early(["a"], put("a"), { before: nothing, unhurried: true });
 	const startMs = performance.now();

@@ -81,7 +81,8 @@ export class EarlyMeta implements MetaStore {
 		const moment = unhurried ? this.#joinMoment() : undefined;
 		const predecessors = this.#handedOver;
 		const handedOver = newGate();
-		this.#handedOver = handedOver.promise;
+		// Whoever comes later waits for those before, too, where this one is forgotten or fails.
+		this.#handedOver = predecessors.then(() => handedOver.promise);
 		const record = async (): Promise<void> => {
 			try {
 				await moment?.over;
