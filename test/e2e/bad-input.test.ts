@@ -6,7 +6,6 @@ import {
 	openSync,
 	readdirSync,
 	readFileSync,
-	statfsSync,
 	truncateSync,
 	writeFileSync,
 	writeSync,
@@ -188,29 +187,9 @@ test("a filesystem on which overlay does not work is named where overlay is aske
 	expect(message).toMatch(/overlay/);
 });
 
+// Of blocks, and on the store's own disk: full-disk.test.ts.
 describe("a full disk", () => {
-	test("stops an import, and nothing of it stays", () => {
-		using disk = makeFilesystem("ext4", 24 * MIB);
-		const root = path.join(disk.path, "store");
-		lamella(root, "images");
-		const before = statfsSync(disk.path).bfree;
-		const noise = path.join(directory.path, "noise");
-		mkdirSync(noise);
-		for (let i = 0; i < 40; i++) {
-			const bytes = createHash("shake256", { outputLength: MIB }).update(String(i)).digest();
-			writeFileSync(path.join(noise, `file${i}`), bytes);
-		}
-		run("tar", ["-C", noise, "-cf", at("large.tar"), "."]);
-		const source = layout("large", readFileSync(at("large.tar")));
-		expect(failing(root, "import", source, "--name", "large:1").message).toMatch(
-			/cannot (write|flush|create) ".*": the disk is full; make room and try again/,
-		);
-		expect(contentOf(root)).toEqual([]);
-		expect(statfsSync(disk.path).bfree).toBeGreaterThan(before - 64);
-		expect(lamella(root, "import", image.archive, "--name", "small:1")).toMatch(/^small:1 /);
-	});
-
-	test("runs out of inodes with the same words", () => {
+	test("without inodes stops an import as one without blocks, and nothing of it stays", () => {
 		using disk = makeFilesystem("ext4", 24 * MIB, { mkfs: ["-N", "256"] });
 		const root = path.join(disk.path, "store");
 		const many = path.join(directory.path, "many");
