@@ -16,17 +16,17 @@ import {
 	toBinary,
 } from "@bufbuild/protobuf";
 import { LamellaError } from "../../errors/index.ts";
-import type { GrpcMethod, GrpcServer } from "../grpc/index.ts";
+import type { GrpcCall, GrpcMethod, GrpcServer } from "../grpc/index.ts";
 import type { Logger } from "../log.ts";
 import { isCallersFault } from "./status.ts";
 
 type Method<D extends DescMethod> =
 	D extends DescMethodUnary<infer I extends DescMessage, infer O extends DescMessage>
-		? (request: MessageShape<I>, signal: AbortSignal) => Promise<MessageInitShape<O>> | MessageInitShape<O>
+		? (request: MessageShape<I>, call: GrpcCall) => Promise<MessageInitShape<O>> | MessageInitShape<O>
 		: D extends DescMethodServerStreaming<infer I extends DescMessage, infer O extends DescMessage>
 			? (
 					request: MessageShape<I>,
-					signal: AbortSignal,
+					call: GrpcCall,
 				) => AsyncIterable<MessageInitShape<O>> | Iterable<MessageInitShape<O>>
 			: never;
 
@@ -35,7 +35,7 @@ export type ServiceMethods<S extends DescService> = {
 	readonly [K in keyof S["method"]]: Method<S["method"][K]>;
 };
 
-type AnyMethod = (request: unknown, signal: AbortSignal) => unknown;
+type AnyMethod = (request: unknown, call: GrpcCall) => unknown;
 type AnyMessages = AsyncIterable<MessageInitShape<DescMessage>> | Iterable<MessageInitShape<DescMessage>>;
 
 /** Adds the service to a server. */
@@ -54,11 +54,11 @@ export function addService<S extends DescService>(
 }
 
 function unary({ name, input, output }: DescMethod, work: AnyMethod, log: Logger): GrpcMethod {
-	return async (bytes, signal) => {
+	return async (bytes, grpcCall) => {
 		const call = new LoggedCall(name, log);
 		try {
 			const request = call.read(input, bytes);
-			const answer = (await work(request, signal)) as MessageInitShape<typeof output>;
+			const answer = (await work(request, grpcCall)) as MessageInitShape<typeof output>;
 			call.answered();
 			return toBinary(output, create(output, answer));
 		} catch (error) {
@@ -69,10 +69,10 @@ function unary({ name, input, output }: DescMethod, work: AnyMethod, log: Logger
 }
 
 function streaming({ name, input, output }: DescMethod, work: AnyMethod, log: Logger): GrpcMethod {
-	return async function* (bytes, signal) {
+	return async function* (bytes, grpcCall) {
 		const call = new LoggedCall(name, log);
 		try {
-			for await (const message of work(call.read(input, bytes), signal) as AnyMessages) {
+			for await (const message of work(call.read(input, bytes), grpcCall) as AnyMessages) {
 				yield toBinary(output, create(output, message));
 			}
 			call.answered();

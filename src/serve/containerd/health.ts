@@ -21,7 +21,7 @@ export function healthService(
 			if (!known(service)) throw new LamellaError("ENOTFOUND", `there is no service "${service}" here`);
 			return { status: current() };
 		},
-		watch: async function* ({ service }, signal) {
+		watch: async function* ({ service }, { signal }) {
 			if (!known(service)) {
 				// By the protocol a watcher of an unknown service is told so and goes on waiting.
 				yield { status: Serving.SERVICE_UNKNOWN };

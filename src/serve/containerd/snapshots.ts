@@ -69,7 +69,7 @@ export function snapshotsService(
 			}
 			return { mounts: await describeMounts(store, layer.id, layer.labels, options) };
 		},
-		commit: async ({ key, name, labels, parent }, signal) => {
+		commit: async ({ key, name, labels, parent }, { signal }) => {
 			const id = layerIdOf(key);
 			const committed = layerIdOf(name);
 			if (store.has(committed)) throw new LamellaError("EEXISTS", `there is a snapshot "${name}" already`);
@@ -114,7 +114,7 @@ export function snapshotsService(
 				shown,
 			);
 		},
-		usage: async ({ key }, signal) => {
+		usage: async ({ key }, { signal }) => {
 			const { sizeBytes, inodes } = await store.usage(layerIdOf(key), { signal });
 			return { size: BigInt(sizeBytes), inodes: BigInt(inodes) };
 		},

@@ -167,7 +167,7 @@ test("tells the method when its client gives up, and the client when its deadlin
 	const hasBegun = new Promise<void>((resolve) => {
 		began = resolve;
 	});
-	const waits: GrpcMethod = (request, signal) =>
+	const waits: GrpcMethod = (request, { signal }) =>
 		new Promise((_resolve, reject) => {
 			signal.addEventListener("abort", () => {
 				aborted.push(String(request));
@@ -195,7 +195,7 @@ test("tells the method when its client gives up, and the client when its deadlin
 test("does not abort the signal of a call that was answered", async () => {
 	let kept: AbortSignal | undefined;
 	await using served = await Served.start({
-		keeps: async (request, signal) => {
+		keeps: async (request, { signal }) => {
 			kept = signal;
 			return request;
 		},
@@ -275,13 +275,9 @@ test("drains: calls under way are answered, new ones are not taken, late ones ar
 	expect((await lost).code).toBe(GrpcStatus.UNAVAILABLE);
 });
 
-test("a framed message is read back, however it is cut", () => {
+test("a framed message is read back", () => {
 	fc.assert(
-		fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(100), (message, at) => {
-			const framed = frame(message);
-			const cut = Math.min(at, framed.length);
-			return unframe([framed.subarray(0, cut), framed.subarray(cut)]).equals(message);
-		}),
+		fc.property(fc.uint8Array({ maxLength: 100 }), (message) => unframe(frame(message)).equals(message)),
 	);
 });
 

@@ -1,19 +1,25 @@
 /**
- * A gRPC server on node:http2, for calls of one request: unary ones and those that answer with a stream.
+ * A gRPC server on a unix socket, for calls of one request: unary ones and those that answer with a stream.
  *
  * It is this small because that is all containerd asks of a plugin, and because a call's way through it is most of what a
  * quick call costs (docs/decisions/0009-own-grpc-server.md).
  */
-import http2 from "node:http2";
-import type net from "node:net";
+import net from "node:net";
+import { encodeHeaders, ServerConnection, type ServerStream } from "../http2/index.ts";
 import type { Logger } from "../log.ts";
 import { type GrpcOutcome, GrpcRefusal, GrpcStatus } from "./status.ts";
 import { encodeMessage, frame, timeoutMs, unframe } from "./wire.ts";
 
+/** A call under way, as its method sees it. */
+export interface GrpcCall {
+	/** Fires when the client gives up, or the call's deadline is over. */
+	readonly signal: AbortSignal;
+}
+
 /** Answers with messages, in bytes; what it throws is for `GrpcServerOptions.outcomeOf`. */
 export type GrpcMethod = (
 	request: Uint8Array,
-	signal: AbortSignal,
+	call: GrpcCall,
 ) => Promise<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export interface GrpcServerOptions {
@@ -25,35 +31,30 @@ export interface GrpcServerOptions {
 }
 
 const CONTENT_TYPE = "application/grpc";
-const OK_TRAILERS: http2.OutgoingHttpHeaders = { "grpc-status": "0" };
-/** Messages of some megabytes come without a round trip for every 64 KiB. */
-const WINDOW_BYTES = 1 << 20;
+const HEADERS = encodeHeaders([
+	[":status", "200"],
+	["content-type", CONTENT_TYPE],
+]);
+const OK_TRAILERS = encodeHeaders([["grpc-status", "0"]]);
+const UNSUPPORTED_MEDIA_TYPE = encodeHeaders([[":status", "415"]]);
+/** A connection holds a few of the largest requests that have not all come. */
+const UNREAD_MESSAGES_MAX = 4;
 
 export class GrpcServer {
 	readonly #options: GrpcServerOptions;
 	readonly #methods = new Map<string, GrpcMethod>();
-	readonly #http: http2.Http2Server;
-	readonly #sessions = new Set<http2.ServerHttp2Session>();
+	readonly #connections = new Set<ServerConnection>();
+	readonly #listener: net.Server;
 	#closing = false;
 
 	constructor(options: GrpcServerOptions) {
 		this.#options = options;
-		// A session's memory holds what is sent and not yet taken: a few of the largest messages.
-		const maxSessionMemory = Math.ceil((4 * options.messageBytesMax) / 1e6);
-		this.#http = http2.createServer({ maxSessionMemory, settings: { initialWindowSize: WINDOW_BYTES } });
-		this.#http.on("session", (session) => {
-			this.#sessions.add(session);
-			session.once("close", () => this.#sessions.delete(session));
-			if (this.#closing) session.close();
-		});
-		this.#http.on("stream", (stream, headers) => this.#serve(stream, headers));
-		// Whoever connects and does not speak HTTP/2 has its connection ended, and that is all.
-		this.#http.on("sessionError", (error) => options.log.debug({ err: error }, "a connection broke"));
+		this.#listener = net.createServer((socket) => this.#connect(socket));
 	}
 
 	/** To be listened with. */
 	get listener(): net.Server {
-		return this.#http;
+		return this.#listener;
 	}
 
 	/** Serves calls to `path`, which is `/<service>/<method>`. */
@@ -65,74 +66,62 @@ export class GrpcServer {
 	async close(drainMs: number): Promise<{ cutOff: number }> {
 		this.#closing = true;
 		let cutOff = 0;
-		const ended = new Promise<void>((resolve) => this.#http.close(() => resolve()));
-		for (const session of this.#sessions) session.close();
+		const ended = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
+		for (const connection of this.#connections) connection.drain();
 		const timer = setTimeout(() => {
-			cutOff = this.#sessions.size;
-			for (const session of this.#sessions) session.destroy();
+			cutOff = this.#connections.size;
+			for (const connection of this.#connections) connection.destroy();
 		}, drainMs);
 		await ended;
 		clearTimeout(timer);
 		return { cutOff };
 	}
 
-	#serve(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
-		// A client that went away: its call's signal has told the method.
-		stream.on("error", (error) => this.#options.log.debug({ err: error }, "a call broke"));
-		if (headers[":method"] !== "POST" || headers["content-type"]?.startsWith(CONTENT_TYPE) !== true) {
-			stream.respond({ ":status": 415 }, { endStream: true });
+	#connect(socket: net.Socket): void {
+		const { log, messageBytesMax } = this.#options;
+		const connection = new ServerConnection(socket, {
+			unreadBytesMax: UNREAD_MESSAGES_MAX * messageBytesMax,
+			onStream: (stream) => this.#serve(stream),
+			// Whoever connects and does not speak HTTP/2 has its connection ended, and that is all.
+			onBroken: (error) => log.debug({ err: error }, "a connection broke"),
+			onClose: () => this.#connections.delete(connection),
+		});
+		this.#connections.add(connection);
+		if (this.#closing) connection.drain();
+	}
+
+	#serve(stream: ServerStream): void {
+		const { headers } = stream;
+		if (headers.get(":method") !== "POST" || headers.get("content-type")?.startsWith(CONTENT_TYPE) !== true) {
+			stream.respond(UNSUPPORTED_MEDIA_TYPE, { end: true });
 			return;
 		}
 		let call: Call;
 		try {
-			call = new Call(stream, headers["grpc-timeout"]);
+			call = new Call(stream);
 		} catch (error) {
 			fail(stream, this.#outcomeOf(error));
 			return;
 		}
-		const chunks: Buffer[] = [];
-		let receivedBytes = 0;
-		stream.on("data", (chunk: Buffer) => {
-			receivedBytes += chunk.length;
-			if (receivedBytes <= this.#options.messageBytesMax) chunks.push(chunk);
-			else if (!call.ended) {
-				const most = `messages may have ${this.#options.messageBytesMax} bytes`;
-				call.end(() => fail(stream, { code: GrpcStatus.RESOURCE_EXHAUSTED, message: most }));
-			}
-		});
-		stream.on("end", () => {
-			if (!call.ended) void this.#answer(call, String(headers[":path"]), chunks);
-		});
+		stream.bodyBytesMax = this.#options.messageBytesMax;
+		stream.onTooLong = () => {
+			const most = `messages may have ${this.#options.messageBytesMax} bytes`;
+			call.fail({ code: GrpcStatus.RESOURCE_EXHAUSTED, message: most });
+		};
+		stream.onRequest = (body) => void this.#answer(call, headers.get(":path") ?? "", body);
 	}
 
-	async #answer(call: Call, path: string, chunks: readonly Buffer[]): Promise<void> {
-		const { stream, signal } = call;
+	async #answer(call: Call, path: string, body: Buffer): Promise<void> {
 		try {
 			const method = this.#methods.get(path);
 			if (method === undefined) {
 				throw new GrpcRefusal(GrpcStatus.UNIMPLEMENTED, `there is no ${path} here`);
 			}
-			const answer = method(unframe(chunks), signal);
-			if (Symbol.asyncIterator in answer) {
-				for await (const message of answer) {
-					if (call.ended) return;
-					begin(stream);
-					if (!stream.write(frame(message))) await call.writable();
-				}
-				call.end(() => {
-					begin(stream);
-					stream.end();
-				});
-			} else {
-				const message = await answer;
-				call.end(() => {
-					begin(stream);
-					stream.end(frame(message));
-				});
-			}
+			const answer = method(unframe(body), call);
+			if (Symbol.asyncIterator in answer) await call.stream(answer);
+			else call.answer(await answer);
 		} catch (error) {
-			const outcome = this.#outcomeOf(error);
-			call.end(() => fail(stream, outcome));
+			call.fail(this.#outcomeOf(error));
 		}
 	}
 
@@ -142,76 +131,86 @@ export class GrpcServer {
 }
 
 /** A call under way: it ends once, by its answer, its deadline, or its client. */
-class Call {
-	readonly stream: http2.ServerHttp2Stream;
-	readonly #abort = new AbortController();
+class Call implements GrpcCall {
+	readonly #stream: ServerStream;
 	readonly #deadline: NodeJS.Timeout | undefined;
+	/** Made when somebody asks for it: most calls are over before. */
+	#abort: AbortController | undefined;
+	#hasBegun = false;
 	#ended = false;
+	#gaveUp = false;
 
-	constructor(stream: http2.ServerHttp2Stream, timeout: string | string[] | undefined) {
-		this.stream = stream;
+	/** @throws {GrpcRefusal} where the deadline makes no sense */
+	constructor(stream: ServerStream) {
+		this.#stream = stream;
+		const timeout = stream.headers.get("grpc-timeout");
 		if (timeout !== undefined) {
-			this.#deadline = setTimeout(
-				() => {
-					this.end(() =>
-						fail(stream, { code: GrpcStatus.DEADLINE_EXCEEDED, message: "the call's deadline is over" }),
-					);
-					this.#abort.abort();
-				},
-				timeoutMs(String(timeout)),
-			);
+			this.#deadline = setTimeout(() => {
+				this.fail({ code: GrpcStatus.DEADLINE_EXCEEDED, message: "the call's deadline is over" });
+				this.#giveUp();
+			}, timeoutMs(timeout));
 		}
-		stream.once("close", () => {
+		stream.onLost = () => {
 			// Of an answered call nobody listens to the signal any more.
-			this.end(() => this.#abort.abort());
-		});
+			if (this.#end()) this.#giveUp();
+		};
 	}
 
 	get signal(): AbortSignal {
+		this.#abort ??= new AbortController();
+		if (this.#gaveUp) this.#abort.abort();
 		return this.#abort.signal;
 	}
 
-	get ended(): boolean {
-		return this.#ended;
+	answer(message: Uint8Array): void {
+		if (this.#end()) this.#stream.answer(HEADERS, frame(message), OK_TRAILERS);
 	}
 
-	/** Does `how` unless the call has ended before. */
-	end(how: () => void): void {
-		if (this.#ended) return;
+	async stream(messages: AsyncIterable<Uint8Array>): Promise<void> {
+		for await (const message of messages) {
+			if (this.#ended) return;
+			this.#begin();
+			if (!this.#stream.write(frame(message))) await this.#stream.writable();
+		}
+		if (!this.#end()) return;
+		this.#begin();
+		this.#stream.end(OK_TRAILERS);
+	}
+
+	fail(outcome: GrpcOutcome): void {
+		if (!this.#end()) return;
+		if (this.#hasBegun) this.#stream.end(encodeHeaders(trailersOf(outcome)));
+		else fail(this.#stream, outcome);
+	}
+
+	#begin(): void {
+		if (this.#hasBegun) return;
+		this.#hasBegun = true;
+		this.#stream.respond(HEADERS);
+	}
+
+	/** Whether it had not ended before. */
+	#end(): boolean {
+		if (this.#ended) return false;
 		this.#ended = true;
 		clearTimeout(this.#deadline);
-		how();
+		return true;
 	}
 
-	/** Resolves when more can be sent, or nothing ever. */
-	writable(): Promise<void> {
-		const { stream } = this;
-		return new Promise((resolve) => {
-			const done = (): void => {
-				stream.off("drain", done).off("close", done);
-				resolve();
-			};
-			stream.on("drain", done).on("close", done);
-		});
+	#giveUp(): void {
+		this.#gaveUp = true;
+		this.#abort?.abort();
 	}
 }
 
-/** The headers of an answer that ends well, unless they are sent already. */
-function begin(stream: http2.ServerHttp2Stream): void {
-	if (stream.headersSent) return;
-	stream.once("wantTrailers", () => stream.sendTrailers(OK_TRAILERS));
-	stream.respond({ ":status": 200, "content-type": CONTENT_TYPE }, { waitForTrailers: true });
+function fail(stream: ServerStream, outcome: GrpcOutcome): void {
+	const headers = [[":status", "200"], ["content-type", CONTENT_TYPE], ...trailersOf(outcome)] as const;
+	stream.respond(encodeHeaders(headers), { end: true });
 }
 
-function fail(stream: http2.ServerHttp2Stream, { code, message }: GrpcOutcome): void {
-	const trailers = { "grpc-status": String(code), "grpc-message": encodeMessage(message) };
-	if (stream.headersSent) {
-		stream.removeAllListeners("wantTrailers");
-		stream.once("wantTrailers", () => stream.sendTrailers(trailers));
-		stream.end();
-	} else {
-		stream.respond({ ":status": 200, "content-type": CONTENT_TYPE, ...trailers }, { endStream: true });
-	}
-	// What the client still sends is of no interest; without this its window would stay closed.
-	stream.resume();
+function trailersOf({ code, message }: GrpcOutcome): [string, string][] {
+	return [
+		["grpc-status", String(code)],
+		["grpc-message", encodeMessage(message)],
+	];
 }

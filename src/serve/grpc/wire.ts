@@ -17,12 +17,10 @@ export function frame(message: Uint8Array): Buffer {
 }
 
 /**
- * The one message that the chunks of a call's body hold.
- * @throws {GrpcRefusal} where they hold none, a part of one, more than one, or a compressed one
+ * The one message that a call's body holds.
+ * @throws {GrpcRefusal} where it holds none, a part of one, more than one, or a compressed one
  */
-export function unframe(chunks: readonly Buffer[]): Buffer {
-	const [first] = chunks;
-	const body = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+export function unframe(body: Buffer): Buffer {
 	if (body.length < PREFIX_BYTES) {
 		throw new GrpcRefusal(GrpcStatus.INTERNAL, "the call ended before its message");
 	}
@@ -60,8 +58,12 @@ export function timeoutMs(header: string): number {
 	return Math.min(Math.ceil(Number(digits) * factor), TIMEOUT_MS_MAX);
 }
 
+/** What a status message is cut to: clients take headers of some kilobytes, and HTTP/2 frames of sixteen. */
+const MESSAGE_CHARACTERS_MAX = 4000;
+
 /** A status message as a header can carry it: bytes outside of printable ASCII, and "%", in percent form. */
-export function encodeMessage(message: string): string {
+export function encodeMessage(text: string): string {
+	const message = text.length <= MESSAGE_CHARACTERS_MAX ? text : `${text.slice(0, MESSAGE_CHARACTERS_MAX)}…`;
 	return /^[ -$&-~]*$/.test(message)
 		? message
 		: [...Buffer.from(message)]
