@@ -5,33 +5,36 @@
  * Whoever breaks the protocol loses the connection and is told why (GOAWAY).
  */
 import type net from "node:net";
+import { areTrailers, requestOf } from "./fields.ts";
 import {
 	ConnectionError,
 	content,
 	ErrorCode,
 	Flag,
-	FRAME_BYTES_MAX,
 	type Frame,
 	FrameReader,
 	FrameType,
 	frameOf,
-	Setting,
-	settingsPayload,
+	mustBeOfConnection,
+	mustHave,
 	uint32,
 } from "./frames.ts";
-import { bytesOf, HpackDecoder, HpackError } from "./hpack.ts";
+import { HEADER_LIST_BYTES_MAX, HeaderBlocks, type HeaderList } from "./header-blocks.ts";
+import { HpackError } from "./hpack.ts";
+import { Outgoing } from "./outgoing.ts";
+import { readSettings, Setting, settingsPayload, WINDOW_BYTES_MAX } from "./settings.ts";
 import { ServerStream, type StreamWire } from "./stream.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** Until the other side says otherwise, and for the connection always to begin with. */
 const DEFAULT_WINDOW_BYTES = 65_535;
-const WINDOW_BYTES_MAX = 2 ** 31 - 1;
 /** Messages of some megabytes come without a round trip for every 64 KiB. */
 const WINDOW_BYTES = 1 << 20;
 const STREAMS_MAX = 1000;
-const HEADER_LIST_BYTES_MAX = 64 * 1024;
 /** What may wait to be sent of answers that nobody asked a window for: settings, pings, resets. */
 const CONTROL_BYTES_MAX = 1 << 20;
+/** More is not kept back for a single write: only what was written can be seen not to be read. */
+const BATCH_BYTES_MAX = 64 * 1024;
 
 const SETTINGS = frameOf(
 	FrameType.SETTINGS,
@@ -44,7 +47,8 @@ const SETTINGS = frameOf(
 	]),
 );
 const WIDER_WINDOW = frameOf(FrameType.WINDOW_UPDATE, 0, 0, uint32(WINDOW_BYTES - DEFAULT_WINDOW_BYTES));
-const SETTINGS_ACK = frameOf(FrameType.SETTINGS, Flag.ACK, 0, Buffer.alloc(0));
+const NOTHING = Buffer.alloc(0);
+const SETTINGS_ACK = frameOf(FrameType.SETTINGS, Flag.ACK, 0, NOTHING);
 
 export interface ConnectionOptions {
 	/** Called once the headers of a request are there; its body comes later. */
@@ -56,39 +60,35 @@ export interface ConnectionOptions {
 	readonly onClose: () => void;
 }
 
-/** A header block that is not whole yet. */
-interface HeaderBlock {
-	readonly streamId: number;
-	readonly endStream: boolean;
-	readonly parts: Buffer[];
-	bytes: number;
-}
-
 export class ServerConnection implements StreamWire {
 	readonly #socket: net.Socket;
 	readonly #options: ConnectionOptions;
 	readonly #frames = new FrameReader();
-	readonly #hpack = new HpackDecoder();
+	readonly #blocks = new HeaderBlocks();
+	readonly #out: Outgoing;
 	readonly #streams = new Map<number, ServerStream>();
 	/** What of the preface is still to come. */
 	#preface: Buffer = PREFACE;
 	#settingsSeen = false;
-	#block: HeaderBlock | undefined;
 	#lastStreamId = 0;
 	#draining = false;
 	#ended = false;
 	/** What may be sent: on the connection, and at first on a stream. */
 	#sendWindow = DEFAULT_WINDOW_BYTES;
 	#streamWindow = DEFAULT_WINDOW_BYTES;
+	/** Whether streams may send more since the last read, and whether requests have grown. */
+	#isWider = false;
+	#hasParts = false;
 	/** What came since the connection's window was last opened. */
 	#takenBytes = 0;
-	#out: Buffer[] = [];
 	#isReading = false;
 
 	constructor(socket: net.Socket, options: ConnectionOptions) {
 		this.#socket = socket;
 		this.#options = options;
-		this.#out.push(SETTINGS, WIDER_WINDOW);
+		this.#out = new Outgoing(socket);
+		this.#out.addFrame(SETTINGS);
+		this.#out.addFrame(WIDER_WINDOW);
 		this.flush();
 		socket.on("data", (chunk: Buffer) => this.#read(chunk));
 		socket.on("drain", () => this.#wakeAll());
@@ -126,12 +126,12 @@ export class ServerConnection implements StreamWire {
 	send(type: number, flags: number, streamId: number, payload: Uint8Array): void {
 		if (this.#ended) return;
 		if (type === FrameType.DATA) this.#sendWindow -= payload.length;
-		this.#out.push(frameOf(type, flags, streamId, payload));
+		this.#out.add(type, flags, streamId, payload);
 	}
 
 	flush(): void {
-		// All that comes of one read goes out in one write.
-		if (!this.#isReading) this.#writeOut();
+		// All that comes of one read goes out in one write, unless it is much.
+		if (!this.#isReading || this.#out.bytes > BATCH_BYTES_MAX) this.#writeOut();
 	}
 
 	closed(stream: ServerStream): void {
@@ -140,11 +140,7 @@ export class ServerConnection implements StreamWire {
 	}
 
 	#writeOut(): void {
-		if (this.#out.length === 0) return;
-		const [first] = this.#out;
-		const bytes = this.#out.length === 1 && first !== undefined ? first : Buffer.concat(this.#out);
-		this.#out = [];
-		if (!this.#ended) this.#socket.write(bytes);
+		if (!this.#ended) this.#out.write();
 	}
 
 	#endWhenDone(): void {
@@ -166,18 +162,27 @@ export class ServerConnection implements StreamWire {
 				this.#take(frame);
 				if (this.#ended) return;
 			}
-			this.#isReading = false;
-			this.flush();
-			if (this.#socket.writableLength > CONTROL_BYTES_MAX + this.#options.unreadBytesMax) {
-				throw new ConnectionError(
-					ErrorCode.ENHANCE_YOUR_CALM,
-					"the other side does not read what it is sent",
-				);
-			}
+			this.#afterFrames();
 		} catch (error) {
 			this.#breakOff(error);
 		} finally {
 			this.#isReading = false;
+		}
+	}
+
+	/** What is done once for all that came in a read. */
+	#afterFrames(): void {
+		if (this.#isWider) {
+			this.#isWider = false;
+			this.#wakeAll();
+		}
+		if (this.#hasParts) {
+			this.#hasParts = false;
+			this.#mustNotHoldTooMuch();
+		}
+		this.#writeOut();
+		if (this.#socket.writableLength > CONTROL_BYTES_MAX + this.#options.unreadBytesMax) {
+			throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "the other side does not read what it is sent");
 		}
 	}
 
@@ -188,12 +193,18 @@ export class ServerConnection implements StreamWire {
 				: error instanceof HpackError
 					? ErrorCode.COMPRESSION_ERROR
 					: undefined;
-		if (code === undefined) throw error;
+		if (code === undefined) {
+			// Frames of this read were not looked at: what comes after them makes no sense any more.
+			this.#socket.destroy();
+			throw error;
+		}
 		const told = error instanceof Error ? error : new Error(String(error));
 		this.#options.onBroken(told);
 		const last = uint32(this.#lastStreamId, code);
 		this.send(FrameType.GOAWAY, 0, 0, Buffer.concat([last, Buffer.from(told.message)]));
 		this.#end();
+		// Who does not read is not waited for.
+		if (this.#socket.writableLength > 0) this.#socket.destroy();
 	}
 
 	#afterPreface(chunk: Buffer): Buffer {
@@ -209,7 +220,8 @@ export class ServerConnection implements StreamWire {
 
 	#take(frame: Frame): void {
 		const { type, flags, streamId, payload } = frame;
-		if (this.#block !== undefined && (type !== FrameType.CONTINUATION || streamId !== this.#block.streamId)) {
+		const unfinished = this.#blocks.streamId;
+		if (unfinished !== undefined && (type !== FrameType.CONTINUATION || streamId !== unfinished)) {
 			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted");
 		}
 		if (!this.#settingsSeen && type !== FrameType.SETTINGS) {
@@ -220,7 +232,7 @@ export class ServerConnection implements StreamWire {
 				this.#takeData(frame);
 				break;
 			case FrameType.HEADERS:
-				this.#takeHeaders(streamId, (flags & Flag.END_STREAM) !== 0);
+				this.#beginBlock(streamId, (flags & Flag.END_STREAM) !== 0);
 				this.#takeBlock(content(frame), (flags & Flag.END_HEADERS) !== 0);
 				break;
 			case FrameType.CONTINUATION:
@@ -245,10 +257,12 @@ export class ServerConnection implements StreamWire {
 				break;
 			case FrameType.PRIORITY:
 				mustHave(frame, 5);
-				mustBeOfStream(streamId);
+				if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the frame is for a stream");
 				break;
 			case FrameType.GOAWAY:
+				// It opens no more streams, then, and closes the connection when it wants to.
 				mustBeOfConnection(streamId);
+				if (payload.length < 8) mustHave(frame, 8);
 				break;
 			case FrameType.PUSH_PROMISE:
 				throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "clients do not push");
@@ -259,16 +273,10 @@ export class ServerConnection implements StreamWire {
 
 	#takeData(frame: Frame): void {
 		const { flags, streamId, payload } = frame;
-		mustBeOfStream(streamId);
 		this.#mustBeKnown(streamId);
-		// Padding counts, and so does what nobody wants any more.
+		// Padding counts, and so does what nobody wants any more. As it is opened again at the half, no frame is too
+		// long for the window.
 		this.#takenBytes += payload.length;
-		if (this.#takenBytes > WINDOW_BYTES) {
-			throw new ConnectionError(
-				ErrorCode.FLOW_CONTROL_ERROR,
-				"more came than the connection's window allows",
-			);
-		}
 		if (this.#takenBytes >= WINDOW_BYTES / 2) {
 			this.send(FrameType.WINDOW_UPDATE, 0, 0, uint32(this.#takenBytes));
 			this.#takenBytes = 0;
@@ -278,7 +286,7 @@ export class ServerConnection implements StreamWire {
 		if (stream === undefined) return;
 		const isLast = (flags & Flag.END_STREAM) !== 0;
 		stream.take(body, { windowBytes: payload.length, isLast });
-		if (!isLast) this.#mustNotHoldTooMuch();
+		if (!isLast) this.#hasParts = true;
 	}
 
 	#mustNotHoldTooMuch(): void {
@@ -289,60 +297,25 @@ export class ServerConnection implements StreamWire {
 		}
 	}
 
-	#takeHeaders(streamId: number, endStream: boolean): void {
-		mustBeOfStream(streamId);
-		const stream = this.#streams.get(streamId);
-		if (streamId <= this.#lastStreamId) {
-			// Trailers of a request are possible, and must be its end.
-			if (stream !== undefined && !endStream) {
-				throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "headers came twice on a stream");
-			}
-		} else if (streamId % 2 === 0) {
+	#beginBlock(streamId: number, endStream: boolean): void {
+		if (streamId % 2 === 0) {
 			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `a client cannot open stream ${streamId}`);
 		}
-		this.#block = { streamId, endStream, parts: [], bytes: 0 };
+		// Trailers of a request are possible, and must be its end.
+		if (streamId <= this.#lastStreamId && !endStream) {
+			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `headers came again on stream ${streamId}`);
+		}
+		this.#blocks.begin(streamId, endStream);
 	}
 
 	#takeBlock(part: Buffer, isLast: boolean): void {
-		const block = this.#block;
-		if (block === undefined) {
-			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a header block goes on that was not begun");
-		}
-		block.parts.push(part);
-		// An empty part counts too.
-		block.bytes += part.length + 1;
-		if (block.bytes > HEADER_LIST_BYTES_MAX) {
-			throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too long");
-		}
-		if (!isLast) return;
-		this.#block = undefined;
-		const [first] = block.parts;
-		const bytes = block.parts.length === 1 && first !== undefined ? first : Buffer.concat(block.parts);
-		this.#open(block, this.#fieldsIn(bytes));
+		const list = this.#blocks.take(part, isLast);
+		if (list === undefined) return;
+		if (list.streamId > this.#lastStreamId) this.#open(list);
+		else this.#takeTrailers(list);
 	}
 
-	/** The block has to be decoded whatever becomes of the stream: the table lives on. */
-	#fieldsIn(block: Buffer): ReadonlyMap<string, string> | undefined {
-		const fields = new Map<string, string>();
-		let listBytes = 0;
-		let isWellFormed = true;
-		for (const field of this.#hpack.decode(block)) {
-			const [name, value] = field;
-			listBytes += bytesOf(field);
-			if (listBytes > HEADER_LIST_BYTES_MAX) {
-				throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header list is too long");
-			}
-			if (name.startsWith(":") && fields.has(name)) isWellFormed = false;
-			fields.set(name, value);
-		}
-		return isWellFormed && fields.has(":method") && fields.has(":path") ? fields : undefined;
-	}
-
-	#open({ streamId, endStream }: HeaderBlock, fields: ReadonlyMap<string, string> | undefined): void {
-		if (streamId <= this.#lastStreamId) {
-			this.#streams.get(streamId)?.take(Buffer.alloc(0), { windowBytes: 0, isLast: true });
-			return;
-		}
+	#open({ streamId, endStream, fields }: HeaderList): void {
 		if (this.#draining || this.#streams.size >= STREAMS_MAX) {
 			// After GOAWAY streams are not counted: the client knows that they were not looked at.
 			if (!this.#draining) this.#lastStreamId = streamId;
@@ -350,17 +323,30 @@ export class ServerConnection implements StreamWire {
 			return;
 		}
 		this.#lastStreamId = streamId;
-		if (fields === undefined) {
+		const request = requestOf(fields);
+		if (request === undefined) {
 			this.send(FrameType.RST_STREAM, 0, streamId, uint32(ErrorCode.PROTOCOL_ERROR));
 			return;
 		}
-		const stream = new ServerStream(this, streamId, fields, {
+		const stream = new ServerStream(this, streamId, request, {
 			sendWindow: this.#streamWindow,
 			receiveWindow: WINDOW_BYTES,
+			isWhole: endStream,
 		});
 		this.#streams.set(streamId, stream);
 		this.#options.onStream(stream);
-		if (endStream) stream.take(Buffer.alloc(0), { windowBytes: 0, isLast: true });
+		if (endStream) stream.handOver();
+	}
+
+	#takeTrailers({ streamId, fields }: HeaderList): void {
+		const stream = this.#streams.get(streamId);
+		if (areTrailers(fields)) {
+			stream?.take(NOTHING, { windowBytes: 0, isLast: true });
+		} else if (stream !== undefined) {
+			stream.reset(ErrorCode.PROTOCOL_ERROR);
+		} else {
+			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${streamId} cannot be opened any more`);
+		}
 	}
 
 	#takeSettings(frame: Frame): void {
@@ -370,29 +356,19 @@ export class ServerConnection implements StreamWire {
 			mustHave(frame, 0);
 			return;
 		}
-		if (payload.length % 6 !== 0) {
-			throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "settings have six bytes each");
-		}
+		const { windowBytes = this.#streamWindow, tableBytesMin } = readSettings(payload);
 		this.#settingsSeen = true;
-		for (let at = 0; at < payload.length; at += 6) {
-			this.#set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
-		}
-		this.#out.push(SETTINGS_ACK);
-	}
-
-	#set(setting: number, value: number): void {
-		if (setting === Setting.INITIAL_WINDOW_SIZE) {
-			if (value > WINDOW_BYTES_MAX) {
+		this.#out.limitTable(tableBytesMin);
+		this.#out.addFrame(SETTINGS_ACK);
+		const change = windowBytes - this.#streamWindow;
+		if (change === 0) return;
+		this.#streamWindow = windowBytes;
+		for (const stream of this.#streams.values()) {
+			if (!stream.widen(change)) {
 				throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large");
 			}
-			const change = value - this.#streamWindow;
-			this.#streamWindow = value;
-			for (const stream of [...this.#streams.values()]) stream.widen(change);
-		} else if (setting === Setting.MAX_FRAME_SIZE && value < FRAME_BYTES_MAX) {
-			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "frames have to be allowed 16 KiB");
-		} else if (setting === Setting.ENABLE_PUSH && value > 1) {
-			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "pushing is on or off");
 		}
+		this.#isWider = true;
 	}
 
 	#widen(streamId: number, bytes: number): void {
@@ -402,13 +378,15 @@ export class ServerConnection implements StreamWire {
 			if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a window opens by nothing");
 			stream?.reset(ErrorCode.PROTOCOL_ERROR);
 		} else if (streamId === 0) {
+			// Nobody waits for a window that was open.
+			if (this.#sendWindow <= 0) this.#isWider = true;
 			this.#sendWindow += bytes;
 			if (this.#sendWindow > WINDOW_BYTES_MAX) {
 				throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large");
 			}
-			this.#wakeAll();
-		} else if (stream !== undefined && !stream.widen(bytes)) {
-			stream.reset(ErrorCode.FLOW_CONTROL_ERROR);
+		} else if (stream !== undefined) {
+			if (stream.widen(bytes)) stream.wake();
+			else stream.reset(ErrorCode.FLOW_CONTROL_ERROR);
 		}
 	}
 
@@ -418,24 +396,8 @@ export class ServerConnection implements StreamWire {
 
 	/** Frames for a stream that ended may still come; for one that was never opened they make no sense. */
 	#mustBeKnown(streamId: number): void {
-		if (streamId > this.#lastStreamId && !this.#draining) {
+		if (streamId % 2 === 0 || (streamId > this.#lastStreamId && !this.#draining)) {
 			throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${streamId} was never opened`);
 		}
 	}
-}
-
-function mustHave({ type, payload }: Frame, bytes: number): void {
-	if (payload.length === bytes) return;
-	throw new ConnectionError(
-		ErrorCode.FRAME_SIZE_ERROR,
-		`a frame of type ${type} has ${payload.length} bytes, not ${bytes}`,
-	);
-}
-
-function mustBeOfConnection(streamId: number): void {
-	if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the frame is not for a stream");
-}
-
-function mustBeOfStream(streamId: number): void {
-	if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the frame is for a stream");
 }

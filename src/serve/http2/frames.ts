@@ -19,14 +19,6 @@ export const FrameType = {
 
 export const Flag = { ACK: 1, END_STREAM: 1, END_HEADERS: 4, PADDED: 8, PRIORITY: 32 } as const;
 
-export const Setting = {
-	ENABLE_PUSH: 2,
-	MAX_CONCURRENT_STREAMS: 3,
-	INITIAL_WINDOW_SIZE: 4,
-	MAX_FRAME_SIZE: 5,
-	MAX_HEADER_LIST_SIZE: 6,
-} as const;
-
 export const ErrorCode = {
 	NO_ERROR: 0,
 	PROTOCOL_ERROR: 1,
@@ -105,15 +97,6 @@ export function uint32(...values: readonly number[]): Buffer {
 	return bytes;
 }
 
-export function settingsPayload(settings: readonly (readonly [id: number, value: number])[]): Buffer {
-	const bytes = Buffer.allocUnsafe(6 * settings.length);
-	settings.forEach(([id, value], i) => {
-		bytes.writeUInt16BE(id, 6 * i);
-		bytes.writeUInt32BE(value, 6 * i + 2);
-	});
-	return bytes;
-}
-
 /** The payload without padding and priority. @throws {ConnectionError} */
 export function content({ type, flags, payload }: Frame): Buffer {
 	let start = 0;
@@ -125,4 +108,18 @@ export function content({ type, flags, payload }: Frame): Buffer {
 	if (type === FrameType.HEADERS && (flags & Flag.PRIORITY) !== 0) start += 5;
 	if (start > end) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a frame is all padding");
 	return payload.subarray(start, end);
+}
+
+/** @throws {ConnectionError} where the payload has another length */
+export function mustHave({ type, payload }: Frame, bytes: number): void {
+	if (payload.length === bytes) return;
+	throw new ConnectionError(
+		ErrorCode.FRAME_SIZE_ERROR,
+		`a frame of type ${type} has ${payload.length} bytes, not ${bytes}`,
+	);
+}
+
+/** @throws {ConnectionError} for a frame of a stream */
+export function mustBeOfConnection(streamId: number): void {
+	if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the frame is not for a stream");
 }

@@ -31,6 +31,8 @@ const STATIC_TABLE: readonly HeaderField[] = [
 
 /** What the other side may keep in the table; HTTP/2's default. */
 export const TABLE_BYTES_MAX = 4096;
+/** Begins a header block and says that the table of who sent it holds nothing, and never will (section 6.3). */
+export const TABLE_EMPTIED: Buffer = Buffer.of(0x20);
 /** RFC 7541, section 4.1: what an entry counts besides its text. */
 const ENTRY_BYTES = 32;
 

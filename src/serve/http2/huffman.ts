@@ -1,7 +1,7 @@
 /** The Huffman code of header strings (RFC 7541, section 5.2 and appendix B). */
 
 /** Symbols by the length of their code in bits, in order: within a length, codes count up. 256 is the end of a string. */
-const SYMBOLS: Readonly<Record<number, readonly number[]>> = {
+export const SYMBOLS: Readonly<Record<number, readonly number[]>> = {
 	5: bytesOf("012aceiost"),
 	6: bytesOf(" %-./3456789=A_bdfghlmnpru"),
 	7: bytesOf(":BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz"),

@@ -1,5 +1,9 @@
 /** One request and its answer on an HTTP/2 connection. */
 import { ErrorCode, Flag, FRAME_BYTES_MAX, FrameType, uint32 } from "./frames.ts";
+import { WINDOW_BYTES_MAX } from "./settings.ts";
+
+/** About what a part of a body takes in memory, besides its bytes. */
+const PART_BYTES = 128;
 
 /** What a stream sends through. */
 export interface StreamWire {
@@ -14,9 +18,11 @@ export interface StreamWire {
 	closed(stream: ServerStream): void;
 }
 
-interface Windows {
+interface Beginning {
 	sendWindow: number;
 	receiveWindow: number;
+	/** Whether the request is all headers. */
+	isWhole: boolean;
 }
 
 interface Taken {
@@ -37,28 +43,28 @@ export class ServerStream {
 	onLost: () => void = () => undefined;
 	bodyBytesMax: number = Number.POSITIVE_INFINITY;
 	readonly #wire: StreamWire;
-	readonly #windows: Windows;
+	/** The windows, and whether all of the request is there. */
+	readonly #state: Beginning;
 	#body: Buffer[] = [];
 	#bodyBytes = 0;
 	/** What came since the window was last opened. */
 	#owedBytes = 0;
-	#isWhole = false;
 	/** What of the answer waits for a window. */
 	#queue: Uint8Array[] = [];
 	#trailers: Uint8Array | undefined;
 	#isClosed = false;
 	#waiting: (() => void)[] = [];
 
-	constructor(wire: StreamWire, id: number, headers: ReadonlyMap<string, string>, windows: Windows) {
+	constructor(wire: StreamWire, id: number, headers: ReadonlyMap<string, string>, state: Beginning) {
 		this.#wire = wire;
 		this.id = id;
 		this.headers = headers;
-		this.#windows = windows;
+		this.#state = state;
 	}
 
 	/** What is held of a request that is not whole yet. */
 	get unreadBytes(): number {
-		return this.#isWhole ? 0 : this.#bodyBytes;
+		return this.#state.isWhole ? 0 : this.#bodyBytes + PART_BYTES * this.#body.length;
 	}
 
 	/** Sends the headers of the answer, as a header block; with `end` they are all of it. */
@@ -111,12 +117,12 @@ export class ServerStream {
 	/** Part of the request. */
 	take(bytes: Buffer, { windowBytes, isLast }: Taken): void {
 		if (this.#isClosed) return;
-		if (this.#isWhole) {
+		if (this.#state.isWhole) {
 			this.reset(ErrorCode.STREAM_CLOSED);
 			return;
 		}
-		this.#windows.receiveWindow -= windowBytes;
-		if (this.#windows.receiveWindow < 0) {
+		this.#state.receiveWindow -= windowBytes;
+		if (this.#state.receiveWindow < 0) {
 			this.reset(ErrorCode.FLOW_CONTROL_ERROR);
 			return;
 		}
@@ -124,26 +130,30 @@ export class ServerStream {
 			this.#body.push(bytes);
 			this.#bodyBytes += bytes.length;
 		}
+		this.#state.isWhole = isLast;
 		if (this.#bodyBytes > this.bodyBytesMax) {
 			this.onTooLong();
 		} else if (isLast) {
-			const [first] = this.#body;
-			const body = this.#body.length === 1 && first !== undefined ? first : Buffer.concat(this.#body);
-			this.#isWhole = true;
-			this.#body = [];
-			this.onRequest(body);
+			this.handOver();
 		} else {
 			this.#owedBytes += windowBytes;
-			if (this.#owedBytes > this.#windows.receiveWindow) this.#openWindow();
+			if (this.#owedBytes > this.#state.receiveWindow) this.#openWindow();
 		}
 	}
 
-	/** Opens the window for what is sent, or closes it a little; false where it would be too large. */
+	/** The request is whole. */
+	handOver(): void {
+		if (this.#isClosed) return;
+		const [first] = this.#body;
+		const body = this.#body.length === 1 && first !== undefined ? first : Buffer.concat(this.#body);
+		this.#body = [];
+		this.onRequest(body);
+	}
+
+	/** Opens the window for what is sent once it wakes, or closes it a little; false where it would be too large. */
 	widen(bytes: number): boolean {
-		this.#windows.sendWindow += bytes;
-		if (this.#windows.sendWindow > 2 ** 31 - 1) return false;
-		this.wake();
-		return true;
+		this.#state.sendWindow += bytes;
+		return this.#state.sendWindow <= WINDOW_BYTES_MAX;
 	}
 
 	/** Sends what there is a window for. */
@@ -172,7 +182,7 @@ export class ServerStream {
 
 	#openWindow(): void {
 		this.#wire.send(FrameType.WINDOW_UPDATE, 0, this.id, uint32(this.#owedBytes));
-		this.#windows.receiveWindow += this.#owedBytes;
+		this.#state.receiveWindow += this.#owedBytes;
 		this.#owedBytes = 0;
 	}
 
@@ -180,14 +190,11 @@ export class ServerStream {
 		for (;;) {
 			const [message] = this.#queue;
 			if (message === undefined) return;
-			const bytes = Math.min(
-				message.length,
-				FRAME_BYTES_MAX,
-				this.#wire.sendWindow,
-				this.#windows.sendWindow,
-			);
-			if (bytes <= 0 && message.length > 0) return;
-			this.#windows.sendWindow -= bytes;
+			// A window that was made smaller can be less than nothing.
+			const window = Math.max(0, Math.min(this.#wire.sendWindow, this.#state.sendWindow));
+			const bytes = Math.min(message.length, FRAME_BYTES_MAX, window);
+			if (bytes === 0 && message.length > 0) return;
+			this.#state.sendWindow -= bytes;
 			this.#wire.send(FrameType.DATA, 0, this.id, message.subarray(0, bytes));
 			if (bytes === message.length) this.#queue.shift();
 			else this.#queue[0] = message.subarray(bytes);
@@ -196,7 +203,7 @@ export class ServerStream {
 
 	#finish(): void {
 		// Of a request that is answered before it has all come, the rest is not wanted.
-		if (!this.#isWhole) this.#wire.send(FrameType.RST_STREAM, 0, this.id, uint32(ErrorCode.NO_ERROR));
+		if (!this.#state.isWhole) this.#wire.send(FrameType.RST_STREAM, 0, this.id, uint32(ErrorCode.NO_ERROR));
 		this.#close();
 	}
 
@@ -209,6 +216,7 @@ export class ServerStream {
 	}
 
 	#release(): void {
+		if (this.#waiting.length === 0) return;
 		for (const resolve of this.#waiting.splice(0)) resolve();
 	}
 }
