@@ -35,9 +35,17 @@ class Layers implements Disposable {
 		return place;
 	}
 
-	async make(chain: readonly LayerPlace[], kind: "active" | "view" = "active"): Promise<LayerPlace> {
+	async make(
+		chain: readonly LayerPlace[],
+		kind: "active" | "view" = "active",
+		{ ahead = false }: { readonly ahead?: boolean } = {},
+	): Promise<LayerPlace> {
 		const layer = this.#place();
-		await this.#driver.prepare(layer.directory, chain, kind);
+		if (ahead) this.#driver.prepareAhead?.(layer.directory);
+		await this.#driver.prepare(layer.directory, chain, {
+			kind,
+			ahead: ahead && this.#driver.prepareAhead !== undefined,
+		});
 		return layer;
 	}
 
@@ -182,8 +190,12 @@ const CASES: readonly ConformanceCase[] = [
 				linux.futimens(fd, 1_000_000_001n, -5n);
 				linux.close(fd);
 			});
-			for (const kind of ["active", "view"] as const) {
-				const layer = await layers.make([bottom], kind);
+			for (const [kind, ahead] of [
+				["active", false],
+				["active", true],
+				["view", false],
+			] as const) {
+				const layer = await layers.make([bottom], kind, { ahead });
 				const tree = layers.mount(layer, [bottom], kind);
 				const { uid, gid, mode, mtimeNs } = linux.fstatat(linux.AT_FDCWD, tree);
 				assert.deepEqual([uid, gid, mode & 0o7777, mtimeNs], [7, 8, 0o2751, -5n]);

@@ -113,7 +113,7 @@ test.each([
 		const driver = openDriver({ root: home.path, name: "overlay", copyTree });
 		const layer = { directory: path.join(home.path, "layer"), flattened: false };
 		mkdirSync(layer.directory);
-		await driver.prepare(layer.directory, [], kind === "view" ? "view" : "active");
+		await driver.prepare(layer.directory, [], { kind: kind === "view" ? "view" : "active" });
 		writeFileSync(path.join(layer.directory, "diff/file"), "content");
 		const request = { layer, chain: [], kind };
 		expect(driver.describeMount(request)).toMatchObject({ type: "bind", options: [access, "rbind"] });

@@ -32,6 +32,12 @@ export interface MountRequest {
 	readonly mountLabel?: string | undefined;
 }
 
+export interface PrepareOptions {
+	readonly kind: "active" | "view";
+	/** The directory has been begun by `prepareAhead`, as an active layer's. */
+	readonly ahead?: boolean | undefined;
+}
+
 export interface UnmountOptions {
 	/**
 	 * Take the mount out of sight even though somebody is using it (MNT_DETACH): they go on seeing, and writing
@@ -51,7 +57,12 @@ export interface Driver {
 	 * and `work/`, for vfs a copy of the parent's tree. Nothing is flushed. The new layer's root directory has the
 	 * owner, mode, times and xattrs of the one below; without a chain it is root's, with mode 0755.
 	 */
-	prepare(staged: string, chain: readonly LayerPlace[], kind: "active" | "view"): Promise<void>;
+	prepare(staged: string, chain: readonly LayerPlace[], options: PrepareOptions): Promise<void>;
+	/**
+	 * Begins the staged directory of an active layer that is not asked for yet, for `prepare` to have less to do. Not there
+	 * where nothing can be done without knowing what is below.
+	 */
+	prepareAhead?(staged: string): void;
 	/**
 	 * Fills the staged directory of a new committed layer, and says where its tar is to be applied. With vfs the
 	 * chain must be whole; with overlay it may still be written (then the root directory is given its attributes

@@ -26,7 +26,8 @@ export async function createLayer(
 		if (depth > HARD_DEPTH) parent = await flattenLayer(store, parent.id, {});
 	}
 	const below = parent === undefined ? [] : [store.placeOf(parent), ...store.placesBelow(parent)];
-	const n = store.owner.nextName();
+	const spare = options.early === true && kind === "active" ? store.spares.take() : undefined;
+	const n = spare ?? store.owner.nextName();
 	const staged = path.join(store.owner.directory, n);
 	const directory = path.join(store.layout.layers, n);
 	const nowMs = Date.now();
@@ -44,8 +45,8 @@ export async function createLayer(
 		idMaps: options.idMaps,
 	};
 	try {
-		mkdirSync(staged, { mode: 0o710 });
-		await store.driver.prepare(staged, below, kind);
+		if (spare === undefined) mkdirSync(staged, { mode: 0o710 });
+		await store.driver.prepare(staged, below, { kind, ahead: spare !== undefined });
 		if (parent === undefined || options.idMappedBelow === true) {
 			giveToMapped(store, staged, options.idMaps);
 		}

@@ -47,8 +47,16 @@ export class EarlyMeta implements MetaStore {
 	}
 
 	get<V>(table: MetaTable, key: string): V | undefined {
-		const shown = this.#shown(table);
-		return shown?.has(key) === true ? (shown.get(key) as V | undefined) : this.#inner.get<V>(table, key);
+		let isShown = false;
+		let value: unknown;
+		// Of two writes to a key the later one.
+		for (const { writes } of this.#recordings) {
+			const own = writes.get(table);
+			if (own?.has(key) !== true) continue;
+			isShown = true;
+			value = own.get(key);
+		}
+		return isShown ? (value as V | undefined) : this.#inner.get<V>(table, key);
 	}
 
 	entries<V>(table: MetaTable, prefix = ""): Iterable<readonly [string, V]> {

@@ -20,6 +20,7 @@ import { Pending } from "./pending.ts";
 import { Promises } from "./promises.ts";
 import { recover } from "./recovery.ts";
 import { Reserve } from "./reserve.ts";
+import { Spares } from "./spares.ts";
 import { StateRootLock } from "./state-root.ts";
 import { StoreContext } from "./store-context.ts";
 
@@ -71,6 +72,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 			background: new Background(),
 			pending: new Pending(owner.name),
 			promises: new Promises(owner.directory),
+			spares: new Spares(owner, driver),
 			flattenPolicy: options.flatten ?? "auto",
 			closing: closing.signal,
 		});
@@ -86,6 +88,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 			await store.background.settled();
 			if (store.pending.hasDone) await store.transaction(() => undefined);
 			store.promises.close();
+			store.spares.close();
 			for (const undo of opened.reverse()) await undo();
 		});
 	} catch (error) {

@@ -22,6 +22,7 @@ import { writeRecordFile } from "./record-files.ts";
 import { recordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
 import { publishSidecar, stageSidecar } from "./sidecar.ts";
+import type { Spares } from "./spares.ts";
 
 export interface StoreParts {
 	readonly layout: Layout;
@@ -33,6 +34,7 @@ export interface StoreParts {
 	readonly background: Background;
 	readonly pending: Pending;
 	readonly promises: Promises;
+	readonly spares: Spares;
 	readonly flattenPolicy: FlattenPolicy;
 	/** Fires when the store closes: background work that can be done another time stops then. */
 	readonly closing: AbortSignal;
@@ -55,6 +57,7 @@ export class StoreContext {
 	readonly background: Background;
 	readonly pending: Pending;
 	readonly promises: Promises;
+	readonly spares: Spares;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
 
@@ -68,6 +71,7 @@ export class StoreContext {
 		this.background = parts.background;
 		this.pending = parts.pending;
 		this.promises = parts.promises;
+		this.spares = parts.spares;
 		this.flattenPolicy = parts.flattenPolicy;
 		this.closing = parts.closing;
 	}
@@ -87,6 +91,7 @@ export class StoreContext {
 
 	infoOf(record: LayerRecord): LayerInfo {
 		const directory = this.directoryOf(record);
+		let mountCount: number | undefined;
 		return {
 			id: record.id,
 			parent: record.parent,
@@ -99,7 +104,11 @@ export class StoreContext {
 			flattened: record.flattened,
 			depth: record.depth,
 			directory,
-			mountCount: readHold(directory, mountNamespace())?.count ?? 0,
+			// Asks the filesystem, and hardly anybody asks for it.
+			get mountCount() {
+				mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
+				return mountCount;
+			},
 		};
 	}
 

@@ -2,10 +2,17 @@
  * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
  * lowers. Committing changes nothing on disk.
  */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import type { ApplyTarget, DiffSubject, OverlayXattrPrefix } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
-import type { Driver, LayerPlace, MountDescription, MountRequest, UnmountOptions } from "../driver.ts";
+import type {
+	Driver,
+	LayerPlace,
+	MountDescription,
+	MountRequest,
+	PrepareOptions,
+	UnmountOptions,
+} from "../driver.ts";
 import { mountFailure } from "../failure.ts";
 import { diffOf, emptyOf, inheritTreeRoot, lowersOf, makeTreeRoot, mergedOf, workOf } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
@@ -37,16 +44,29 @@ export class OverlayDriver implements Driver {
 		return this.#facts.status;
 	}
 
-	prepare(staged: string, chain: readonly LayerPlace[], kind: "active" | "view"): Promise<void> {
+	prepareAhead(staged: string): void {
 		const layer = { directory: staged, flattened: false };
-		this.#makeDiff(layer, chain);
-		if (kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
+		makeTreeRoot(diffOf(layer));
+		mkdirSync(workOf(layer), { mode: 0o700 });
+	}
+
+	prepare(
+		staged: string,
+		chain: readonly LayerPlace[],
+		{ kind, ahead = false }: PrepareOptions,
+	): Promise<void> {
+		const layer = { directory: staged, flattened: false };
+		if (!ahead) makeTreeRoot(diffOf(layer));
+		inheritFromChain(layer, chain);
+		if (!ahead && kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
+		if (ahead && kind === "view") rmdirSync(workOf(layer));
 		return Promise.resolve();
 	}
 
 	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
 		const layer = { directory: staged, flattened: false };
-		this.#makeDiff(layer, chain);
+		makeTreeRoot(diffOf(layer));
+		inheritFromChain(layer, chain);
 		return Promise.resolve({
 			form: "overlay",
 			directory: diffOf(layer),
@@ -54,13 +74,6 @@ export class OverlayDriver implements Driver {
 			xattrPrefix: this.#facts.xattrPrefix,
 			shareInodes: true,
 		});
-	}
-
-	#makeDiff(layer: LayerPlace, chain: readonly LayerPlace[]): void {
-		const diff = diffOf(layer);
-		makeTreeRoot(diff);
-		const [below] = lowersOf(chain);
-		if (below !== undefined) inheritTreeRoot(diff, below);
 	}
 
 	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
@@ -136,6 +149,11 @@ export class OverlayDriver implements Driver {
 		rmSync(workOf(layer), { recursive: true, force: true });
 		rmSync(emptyOf(layer), { recursive: true, force: true });
 	}
+}
+
+function inheritFromChain(layer: LayerPlace, chain: readonly LayerPlace[]): void {
+	const [below] = lowersOf(chain);
+	if (below !== undefined) inheritTreeRoot(diffOf(layer), below);
 }
 
 function makeFiller(plan: Plan, layer: LayerPlace): void {

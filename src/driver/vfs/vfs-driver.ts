@@ -30,7 +30,7 @@ export class VfsDriver implements Driver {
 		return this.#status;
 	}
 
-	async prepare(staged: string, chain: readonly LayerPlace[], _kind: "active" | "view"): Promise<void> {
+	async prepare(staged: string, chain: readonly LayerPlace[]): Promise<void> {
 		const root = rootOf({ directory: staged, flattened: true });
 		makeTreeRoot(root);
 		const [parent] = chain;
@@ -40,7 +40,7 @@ export class VfsDriver implements Driver {
 	}
 
 	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
-		await this.prepare(staged, chain, "active");
+		await this.prepare(staged, chain);
 		return {
 			form: "plain",
 			directory: rootOf({ directory: staged, flattened: true }),

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { LayerKind } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
-import type { Labels, LayerInfo } from "../../store/index.ts";
+import type { Labels, LayerId, LayerInfo } from "../../store/index.ts";
 import { type Info, InfoSchema, Kind } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
 import { snapshotKeyOf } from "./keys.ts";
 
@@ -16,14 +16,18 @@ const KINDS: Readonly<Record<LayerKind, Kind>> = {
 	committed: Kind.COMMITTED,
 };
 
-export function infoOf(layer: LayerInfo): Info {
+/** With the parent and the labels as containerd is shown them. */
+export function infoOf(
+	layer: LayerInfo,
+	{ parent, labels }: { readonly parent: LayerId | undefined; readonly labels: Labels },
+): Info {
 	return create(InfoSchema, {
 		name: snapshotKeyOf(layer.id),
-		parent: layer.parent === undefined ? "" : snapshotKeyOf(layer.parent),
+		parent: parent === undefined ? "" : snapshotKeyOf(parent),
 		kind: KINDS[layer.kind],
 		createdAt: timestampFromMs(layer.createdAtMs),
 		updatedAt: timestampFromMs(layer.updatedAtMs),
-		labels: { ...layer.labels },
+		labels: { ...labels },
 	});
 }
 

@@ -5,7 +5,7 @@
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { MountDescription } from "../../driver/index.ts";
-import type { Labels, LayerId, LayerStore } from "../../store/index.ts";
+import type { LayerInfo, LayerStore } from "../../store/index.ts";
 import type { MountSchema } from "./generated/containerd/types/mount_pb.js";
 import { idMapOptions, idMapsOf, isShifted } from "./id-maps.ts";
 import type { SnapshotterOptions } from "./options.ts";
@@ -17,12 +17,10 @@ export type Mounts = MessageInitShape<typeof MountSchema>[];
 
 export async function describeMounts(
 	store: LayerStore,
-	id: LayerId,
-	labels: Labels,
+	{ id, parent, labels }: LayerInfo,
 	options: SnapshotterOptions,
 ): Promise<Mounts> {
 	let described = store.describeMounts(id);
-	const { parent } = store.get(id);
 	if (parent !== undefined && described.some((mount) => compactedBytes(mount) > MOUNT_DATA_MAX)) {
 		await store.flatten(parent);
 		described = store.describeMounts(id);

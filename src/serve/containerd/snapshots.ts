@@ -45,17 +45,18 @@ export function snapshotsService(
 		const parentId = parent === "" ? undefined : layerIdOf(parent);
 		const idMaps = idMapsOf(kept);
 		if (options.remoteSnapshots) mustNotBeShared(store, kept, parentId);
+		let layer: LayerInfo;
 		try {
-			await parents.under(parentId, idMaps, (below) =>
+			layer = await parents.under(parentId, idMaps, (below) =>
 				store.create(id, { kind, labels: kept, idMaps, ...below, early: true }),
 			);
 		} catch (error) {
 			throw wrongParent(error, parent);
 		}
-		return { mounts: await describeMounts(store, id, kept, options) };
+		return { mounts: await describeMounts(store, layer, options) };
 	};
 	const shown = (layer: LayerInfo): Info =>
-		infoOf({ ...layer, parent: shownParent(store, layer), labels: shownLabels(store, layer, options) });
+		infoOf(layer, { parent: shownParent(store, layer), labels: shownLabels(store, layer, options) });
 	return {
 		prepare: (request) => create("active", request),
 		view: (request) => create("view", request),
@@ -67,7 +68,7 @@ export function snapshotsService(
 					`snapshot "${key}" is committed, and only active ones and views have mounts; prepare one over it`,
 				);
 			}
-			return { mounts: await describeMounts(store, layer.id, layer.labels, options) };
+			return { mounts: await describeMounts(store, layer, options) };
 		},
 		commit: async ({ key, name, labels, parent }, { signal }) => {
 			const id = layerIdOf(key);
