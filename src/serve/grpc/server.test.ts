@@ -152,6 +152,43 @@ test("passes on a failure with its code and a message in any script", async () =
 	expect(messages).toEqual(["first"]);
 });
 
+test("passes on a message that is too long for a frame of headers", async () => {
+	const told = "☃".repeat(3900);
+	await using served = await Served.start({ echo, fails: () => Promise.reject(told) });
+	const session = served.connect();
+	try {
+		const answer = await exchange(session, { ...POST, ":path": "/test/fails" }, frame(Buffer.alloc(0)));
+		expect(decodeURIComponent(String(answer["grpc-message"]))).toBe(told);
+		expect(await exchange(session, POST, frame(Buffer.alloc(0)))).toMatchObject({ "grpc-status": "0" });
+	} finally {
+		session.destroy();
+	}
+	const client = served.client();
+	expect(await failure(call(client, "fails", Buffer.alloc(0)))).toMatchObject({ details: told });
+});
+
+test("answers calls from a client that gives up on every second one", async () => {
+	await using served = await Served.start({
+		late: async (request) => {
+			await sleep(1);
+			return request;
+		},
+	});
+	const client = served.client();
+	const answers = Array.from({ length: 400 }, (_, i) => {
+		const request = Buffer.from(String(i));
+		if (i % 2 === 0) return call(client, "late", request).then(String);
+		return new Promise<string>((resolve) => {
+			const given = client.makeUnaryRequest("/test/late", plain, plain, request, () => resolve("gave up"));
+			// By then some are on their way.
+			setImmediate(() => given.cancel());
+		});
+	});
+	expect(await Promise.all(answers)).toEqual(
+		Array.from({ length: 400 }, (_, i) => (i % 2 === 0 ? String(i) : "gave up")),
+	);
+});
+
 test("refuses what it does not serve, and what is too long", async () => {
 	await using served = await Served.start({ echo });
 	const client = served.client();
