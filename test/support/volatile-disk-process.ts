@@ -1,0 +1,332 @@
+/**
+ * The process behind a volatile disk (volatile-disk.ts): a FUSE filesystem of two files, spoken to over /dev/fuse.
+ *
+ *     node --import ./scripts/ts.mjs volatile-disk-process.ts MOUNTPOINT DURABLE CURRENT FLUSH_DELAY_MS
+ *
+ * `disk` is the disk's content. What is written to it is in the file CURRENT at once and in DURABLE after the next FSYNC.
+ * `control` takes commands, answered once they are done: `cut SEED [LOSS]` fails all requests for `disk` from then on, and of
+ * what was not flushed puts a random subset into DURABLE; `on` ends that. Reading it gives what was counted, as JSON.
+ *
+ * One request at a time: a flush that takes long lets the others wait, as ATA's FLUSH CACHE does.
+ * Source: the kernel's include/uapi/linux/fuse.h (structures, 7.31) and Documentation/filesystems/fuse.rst.
+ */
+import { fstatSync, openSync, readSync, writeSync } from "node:fs";
+import * as linux from "../../src/linux/index.ts";
+
+/** Which part of what was not flushed survives a cut. */
+const LOSSES = ["all", "none", "writes", "blocks", "sectors", "prefix"] as const;
+type Loss = (typeof LOSSES)[number];
+
+const OP = {
+	lookup: 1,
+	forget: 2,
+	getattr: 3,
+	setattr: 4,
+	open: 14,
+	read: 15,
+	write: 16,
+	statfs: 17,
+	release: 18,
+	fsync: 20,
+	flush: 25,
+	init: 26,
+	opendir: 27,
+	readdir: 28,
+	releasedir: 29,
+	interrupt: 36,
+	destroy: 38,
+	batchForget: 42,
+} as const;
+
+const IN_HEADER_BYTES = 40;
+const OUT_HEADER_BYTES = 16;
+const MAX_WRITE_BYTES = 1 << 20;
+const MAX_PAGES = 256;
+const INIT_BIG_WRITES = 1 << 5;
+const INIT_MAX_PAGES = 1 << 22;
+const OPEN_DIRECT_IO = 1;
+const PROTOCOL_MINOR = 31;
+
+const ROOT_NODE = 1;
+const DISK_NODE = 2;
+const CONTROL_NODE = 3;
+
+const ENOENT = 2;
+const EIO = 5;
+const ENOSYS = 38;
+const EOPNOTSUPP = 95;
+const FALLOCATE = 43;
+
+const SECTOR_BYTES = 512;
+const BLOCK_BYTES = 4096;
+
+class Failed extends Error {
+	readonly errno: number;
+
+	constructor(errno: number) {
+		super(`errno ${errno}`);
+		this.errno = errno;
+	}
+}
+
+interface UnflushedWrite {
+	readonly offset: number;
+	readonly data: Buffer;
+}
+
+/** The disk with its cache. */
+class Disk {
+	readonly sizeBytes: number;
+	readonly #durable: number;
+	readonly #current: number;
+	readonly #flushDelayMs: number;
+	/** Since the last flush, in order. */
+	#unflushed: UnflushedWrite[] = [];
+	#isCut = false;
+	readonly #counts = { writes: 0, flushes: 0, failed: 0, lost: 0, kept: 0 };
+
+	constructor(durable: string, current: string, flushDelayMs: number) {
+		this.#durable = openSync(durable, "r+");
+		this.#current = openSync(current, "r+");
+		this.#flushDelayMs = flushDelayMs;
+		this.sizeBytes = fstatSync(this.#durable).size;
+	}
+
+	read(offset: number, lengthBytes: number): Buffer {
+		this.#mustWork();
+		const data = Buffer.allocUnsafe(Math.max(0, Math.min(lengthBytes, this.sizeBytes - offset)));
+		linux.pread(this.#current, data, 0, data.length, offset);
+		return data;
+	}
+
+	write(offset: number, data: Buffer): void {
+		this.#mustWork();
+		this.#counts.writes++;
+		linux.pwrite(this.#current, data, 0, data.length, offset);
+		this.#unflushed.push({ offset, data: Buffer.from(data) });
+	}
+
+	flush(): void {
+		this.#mustWork();
+		this.#counts.flushes++;
+		for (const { offset, data } of this.#unflushed) this.#keep(offset, data);
+		this.#unflushed = [];
+		if (this.#flushDelayMs > 0)
+			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.#flushDelayMs);
+	}
+
+	/** Ends all; of what was not flushed what `loss` lets survive is durable. */
+	cut(seed: number, loss: Loss): void {
+		this.#isCut = true;
+		const random = mulberry32(seed);
+		const portion = [0.1, 0.5, 0.9][Math.floor(random() * 3)] ?? 0.5;
+		const end = Math.floor(random() * (this.#unflushed.length + 1));
+		const granules: Record<Loss, number> = {
+			all: 0,
+			none: 0,
+			writes: MAX_WRITE_BYTES,
+			blocks: BLOCK_BYTES,
+			sectors: SECTOR_BYTES,
+			prefix: SECTOR_BYTES,
+		};
+		for (const [index, { offset, data }] of this.#unflushed.entries()) {
+			const survives = (): boolean => {
+				if (loss === "all" || loss === "none") return loss === "none";
+				// A prefix ends within a write.
+				if (loss === "prefix") return index < end || (index === end && random() < 0.5);
+				return random() < portion;
+			};
+			const granule = granules[loss] || MAX_WRITE_BYTES;
+			for (let at = 0; at < data.length; at += granule) {
+				const part = data.subarray(at, at + granule);
+				if (survives()) this.#keep(offset + at, part);
+			}
+		}
+		this.#forgetLost();
+	}
+
+	on(): void {
+		this.#isCut = false;
+	}
+
+	get report(): string {
+		return JSON.stringify({ ...this.#counts, unflushed: this.#unflushed.length, isCut: this.#isCut });
+	}
+
+	/** What is read from now on is what is durable. */
+	#forgetLost(): void {
+		for (const { offset, data } of this.#unflushed) {
+			const durable = Buffer.alloc(data.length);
+			linux.pread(this.#durable, durable, 0, durable.length, offset);
+			if (durable.equals(data)) this.#counts.kept++;
+			else this.#counts.lost++;
+			linux.pwrite(this.#current, durable, 0, durable.length, offset);
+		}
+		this.#unflushed = [];
+	}
+
+	#keep(offset: number, data: Buffer): void {
+		linux.pwrite(this.#durable, data, 0, data.length, offset);
+	}
+
+	#mustWork(): void {
+		if (!this.#isCut) return;
+		this.#counts.failed++;
+		throw new Failed(EIO);
+	}
+}
+
+/** Small and repeatable; of no other use. */
+function mulberry32(seed: number): () => number {
+	let state = seed | 0;
+	return () => {
+		state = (state + 0x6d2b79f5) | 0;
+		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+	};
+}
+
+function number(bytes: Buffer, offset: number): number {
+	return Number(bytes.readBigUInt64LE(offset));
+}
+
+/** Answers requests until the filesystem is unmounted. */
+function serve(fuse: number, disk: Disk): void {
+	const request = Buffer.alloc(IN_HEADER_BYTES + 4096 + MAX_WRITE_BYTES);
+	for (;;) {
+		let lengthBytes: number;
+		try {
+			lengthBytes = readSync(fuse, request);
+		} catch (error) {
+			const code = Reflect.get(error as Error, "code");
+			if (code === "ENODEV") return;
+			// A request that was given up before it was read.
+			if (code === "EINTR" || code === "ENOENT" || code === "EAGAIN") continue;
+			throw error;
+		}
+		const opcode = request.readUInt32LE(4);
+		const unique = request.readBigUInt64LE(8);
+		if (opcode === OP.forget || opcode === OP.batchForget || opcode === OP.interrupt) continue;
+		const head = Buffer.alloc(OUT_HEADER_BYTES);
+		head.writeBigUInt64LE(unique, 8);
+		let body: Buffer = Buffer.alloc(0);
+		try {
+			body = answer(disk, opcode, number(request, 16), request.subarray(IN_HEADER_BYTES, lengthBytes));
+		} catch (error) {
+			if (!(error instanceof Failed)) console.error(error);
+			head.writeInt32LE(-(error instanceof Failed ? error.errno : EIO), 4);
+		}
+		head.writeUInt32LE(OUT_HEADER_BYTES + body.length, 0);
+		try {
+			writeSync(fuse, Buffer.concat([head, body]));
+		} catch (error) {
+			// Whoever asked was killed meanwhile.
+			if (Reflect.get(error as Error, "code") !== "ENOENT") throw error;
+		}
+	}
+}
+
+function answer(disk: Disk, opcode: number, node: number, input: Buffer): Buffer {
+	switch (opcode) {
+		case OP.init: {
+			const out = Buffer.alloc(64);
+			out.writeUInt32LE(7, 0);
+			out.writeUInt32LE(PROTOCOL_MINOR, 4);
+			out.writeUInt32LE(input.readUInt32LE(8), 8);
+			out.writeUInt32LE(input.readUInt32LE(12) & (INIT_BIG_WRITES | INIT_MAX_PAGES), 12);
+			out.writeUInt16LE(64, 16);
+			out.writeUInt16LE(48, 18);
+			out.writeUInt32LE(MAX_WRITE_BYTES, 20);
+			out.writeUInt32LE(1, 24);
+			out.writeUInt16LE(MAX_PAGES, 28);
+			return out;
+		}
+		case OP.lookup: {
+			const name = input.subarray(0, input.indexOf(0)).toString();
+			const found = { disk: DISK_NODE, control: CONTROL_NODE }[name];
+			if (found === undefined) throw new Failed(ENOENT);
+			const head = Buffer.alloc(40);
+			head.writeBigUInt64LE(BigInt(found), 0);
+			head.writeBigUInt64LE(3600n, 16);
+			head.writeBigUInt64LE(3600n, 24);
+			return Buffer.concat([head, attributes(disk, found)]);
+		}
+		case OP.getattr:
+		case OP.setattr: {
+			const head = Buffer.alloc(16);
+			head.writeBigUInt64LE(3600n, 0);
+			return Buffer.concat([head, attributes(disk, node)]);
+		}
+		case OP.open:
+		case OP.opendir: {
+			const out = Buffer.alloc(16);
+			out.writeUInt32LE(node === CONTROL_NODE ? OPEN_DIRECT_IO : 0, 8);
+			return out;
+		}
+		case OP.read: {
+			const offset = number(input, 8);
+			const lengthBytes = input.readUInt32LE(16);
+			if (node === DISK_NODE) return disk.read(offset, lengthBytes);
+			return Buffer.from(disk.report).subarray(offset, offset + lengthBytes);
+		}
+		case OP.write: {
+			const data = input.subarray(40, 40 + input.readUInt32LE(16));
+			if (node === DISK_NODE) disk.write(number(input, 8), data);
+			else command(disk, data.toString().trim());
+			const out = Buffer.alloc(8);
+			out.writeUInt32LE(data.length, 0);
+			return out;
+		}
+		case OP.fsync:
+			if (node === DISK_NODE) disk.flush();
+			return Buffer.alloc(0);
+		case OP.statfs: {
+			const out = Buffer.alloc(80);
+			out.writeUInt32LE(BLOCK_BYTES, 40);
+			out.writeUInt32LE(255, 44);
+			out.writeUInt32LE(BLOCK_BYTES, 48);
+			return out;
+		}
+		case OP.readdir:
+		case OP.release:
+		case OP.releasedir:
+		case OP.flush:
+		case OP.destroy:
+			return Buffer.alloc(0);
+		case FALLOCATE:
+			// Nothing is ever punched or zeroed but by writing.
+			throw new Failed(EOPNOTSUPP);
+		default:
+			throw new Failed(ENOSYS);
+	}
+}
+
+function attributes(disk: Disk, node: number): Buffer {
+	const out = Buffer.alloc(88);
+	out.writeBigUInt64LE(BigInt(node), 0);
+	const sizeBytes = node === DISK_NODE ? disk.sizeBytes : 0;
+	out.writeBigUInt64LE(BigInt(sizeBytes), 8);
+	out.writeBigUInt64LE(BigInt(Math.ceil(sizeBytes / SECTOR_BYTES)), 16);
+	out.writeUInt32LE(node === ROOT_NODE ? linux.S_IFDIR | 0o700 : linux.S_IFREG | 0o600, 60);
+	out.writeUInt32LE(node === ROOT_NODE ? 2 : 1, 64);
+	out.writeUInt32LE(BLOCK_BYTES, 80);
+	return out;
+}
+
+function command(disk: Disk, text: string): void {
+	const [word, seed = "0", loss] = text.split(" ");
+	if (word === "on") disk.on();
+	else if (word === "cut") {
+		const random = mulberry32(~Number(seed));
+		const chosen = LOSSES.find((name) => name === loss) ?? LOSSES[Math.floor(random() * LOSSES.length)];
+		disk.cut(Number(seed), chosen ?? "all");
+	} else throw new Failed(EOPNOTSUPP);
+}
+
+const [mountPoint = "", durable = "", current = "", flushDelayMs = "0"] = process.argv.slice(2);
+const fuse = openSync("/dev/fuse", "r+");
+const options = `fd=${fuse},rootmode=40000,user_id=0,group_id=0`;
+linux.mount("lamella-volatile", mountPoint, "fuse", linux.MS_NOSUID | linux.MS_NODEV, options);
+writeSync(1, "ready\n");
+serve(fuse, new Disk(durable, current, Number(flushDelayMs)));
