@@ -12,6 +12,7 @@ import {
 	openSync,
 	readdirSync,
 	readFileSync,
+	readSync,
 	rmSync,
 	writeSync,
 } from "node:fs";
@@ -53,6 +54,7 @@ export interface DiskCounts {
 	readonly kept: number;
 	/** Writes since the last flush. */
 	readonly unflushed: number;
+	readonly isCut: boolean;
 }
 
 export class VolatileDisk implements AsyncDisposable {
@@ -139,7 +141,14 @@ export class VolatileDisk implements AsyncDisposable {
 	}
 
 	get counts(): DiskCounts {
-		return JSON.parse(readFileSync(this.control, "utf8")) as DiskCounts;
+		// In one read: the next one would be of other counts.
+		const answer = Buffer.alloc(4096);
+		const fd = openSync(this.control, "r");
+		try {
+			return JSON.parse(answer.toString("utf8", 0, readSync(fd, answer))) as DiskCounts;
+		} finally {
+			closeSync(fd);
+		}
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
