@@ -33,6 +33,8 @@ const MIB = 2 ** 20;
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 /** So long after its cut a process that notices nothing may go on. */
 const AFTER_CUT_MS = 30;
+/** Where the awaited does not come to pass. */
+const LONGEST_MS = 4000;
 const MOUNT_OPTIONS = ["", "noauto_da_alloc", "data=writeback,noauto_da_alloc", "commit=1"];
 
 let base: string;
@@ -65,14 +67,37 @@ type Moment =
 	| { readonly afterMs: number }
 	| { readonly after: string; readonly count: number; readonly delayMs: number };
 
-/** Of three cuts one comes at a moment of the parent's choice, the others right after something was acknowledged. */
+/** Of four cuts one comes at a moment of the parent's choice, the others right after something was acknowledged. */
 function momentOf(seed: number): Moment {
 	const delayMs = seed % 6;
-	// The hardest: what is committed so, was often made early just before, and is nowhere but in the promise.
-	if (seed % 3 === 0) return { after: "commit early", count: 1 + ((seed * 7) % 20), delayMs };
-	if (seed % 3 === 1) return { afterMs: 20 + ((seed * 7919) % 1500) };
-	const after = ["commit", "create", "create early", "apply", "labels", "remove", "remove early", "records"];
-	return { after: after[(seed >> 2) % after.length] ?? "commit", count: 1 + (seed % 5), delayMs };
+	const turn = seed >> 2;
+	switch (seed % 4) {
+		case 0:
+			// The hardest: what is committed so, was often made early just before, and is nowhere but in the promise.
+			return { after: "commit early", count: 1 + ((turn * 7) % 20), delayMs };
+		case 1:
+			return { after: "remove", count: 4 + (turn % 9), delayMs };
+		case 2:
+			return { afterMs: 20 + ((seed * 7919) % 1500) };
+		default: {
+			const after = [
+				"commit",
+				"create",
+				"create early",
+				"apply",
+				"labels",
+				"remove",
+				"remove early",
+				"records",
+			];
+			return { after: after[turn % after.length] ?? "commit", count: 1 + (seed % 5), delayMs };
+		}
+	}
+}
+
+/** Every second time nobody else flushes what an operation leaves unflushed. */
+function lanesOf(seed: number): number {
+	return seed % 4 === 1 || seed % 8 === 4 ? 1 : 4;
 }
 
 /** Runs the child on the disk until the cut; the model has heard all of it afterwards. */
@@ -88,7 +113,7 @@ async function runUntilCut(
 	// A boot of its own, as after a real cut, and mounts that go with the process.
 	const bootId = path.join(base, "boot-id");
 	writeFileSync(bootId, `00000000-0000-4000-8000-${String(seed).padStart(12, "0")}\n`);
-	const args = [childFile, root, tar, `s${seed}`, String(seed), ...own];
+	const args = [childFile, root, tar, `s${seed}`, String(seed), String(lanesOf(seed)), ...own];
 	const script = `mount --bind "$0" ${BOOT_ID} && exec "$@"`;
 	const child: ChildProcess = spawn(
 		"unshare",
@@ -118,7 +143,7 @@ async function runUntilCut(
 			isCut = true;
 			timers.push(setTimeout(() => child.kill("SIGKILL"), AFTER_CUT_MS));
 		}
-		if (line.say === "open") timers.push(setTimeout(cut, "afterMs" in moment ? moment.afterMs : 4000));
+		if (line.say === "open") timers.push(setTimeout(cut, "afterMs" in moment ? moment.afterMs : LONGEST_MS));
 		model.hear(line, isCut || (line.say === "failed" && disk.counts.isCut));
 		if (line.say === "edited" && !isCut) {
 			try {

@@ -2,7 +2,7 @@
  * A process for tests whose disk loses its power: several lanes of random operations at a store, and on standard output what
  * began, what was acknowledged and what failed, a line of JSON each (PowerCutLine).
  *
- *     node power-cut-child.js ROOT TAR PREFIX SEED [CONTROL CUT_SEED AFTER COUNT DELAY_MS]
+ *     node power-cut-child.js ROOT TAR PREFIX SEED LANES [CONTROL CUT_SEED AFTER COUNT DELAY_MS]
  *
  * Before a layer is committed it says `edited`, and waits for a line with the layer's id on standard input: time for the
  * parent to look at what is going to be committed. With CONTROL it cuts the disk itself, DELAY_MS after the acknowledgement
@@ -55,10 +55,9 @@ export type PowerCutLine =
 	| { readonly say: "failed"; readonly n: number; readonly code: string; readonly message: string }
 	| { readonly say: "cut" };
 
-const LANES = 4;
 const NAMES = ["a", "b", "c", "etc", "usr", "caf\u00e9", "x".repeat(200)];
 
-const [root = "", tar = "", prefix = "", seed = "0", control, cutSeed, after, count, delayMs] =
+const [root = "", tar = "", prefix = "", seed = "0", lanes = "4", control, cutSeed, after, count, delayMs] =
 	process.argv.slice(2);
 
 /** Small and repeatable; of no other use. */
@@ -126,17 +125,21 @@ const users = new Map<LayerId, number>();
 const committed: LayerId[] = [...store.list()].filter(({ kind }) => kind === "committed").map(({ id }) => id);
 const left: LayerId[] = [...store.list()].filter(({ kind }) => kind === "active").map(({ id }) => id);
 
-await Promise.all(Array.from({ length: LANES }, (_, lane) => work(lane)));
+/** With one lane nobody else flushes what it leaves unflushed. */
+const isQuiet = lanes === "1";
+await Promise.all(Array.from({ length: Number(lanes) }, (_, lane) => work(lane)));
 
 /** Goes on until something fails that only a power cut explains. */
 async function work(lane: number): Promise<void> {
-	const random = randomOf(Number(seed) * LANES + lane);
+	const random = randomOf(Number(seed) * 16 + lane);
 	const one = <T>(items: readonly T[]): T | undefined => items[random(items.length)];
 	for (let round = 0; ; round++) {
 		const id = parseLayerId(`${prefix}/${lane}-${round}`);
 		const early = random(3) > 0;
 		const kind = random(20);
-		if (kind < 12) {
+		if (isQuiet ? kind < 10 : kind === 19) {
+			if (!(await comeAndGo(id))) return;
+		} else if (kind < 12) {
 			if (!(await makeLayer(id, early, random))) return;
 		} else if (kind < 14) {
 			const parent = one(committed);
@@ -212,6 +215,19 @@ async function makeLayer(id: LayerId, early: boolean, random: (below: number) =>
 	);
 	if (isDone) committed.push(name);
 	return isDone;
+}
+
+/** Layers that are made, recorded, and removed one after the other. */
+async function comeAndGo(prefix: LayerId): Promise<boolean> {
+	const ids = [1, 2, 3, 4].map((n) => parseLayerId(`${prefix}.${n}`));
+	for (const id of ids) {
+		const labels = { made: id };
+		const create = (): Promise<unknown> => store.create(id, { labels, early: true });
+		if (!(await run({ op: "create", id, parent: undefined, labels }, true, create))) return false;
+	}
+	await sleep(400);
+	for (const id of ids) if (!(await run({ op: "remove", id }, false, () => store.remove(id)))) return false;
+	return true;
 }
 
 async function with_(parent: LayerId | undefined, work: () => Promise<boolean>): Promise<boolean> {
