@@ -175,6 +175,9 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 	});
 	const stream = layer.source instanceof Readable ? sourceFromStream(layer.source) : undefined;
 	const source = stream?.source ?? (layer.source as Exclude<ChainLayer["source"], Readable>);
+	// A job that waits for bytes does not hear of the signal.
+	const breakOff = (): void => stream?.breakOff();
+	how.signal.addEventListener("abort", breakOff, { once: true });
 	try {
 		one.applied = await store.jobs.run(
 			"apply",
@@ -195,8 +198,13 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 		await stream?.done;
 	} catch (error) {
 		stream?.close();
+		// What the job found at the end of a stream that was broken off is not what went wrong.
+		if (how.signal.aborted) {
+			throw new LamellaError("EABORTED", "the import was cancelled", { layer: layer.id, cause: error });
+		}
 		throw await streamsOwnFailure(stream?.done, error, layer.id);
 	} finally {
+		how.signal.removeEventListener("abort", breakOff);
 		stream?.close();
 	}
 	options.onApplied?.(index, one.applied);

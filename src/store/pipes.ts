@@ -16,6 +16,8 @@ export interface StreamSource {
 	 * bytes is worth nothing, even where it was content with them.
 	 */
 	readonly done: Promise<void>;
+	/** Breaks the stream off: a job that waits for more of it goes on. */
+	breakOff(): void;
 	/** Ends the stream and closes the job's end. Call it after the job, whatever became of it. */
 	close(): void;
 }
@@ -28,15 +30,19 @@ export function sourceFromStream(readable: Readable): StreamSource {
 	// The caller looks at it after the job; until then a rejection is not unhandled.
 	done.catch(() => undefined);
 	let open = true;
+	const breakOff = (): void => {
+		writer.destroy();
+		readable.destroy();
+	};
 	return {
 		source: { from: "pipe", fd: readFd, compression: "detect" },
 		done,
+		breakOff,
 		close: () => {
 			if (!open) return;
 			open = false;
 			closeSync(readFd);
-			writer.destroy();
-			readable.destroy();
+			breakOff();
 		},
 	};
 }

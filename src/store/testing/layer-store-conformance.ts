@@ -325,7 +325,8 @@ export function layerStoreConformance(
 			const never = new Readable({ read: () => undefined });
 			const controller = new AbortController();
 			const hanging = store.applyLayer(id("x"), never, { signal: controller.signal });
-			setTimeout(() => controller.abort(), 50);
+			// Long enough for its thread to be at it, and to wait for bytes that never come.
+			setTimeout(() => controller.abort(), 500);
 			await expect(hanging).rejects.toMatchObject({ code: "EABORTED" });
 			expect(store.has(id("x"))).toBe(false);
 		});
