@@ -249,7 +249,7 @@ export class ServerConnection implements StreamWire {
 			case FrameType.PING:
 				mustHave(frame, 8);
 				mustBeOfConnection(streamId);
-				if ((flags & Flag.ACK) === 0) this.send(FrameType.PING, Flag.ACK, 0, payload);
+				if ((flags & Flag.ACK) === 0) this.#out.addLater(frameOf(FrameType.PING, Flag.ACK, 0, payload));
 				break;
 			case FrameType.WINDOW_UPDATE:
 				mustHave(frame, 4);

@@ -3,10 +3,17 @@ import type net from "node:net";
 import { Flag, FRAME_BYTES_MAX, FrameType, frameOf } from "./frames.ts";
 import { TABLE_BYTES_MAX, TABLE_EMPTIED } from "./hpack.ts";
 
+/** How long an answer waits that nobody is in a hurry for, and how many of them. */
+const LATER_MS = 5;
+const LATER_MAX = 8;
+
 export class Outgoing {
 	readonly #socket: net.Socket;
 	#frames: Buffer[] = [];
 	#bytes = 0;
+	/** What goes out with the next write, or by itself in a while. */
+	#later: Buffer[] = [];
+	#timer: NodeJS.Timeout | undefined;
 	/** The other side's table of headers, which nothing is put in: how large it may think it is, and whether it knows. */
 	#tableBytes = TABLE_BYTES_MAX;
 	#tableIsRight = true;
@@ -41,13 +48,35 @@ export class Outgoing {
 		this.#bytes += frame.length;
 	}
 
+	/**
+	 * For what is no part of an answer: gRPC's clients ping after each message to measure the way, and waking them up for
+	 * that while they pass the message on would make them slower.
+	 */
+	addLater(frame: Buffer): void {
+		this.#later.push(frame);
+		if (this.#later.length >= LATER_MAX) this.#addThoseLater();
+		else if (this.#timer === undefined) this.#timer = setTimeout(() => this.#writeLater(), LATER_MS).unref();
+	}
+
 	write(): void {
+		if (this.#frames.length === 0) return;
+		this.#addThoseLater();
 		const [first] = this.#frames;
-		if (first === undefined) return;
-		const bytes = this.#frames.length === 1 ? first : Buffer.concat(this.#frames);
+		const bytes = this.#frames.length === 1 && first !== undefined ? first : Buffer.concat(this.#frames);
 		this.#frames = [];
 		this.#bytes = 0;
 		this.#socket.write(bytes);
+	}
+
+	#addThoseLater(): void {
+		for (const frame of this.#later) this.addFrame(frame);
+		this.#later = [];
+	}
+
+	#writeLater(): void {
+		this.#timer = undefined;
+		this.#addThoseLater();
+		if (this.#socket.writable) this.write();
 	}
 
 	/** A header block that has to say something of the table first, or is too long for a frame. */
