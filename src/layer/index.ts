@@ -15,8 +15,10 @@ export type {
 	Compression,
 	DiffRequest,
 	DiffResult,
+	FlushRequest,
 	LayerJobs,
 	LayerSource,
-	NoteInPlace,
+	Note,
 } from "./job-contract.ts";
 export { LAYER_JOBS } from "./layer-jobs.ts";
+export { noteFits, type ReadNote, readNotes } from "./note.ts";

@@ -6,8 +6,10 @@ import { copyTree } from "./copy.ts";
 import { diffSize, writeDiff } from "./diff.ts";
 import { flattenTree } from "./flatten.ts";
 import type { LayerJobs } from "./job-contract.ts";
-import { removeTree } from "./remove.ts";
-import { syncFilesystem, syncTrees, writeNote } from "./sync.ts";
+import { withdrawNote, writeNote, writeNoteWithTree } from "./note.ts";
+import { packTree, unpackTree } from "./packed-tree.ts";
+import { removeTrees } from "./remove.ts";
+import { flushAll, syncFilesystem, syncTrees } from "./sync.ts";
 import { usageOf } from "./usage.ts";
 
 export const jobs: JobFunctions<LayerJobs> = {
@@ -17,7 +19,7 @@ export const jobs: JobFunctions<LayerJobs> = {
 	diffSize: ({ subject }, context) => diffSize(subject, context),
 	flatten: flattenTree,
 	copy: copyTree,
-	remove: ({ path }, context) => removeTree(path, () => context.checkAborted()) as undefined,
+	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
 	sync: ({ path, note }) => {
 		syncFilesystem(path);
@@ -29,4 +31,9 @@ export const jobs: JobFunctions<LayerJobs> = {
 		writeNote(note);
 		return undefined;
 	},
+	noteTree: ({ directory, note }) => writeNoteWithTree(note, directory),
+	withdrawNote: (note) => withdrawNote(note) as undefined,
+	flush: (request) => flushAll(request) as undefined,
+	holdsTree: ({ directory, tree }) => packTree(directory, tree.length)?.bytes.equals(tree) === true,
+	restoreTree: ({ directory, tree }) => unpackTree(tree, directory) as undefined,
 };

@@ -4,7 +4,7 @@
  * the tree ends the removal before anything in the mounted filesystem is touched.
  */
 import path from "node:path";
-import { LamellaError } from "../errors/index.ts";
+import { isLamellaError, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 import { asLamellaError } from "./system-failure.ts";
 
@@ -45,6 +45,20 @@ export function removeTree(tree: string, checkAborted: () => void = () => {}): v
 		if (linux.isSystemError(error, "ENOENT")) return;
 		throw asLamellaError(error, "remove", () => linux.escapePath(Buffer.from(tree)));
 	}
+}
+
+/** The same for several; what fails first is thrown once all were tried. */
+export function removeTrees(trees: readonly string[], checkAborted: () => void): void {
+	const failures: unknown[] = [];
+	for (const tree of trees) {
+		try {
+			removeTree(tree, checkAborted);
+		} catch (error) {
+			if (isLamellaError(error, "EABORTED")) throw error;
+			failures.push(error);
+		}
+	}
+	if (failures.length > 0) throw failures[0];
 }
 
 /**

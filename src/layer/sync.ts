@@ -1,6 +1,6 @@
-/** Flushing: a whole filesystem, or only what a layer holds where that is little; and a note that is written after it. */
+/** Flushing: a whole filesystem, or only what a layer holds where that is little. */
 import * as linux from "../linux/index.ts";
-import type { NoteInPlace } from "./job-contract.ts";
+import type { FlushRequest } from "./job-contract.ts";
 import { asLamellaError } from "./system-failure.ts";
 import { withChild } from "./walk.ts";
 
@@ -64,14 +64,22 @@ function flushFile(fd: number, name: Buffer): void {
 	}
 }
 
-/** Writes a note over what its file has there, and flushes it. @throws {LamellaError} `ESYSTEM`, `ENOSPACE` */
-export function writeNote({ file, offset, bytes }: NoteInPlace): void {
-	attempt(file, () =>
-		withFile(file, linux.O_WRONLY, (fd) => {
-			linux.pwrite(fd, bytes, 0, bytes.length, offset);
-			linux.fdatasync(fd);
-		}),
-	);
+/** As many flushes as cost less than one of the whole filesystem. */
+const FEW_PATHS = 12;
+
+/**
+ * Makes what is below `trees` durable, and the files and directories `paths`, each of which may need the ones before.
+ * @throws {LamellaError} `ESYSTEM`, `ENOSPACE`
+ */
+export function flushAll({ trees, paths }: FlushRequest): void {
+	const [any] = [...paths, ...trees];
+	if (any === undefined) return;
+	if (paths.length + trees.length > FEW_PATHS) {
+		syncFilesystem(any);
+		return;
+	}
+	syncTrees(trees);
+	for (const path of paths) attempt(path, () => withFile(path, linux.O_RDONLY, linux.fsync));
 }
 
 function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {

@@ -40,15 +40,18 @@ export class Background {
 		});
 	}
 
-	/** The same as `run` after a while, or as soon as somebody waits for all to be settled. */
-	later(what: string, delayMs: number, work: () => Promise<unknown>): void {
+	/**
+	 * The same as `run` after a while, or as soon as somebody waits for all to be settled. Returns what begins it at once;
+	 * again is harmless.
+	 */
+	later(what: string, delayMs: number, work: () => Promise<unknown>): () => void {
 		const begin = (): void => {
 			clearTimeout(timer);
-			this.#hurry.delete(begin);
-			this.run(what, work);
+			if (this.#hurry.delete(begin)) this.run(what, work);
 		};
 		const timer = setTimeout(begin, delayMs);
 		this.#hurry.add(begin);
+		return begin;
 	}
 
 	failed(what: string, error: unknown): void {

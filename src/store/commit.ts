@@ -5,17 +5,18 @@
 import { renameSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
-import type { NoteInPlace } from "../layer/index.ts";
+import type { Note, Usage } from "../layer/index.ts";
 import { mustBeFree, replaceLayer } from "./catalog.ts";
 import type { CommitOptions, LayerId } from "./contract.ts";
 import { crashPoint } from "./crash-point.ts";
 import { storeFailure } from "./failure.ts";
 import { discardStaleRoot, flattenLater, makeRoot } from "./flattening.ts";
+import type { MetaTransaction } from "./meta-store.ts";
 import { mustBeUnmounted } from "./mounting.ts";
 import type { PendingWork } from "./pending.ts";
 import type { Promised } from "./promises.ts";
 import type { LayerRecord } from "./schema.ts";
-import { publishSidecar, stageSidecar } from "./sidecar.ts";
+import { publishSidecar, stageSidecar, stageSidecarNow } from "./sidecar.ts";
 import type { StoreContext } from "./store-context.ts";
 import { countUsageLater } from "./usage.ts";
 
@@ -43,7 +44,7 @@ export async function commitLayer(
 				{ early: options.early },
 			),
 	);
-	countUsageLater(store, committed);
+	if (committed.usage === undefined) countUsageLater(store, committed);
 	if (options.flatten !== false) flattenLater(store, committed);
 	return committed;
 }
@@ -95,7 +96,7 @@ async function commitRecord(
 		flattened,
 		mountLabel: undefined,
 	};
-	const promised = early === true ? store.promises.make(after) : undefined;
+	const promised = early === true ? store.promises.make(after, record.id) : undefined;
 	if (promised === undefined) {
 		await stageSidecar(directory, after, { flush: false });
 		await store.jobs.run("sync", { path: directory }, { signal });
@@ -125,33 +126,60 @@ async function commitByPromise(
 ): Promise<void> {
 	let answered = false;
 	try {
-		await flushAndPromise(store, record, { flattened: after.flattened, note: promised.note, signal });
+		const { note, keep } = promised;
+		const { trees, usage } = await promise(store, record, { flattened: after.flattened, note, signal });
 		crashPoint("commit:promised");
-		await keepPromise(store, record, after, () => {
-			answered = true;
-			answer(after);
+		const committed = { ...after, usage };
+		await keepPromise(store, record, committed, {
+			trees,
+			keep,
+			answer: () => {
+				answered = true;
+				answer(committed);
+			},
 		});
 	} catch (error) {
 		if (answered) throw error;
-		await store.jobs.run("syncTrees", { directories: [], note: promised.withdrawal });
+		await store.jobs.run("withdrawNote", promised.note);
 		promised.release();
 		throw error;
 	}
 	promised.release();
 }
 
-async function flushAndPromise(
+interface Promising {
+	/** Directories that are to be flushed yet: what they hold is in the promise. */
+	readonly trees: readonly string[];
+	readonly usage?: Usage | undefined;
+}
+
+/** Makes the promise durable, and what it is about. */
+async function promise(
 	store: StoreContext,
 	record: LayerRecord,
-	{ flattened, note, signal }: { flattened: boolean; note: NoteInPlace; signal: AbortSignal | undefined },
-): Promise<void> {
+	{ flattened, note, signal }: { flattened: boolean; note: Note; signal: AbortSignal | undefined },
+): Promise<Promising> {
+	const trees = store.driver.ownDirectories(store.placeOf(record));
+	const [directory, ...more] = trees;
+	if (!flattened && directory !== undefined && more.length === 0) {
+		const usage = await store.jobs.run("noteTree", { directory, note }, { signal });
+		if (usage !== undefined) return { trees, usage };
+	}
 	if (flattened || !store.meta.isRecorded(record.id)) {
 		// There is more to flush than what the layer holds: its root, or of an early one its place.
 		await store.jobs.run("sync", { path: store.directoryOf(record), note }, { signal });
 	} else {
-		const directories = store.driver.ownDirectories(store.placeOf(record));
-		await store.jobs.run("syncTrees", { directories, note }, { signal });
+		await store.jobs.run("syncTrees", { directories: trees, note }, { signal });
 	}
+	return { trees: [] };
+}
+
+interface Keeping {
+	/** What of the layer is not flushed yet. */
+	readonly trees?: readonly string[] | undefined;
+	/** Part of the transaction: says that the promise is kept. */
+	readonly keep: (transaction: MetaTransaction) => void;
+	readonly answer?: (() => void) | undefined;
 }
 
 /**
@@ -162,7 +190,7 @@ export async function keepPromise(
 	store: StoreContext,
 	record: LayerRecord,
 	after: LayerRecord,
-	answer: () => void = () => undefined,
+	{ trees = [], keep, answer }: Keeping,
 ): Promise<void> {
 	await finishCommit(store, after, async (pending) => {
 		let token = "";
@@ -170,11 +198,12 @@ export async function keepPromise(
 			[record.id, after.id],
 			(meta) => {
 				replaceLayer(meta, record, after);
+				keep(meta);
 				token = store.pending.note(meta, pending);
 			},
-			{ before: () => stageSidecar(store.directoryOf(after), after, { flush: true }), unhurried: true },
+			() => ({ trees, paths: [stageSidecarNow(store.directoryOf(after), after)] }),
 		);
-		answer();
+		answer?.();
 		await recorded;
 		return token;
 	});

@@ -68,7 +68,12 @@ export async function createLayer(
 }
 
 async function flushLayer(store: StoreContext, directory: string): Promise<void> {
-	await Promise.all([flush(path.join(directory, SIDECAR)), flush(directory), flush(store.layout.layers)]);
+	await Promise.all(pathsOf(store, directory).map(flush));
+}
+
+/** What makes a layer durable that is empty yet. */
+function pathsOf(store: StoreContext, directory: string): string[] {
+	return [path.join(directory, SIDECAR), directory, store.layout.layers];
 }
 
 /**
@@ -88,10 +93,11 @@ function recordEarly(
 	crashPoint("create:staged");
 	linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
 	crashPoint("create:renamed");
-	const recorded = store.meta.early([record.id], (meta) => insertLayer(meta, record, parentN), {
-		before: () => flushLayer(store, directory),
-		unhurried: true,
-	});
+	const recorded = store.meta.early(
+		[record.id],
+		(meta) => insertLayer(meta, record, parentN),
+		() => ({ trees: [], paths: pathsOf(store, directory) }),
+	);
 	store.background.run(`record layer "${record.id}"`, async () => {
 		try {
 			await recorded;

@@ -5,6 +5,7 @@
  * Early writes get into the database in the order in which they were shown, and before any transaction that was asked for
  * later: whatever stands on them finds them there.
  */
+import type { FlushRequest } from "../layer/index.ts";
 import { newGate } from "./gate.ts";
 import type { MetaStore, MetaTable, MetaTransaction } from "./meta-store.ts";
 import { overlaid, WriteBuffer, type Writes } from "./write-buffer.ts";
@@ -14,36 +15,37 @@ interface Recording {
 	/** The layers that they are about. */
 	readonly ids: readonly string[];
 	readonly writes: Writes;
-	/** Begins what waits for its time. */
-	readonly hurry: () => void;
+	/** The moment that they wait for. */
+	readonly moment: Moment;
+	/** What has to be done, and flushed, before they are recorded. */
+	readonly prepare: () => FlushRequest;
 	state: "waiting" | "begun" | "forgotten";
 	/** Settles once the writes are in the database, or given up. Never rejects. */
 	readonly settled: Promise<void>;
 }
 
-export interface EarlyOptions {
-	/** What has to be done before the writes are recorded. */
-	readonly before: () => Promise<unknown>;
-	/**
-	 * Recording waits for a moment, and for what else comes meanwhile, unless somebody needs it sooner: what the caller does
-	 * next (containerd records the snapshot in a database of its own) does not have to wait for our flushes then.
-	 */
-	readonly unhurried?: boolean | undefined;
-}
+/** Nothing to do before. */
+export const NOTHING_TO_FLUSH: FlushRequest = { trees: [], paths: [] };
 
+/**
+ * Recording waits for so long, and for what else comes meanwhile, unless somebody needs it sooner: what the caller does
+ * next (containerd records the snapshot in a database of its own) does not have to wait for our flushes then.
+ */
 const MOMENT_MS = 250;
 
 export class EarlyMeta implements MetaStore {
 	readonly #inner: MetaStore;
+	readonly #flush: (request: FlushRequest) => Promise<unknown>;
 	/** In the order in which they were shown. */
 	readonly #recordings = new Set<Recording>();
 	/** Settles when the database has been handed all that is early now. */
 	#handedOver: Promise<void> = Promise.resolve();
-	/** What the unhurried ones wait for. */
+	/** What those that come now wait for. */
 	#moment: Moment | undefined;
 
-	constructor(inner: MetaStore) {
+	constructor(inner: MetaStore, flush: (request: FlushRequest) => Promise<unknown>) {
 		this.#inner = inner;
+		this.#flush = flush;
 	}
 
 	get<V>(table: MetaTable, key: string): V | undefined {
@@ -69,34 +71,37 @@ export class EarlyMeta implements MetaStore {
 
 	async transaction<R>(work: (transaction: MetaTransaction) => R): Promise<R> {
 		if (this.#recordings.size > 0) {
-			for (const { hurry } of this.#recordings) hurry();
+			for (const { moment } of this.#recordings) moment.end();
 			await this.#handedOver;
 		}
 		return await this.#inner.transaction(work);
 	}
 
 	/**
-	 * Shows what `work` writes about the layers `ids` from now on, and runs it as a transaction, after `before`. Throws what
-	 * `work` throws now; the promise that it returns rejects where one of the two fails later, and nothing is shown any more.
+	 * Shows what `work` writes about the layers `ids` from now on, and runs it as a transaction later, after what `prepare`
+	 * does and asks to be flushed. Throws what `work` throws now; the promise that it returns rejects where something fails
+	 * later, and nothing is shown any more.
 	 */
 	early(
 		ids: readonly string[],
 		work: (transaction: MetaTransaction) => void,
-		{ before, unhurried = false }: EarlyOptions,
+		prepare: () => FlushRequest = () => NOTHING_TO_FLUSH,
 	): Promise<void> {
 		const buffer = new WriteBuffer(this);
 		work(buffer);
-		const moment = unhurried ? this.#joinMoment() : undefined;
+		this.#moment ??= new Moment(this.#flush, (ended) => {
+			if (this.#moment === ended) this.#moment = undefined;
+		});
+		const moment = this.#moment;
 		const predecessors = this.#handedOver;
 		const handedOver = newGate();
 		// Whoever comes later waits for those before, too, where this one is forgotten or fails.
 		this.#handedOver = predecessors.then(() => handedOver.promise);
 		const record = async (): Promise<void> => {
 			try {
-				await moment?.over;
+				await moment.over;
 				if (recording.state === "forgotten") return;
-				recording.state = "begun";
-				await before();
+				await moment.flushed(recording);
 				await predecessors;
 				const recorded = this.#inner.transaction(work);
 				handedOver.open();
@@ -109,8 +114,8 @@ export class EarlyMeta implements MetaStore {
 		};
 		const recorded = record();
 		const settled = recorded.catch(() => undefined);
-		const hurry = moment?.end ?? (() => undefined);
-		const recording: Recording = { ids, writes: buffer.writes, hurry, settled, state: "waiting" };
+		const recording: Recording = { ids, writes: buffer.writes, moment, prepare, settled, state: "waiting" };
+		moment.join(recording);
 		this.#recordings.add(recording);
 		return recorded;
 	}
@@ -143,7 +148,7 @@ export class EarlyMeta implements MetaStore {
 		const last = all.findLastIndex(({ ids }) => ids.includes(id));
 		const waited = all.slice(0, last + 1);
 		// Those before it, too: it is recorded after them.
-		for (const { hurry } of waited) hurry();
+		for (const { moment } of waited) moment.end();
 		await Promise.all(waited.map(({ settled }) => settled));
 	}
 
@@ -161,21 +166,6 @@ export class EarlyMeta implements MetaStore {
 		return only && recording.state === "waiting" ? recording : undefined;
 	}
 
-	/** One flush of the journal and of the database does for all that wait for the same moment. */
-	#joinMoment(): Moment {
-		if (this.#moment !== undefined) return this.#moment;
-		const gate = newGate();
-		const end = (): void => {
-			clearTimeout(timer);
-			if (this.#moment === moment) this.#moment = undefined;
-			gate.open();
-		};
-		const moment: Moment = { over: gate.promise, end };
-		const timer = setTimeout(end, MOMENT_MS);
-		this.#moment = moment;
-		return moment;
-	}
-
 	/** What is shown in a table; of two writes to a key the later one. */
 	#shown(table: MetaTable): ReadonlyMap<string, unknown> | undefined {
 		if (this.#recordings.size === 0) return undefined;
@@ -187,7 +177,67 @@ export class EarlyMeta implements MetaStore {
 	}
 }
 
-interface Moment {
+/** What is flushed and recorded together: one flush of the journal and of the database does for all. */
+class Moment {
+	/** Resolves when there is no more waiting. */
 	readonly over: Promise<void>;
-	readonly end: () => void;
+	readonly #open: () => void;
+	readonly #flush: (request: FlushRequest) => Promise<unknown>;
+	readonly #onEnd: (moment: Moment) => void;
+	readonly #timer: NodeJS.Timeout;
+	readonly #recordings: Recording[] = [];
+	/** What each asked to be flushed, or why it could not be prepared. */
+	readonly #prepared = new Map<Recording, FlushRequest | { readonly failure: unknown }>();
+	#flushed: Promise<unknown> | undefined;
+
+	constructor(flush: (request: FlushRequest) => Promise<unknown>, onEnd: (moment: Moment) => void) {
+		const gate = newGate();
+		this.over = gate.promise;
+		this.#open = gate.open;
+		this.#flush = flush;
+		this.#onEnd = onEnd;
+		this.#timer = setTimeout(() => this.end(), MOMENT_MS);
+	}
+
+	join(recording: Recording): void {
+		this.#recordings.push(recording);
+	}
+
+	/** Begins what waits. Again is harmless. */
+	end(): void {
+		if (this.#flushed !== undefined) return;
+		clearTimeout(this.#timer);
+		this.#onEnd(this);
+		const trees: string[] = [];
+		const paths = new Set<string>();
+		for (const recording of this.#recordings) {
+			if (recording.state !== "waiting") continue;
+			recording.state = "begun";
+			try {
+				const request = recording.prepare();
+				this.#prepared.set(recording, request);
+				trees.push(...request.trees);
+				for (const path of request.paths) paths.add(path);
+			} catch (failure) {
+				this.#prepared.set(recording, { failure });
+			}
+		}
+		this.#flushed =
+			trees.length + paths.size > 0 ? this.#flush({ trees, paths: [...paths] }) : Promise.resolve();
+		// Each hears of it by `flushed`.
+		this.#flushed.catch(() => undefined);
+		this.#open();
+	}
+
+	/** Resolves when what the recording needs is flushed. */
+	async flushed(recording: Recording): Promise<void> {
+		const prepared = this.#prepared.get(recording) ?? NOTHING_TO_FLUSH;
+		if ("failure" in prepared) throw prepared.failure;
+		try {
+			await this.#flushed;
+		} catch {
+			// Of several, one fails all: each finds out what became of its own.
+			await this.#flush(prepared);
+		}
+	}
 }

@@ -112,6 +112,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		status: () => statusOf(store),
 		cleanup: async () => {
 			await recover(store);
+			store.deleteTrashNow();
 			await store.background.begunSettled();
 		},
 		close: closeOnce,

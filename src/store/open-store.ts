@@ -17,7 +17,7 @@ import type { MetaStore } from "./meta-store.ts";
 import { openMetadata } from "./metadata.ts";
 import { Owner } from "./owner.ts";
 import { Pending } from "./pending.ts";
-import { Promises } from "./promises.ts";
+import { forgetPromises, Promises } from "./promises.ts";
 import { recover } from "./recovery.ts";
 import { Reserve } from "./reserve.ts";
 import { Spares } from "./spares.ts";
@@ -64,7 +64,7 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 		const closing = new AbortController();
 		const store = new StoreContext({
 			layout,
-			meta: new EarlyMeta(meta),
+			meta: new EarlyMeta(meta, (request) => jobs.run("flush", request)),
 			driver,
 			jobs,
 			owner,
@@ -86,8 +86,10 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 		return layerStore(store, async () => {
 			closing.abort();
 			await store.background.settled();
-			if (store.pending.hasDone) await store.transaction(() => undefined);
-			store.promises.close();
+			const hasPromised = store.promises.close();
+			if (store.pending.hasDone || hasPromised) {
+				await store.transaction(({ meta }) => forgetPromises(meta, owner.name));
+			}
 			store.spares.close();
 			for (const undo of opened.reverse()) await undo();
 		});

@@ -2,18 +2,32 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { NoteInPlace } from "../layer/index.ts";
+import { JobPool } from "../jobs/index.ts";
+import { LAYER_JOBS, type LayerJobs, type Note } from "../layer/index.ts";
 import { parseLayerId } from "./layer-id.ts";
-import { Promises, readPromises } from "./promises.ts";
+import { openLmdbMetaStore } from "./lmdb-meta-store.ts";
+import type { MetaStore } from "./meta-store.ts";
+import { forgetPromises, hasPromised, Promises, readPromises } from "./promises.ts";
 import type { LayerRecord } from "./schema.ts";
 
+const KEY = parseLayerId("key ☃");
 let directory: string;
+let meta: MetaStore;
+let jobs: JobPool<LayerJobs>;
+let promises: Promises;
 
 beforeEach(() => {
 	directory = mkdtempSync(path.join(os.tmpdir(), "lamella-"));
+	meta = openLmdbMetaStore(path.join(directory, "metadata"));
+	jobs = new JobPool<LayerJobs>(LAYER_JOBS);
+	promises = new Promises(directory);
 });
 
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(async () => {
+	await jobs.dispose();
+	await meta.close();
+	rmSync(directory, { recursive: true, force: true });
+});
 
 function record(n: string, labels: Record<string, string> = {}): LayerRecord {
 	return {
@@ -29,81 +43,96 @@ function record(n: string, labels: Record<string, string> = {}): LayerRecord {
 	};
 }
 
-/** As the job does, but for the flush. */
-function write({ file, offset, bytes }: NoteInPlace): void {
-	const content = readFileSync(file);
-	content.set(bytes, offset);
-	writeFileSync(file, content);
+function make(n: string): NonNullable<ReturnType<Promises["make"]>> {
+	const promised = promises.make(record(n), KEY);
+	if (promised === undefined) throw new Error("no slot");
+	return promised;
 }
 
-test("what is promised is read back, until the slot is used again", () => {
-	const promises = new Promises(directory);
-	expect(readPromises(directory)).toEqual([]);
-	const first = promises.make(record("aaaaaa1"));
-	const second = promises.make(record("aaaaaa2", { key: "value" }));
-	if (first === undefined || second === undefined) throw new Error("no slot");
-	write(first.note);
-	write(second.note);
-	const read = readPromises(directory).sort((a, b) => a.n.localeCompare(b.n));
-	expect(read).toEqual([
-		expect.objectContaining(record("aaaaaa1")),
-		expect.objectContaining(record("aaaaaa2", { key: "value" })),
-	]);
+const write = (note: Note): Promise<unknown> => jobs.run("syncTrees", { directories: [], note });
+const left = (): string[] =>
+	readPromises(directory, meta)
+		.map(({ record: { n } }) => n)
+		.sort();
+
+test("what is promised is read back, until the slot is used again", async () => {
+	expect(left()).toEqual([]);
+	const first = make("aaaaaa1");
+	const second = promises.make(record("aaaaaa2", { key: "value" }), KEY);
+	if (second === undefined) throw new Error("no slot");
+	await write(first.note);
+	await write(second.note);
+	expect(left()).toEqual(["aaaaaa1", "aaaaaa2"]);
+	const read = readPromises(directory, meta).find(({ record: { n } }) => n === "aaaaaa2");
+	expect(read).toMatchObject({ record: record("aaaaaa2", { key: "value" }), key: KEY });
+	expect(read?.tree).toBeUndefined();
 	first.release();
-	const third = promises.make(record("aaaaaa3"));
-	if (third === undefined) throw new Error("no slot");
-	write(third.note);
-	expect(readPromises(directory).map(({ n }) => n)).toContain("aaaaaa3");
-	expect(readPromises(directory).map(({ n }) => n)).not.toContain("aaaaaa1");
+	await write(make("aaaaaa3").note);
+	expect(left()).toEqual(["aaaaaa2", "aaaaaa3"]);
 });
 
-test("never writes beyond the bytes that the file has", () => {
-	const promises = new Promises(directory);
-	const notes: NoteInPlace[] = [];
+test("a promise that the database knows to be kept is none any more, but the next one in its slot is", async () => {
+	const first = make("aaaaaa1");
+	await write(first.note);
+	await meta.transaction(first.keep);
+	expect(left()).toEqual([]);
+	first.release();
+	await write(make("aaaaaa2").note);
+	expect(left()).toEqual(["aaaaaa2"]);
+	const [promise] = readPromises(directory, meta);
+	await meta.transaction((transaction) => promise?.keep(transaction));
+	expect(left()).toEqual([]);
+	const owner = path.basename(directory);
+	expect(hasPromised(meta, owner)).toBe(true);
+	await meta.transaction((transaction) => forgetPromises(transaction, owner));
+	expect(hasPromised(meta, owner)).toBe(false);
+});
+
+test("never writes beyond the bytes that the file has", async () => {
+	const notes: Note[] = [];
 	for (;;) {
-		const promised = promises.make(record(`aaaaaa${notes.length.toString(36)}`));
+		const promised = promises.make(record(`aaaaaa${notes.length.toString(36)}`), KEY);
 		if (promised === undefined) break;
 		notes.push(promised.note);
 	}
 	expect(notes.length).toBeGreaterThan(8);
 	expect(new Set(notes.map(({ offset }) => offset)).size).toBe(notes.length);
-	const size = statSync(notes[0]?.file ?? "").size;
-	for (const { offset, bytes } of notes) expect(offset + bytes.length).toBeLessThanOrEqual(size);
+	const { size, blocks } = statSync(notes[0]?.file ?? "");
+	for (const { offset, bytesMax } of notes) expect(offset + bytesMax).toBeLessThanOrEqual(size);
+	// Flushing a block that is there already costs no commit of the journal.
+	expect(blocks * 512).toBeGreaterThanOrEqual(size);
 });
 
 test("promises nothing for a record that has no room in a slot", () => {
-	const promises = new Promises(directory);
-	expect(promises.make(record("aaaaaa1", { long: "x".repeat(4096) }))).toBeUndefined();
+	expect(promises.make(record("aaaaaa1", { long: "x".repeat(40_000) }), KEY)).toBeUndefined();
 });
 
-test("takes a slot that was written in part for none", () => {
-	const promises = new Promises(directory);
-	const whole = promises.make(record("aaaaaa1"));
-	const torn = promises.make(record("aaaaaa2"));
-	if (whole === undefined || torn === undefined) throw new Error("no slot");
-	write(whole.note);
-	for (const length of [0, 40, 64, 65, 200]) {
-		write({ ...torn.note, bytes: torn.note.bytes.subarray(0, length) });
-		expect(readPromises(directory).map(({ n }) => n)).toEqual(["aaaaaa1"]);
+test("takes a slot that was written in part for none", async () => {
+	await write(make("aaaaaa1").note);
+	const { note } = make("aaaaaa2");
+	await write(note);
+	const whole = readFileSync(note.file);
+	for (const length of [0, 31, 40, 200]) {
+		const torn = Buffer.from(whole);
+		torn.fill(0, note.offset + length, note.offset + note.bytesMax);
+		writeFileSync(note.file, torn);
+		expect(left()).toEqual(["aaaaaa1"]);
 	}
 });
 
-test("knows nothing any more of what was withdrawn", () => {
-	const promised = new Promises(directory).make(record("aaaaaa1"));
-	if (promised === undefined) throw new Error("no slot");
-	write(promised.note);
-	write(promised.withdrawal);
-	expect(readPromises(directory)).toEqual([]);
+test("knows nothing any more of what was withdrawn", async () => {
+	const { note } = make("aaaaaa1");
+	await write(note);
+	await jobs.run("withdrawNote", note);
+	expect(left()).toEqual([]);
 });
 
-test("leaves its file where a promise was not kept, for the next to keep it", () => {
-	const promises = new Promises(directory);
-	const promised = promises.make(record("aaaaaa1"));
-	if (promised === undefined) throw new Error("no slot");
-	write(promised.note);
-	promises.close();
-	expect(readPromises(directory)).toHaveLength(1);
+test("leaves its file where a promise was not kept, for the next to keep it", async () => {
+	const promised = make("aaaaaa1");
+	await write(promised.note);
+	expect(promises.close()).toBe(false);
+	expect(left()).toHaveLength(1);
 	promised.release();
-	promises.close();
-	expect(readPromises(directory)).toEqual([]);
+	expect(promises.close()).toBe(true);
+	expect(left()).toEqual([]);
 });

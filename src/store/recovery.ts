@@ -9,20 +9,28 @@
  *
  * Nothing here touches what a living owner is at, so it may run at any time, in several processes at once.
  */
-import { closeSync, existsSync, readdirSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
 import { isLamellaError } from "../errors/index.ts";
+import { type MountInfo, readMountInfo } from "../linux/index.ts";
 import { insertLayer } from "./catalog.ts";
 import { keepPromise } from "./commit.ts";
 import type { LayerId } from "./contract.ts";
 import { bootId } from "./mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./owner.ts";
 import type { PendingWork } from "./pending.ts";
-import { readPromises } from "./promises.ts";
+import { forgetPromises, hasPromised, type LeftPromise, readPromises } from "./promises.ts";
 import { splitRecordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
-import { isEarly, publishSidecar, readSidecar, stageSidecar } from "./sidecar.ts";
-import type { StoreContext } from "./store-context.ts";
+import {
+	isEarly,
+	publishSidecar,
+	readSidecar,
+	stageSidecar,
+	writeEarlySidecar,
+	writeSidecar,
+} from "./sidecar.ts";
+import { flush, type StoreContext } from "./store-context.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
 	await finishPending(store);
@@ -30,9 +38,12 @@ export async function recover(store: StoreContext): Promise<void> {
 	const stagingOf = (owner: string): string => path.join(store.layout.staging, owner);
 	try {
 		const owners = new Set(dead.map(({ owner }) => owner));
-		const promises = dead.flatMap(({ owner }) => readPromises(stagingOf(owner)));
+		store.meta.refresh();
+		const promises = dead.flatMap(({ owner }) => readPromises(stagingOf(owner), store.meta));
+		for (const promise of promises) await restorePromised(store, promise);
 		if (dead.length > 0) await settleUnrecorded(store, owners, promises);
 		for (const { owner } of dead) store.discard(stagingOf(owner));
+		await forgetTheirs(store, owners);
 	} finally {
 		for (const { fd } of dead) closeSync(fd);
 	}
@@ -64,10 +75,10 @@ function deadOwners(store: StoreContext): DeadOwner[] {
 async function settleUnrecorded(
 	store: StoreContext,
 	owners: ReadonlySet<string>,
-	promises: readonly LayerRecord[] = [],
+	promises: readonly LeftPromise[] = [],
 ): Promise<void> {
 	store.meta.refresh();
-	const promised = new Map(promises.map((record) => [record.n, record]));
+	const promised = new Map(promises.map((promise) => [promise.record.n, promise]));
 	const early: LayerRecord[] = [];
 	for (const n of readdirSync(store.layout.layers)) {
 		if (!owners.has(ownerOf(n)) || store.meta.get("places", n) !== undefined) continue;
@@ -76,7 +87,8 @@ async function settleUnrecorded(
 		else early.push(record);
 	}
 	const unrecorded = new Set(early.map(({ n }) => n));
-	const settled = [...early, ...promises.filter(({ n }) => !unrecorded.has(n))];
+	const recorded = promises.map(({ record }) => record).filter(({ n }) => !unrecorded.has(n));
+	const settled = [...early, ...recorded];
 	for (const record of settled.sort((a, b) => a.depth - b.depth)) {
 		if (unrecorded.has(record.n) && !(await recordEarlyLayer(store, record))) {
 			store.discard(path.join(store.layout.layers, record.n));
@@ -110,19 +122,70 @@ async function recordEarlyLayer(store: StoreContext, record: LayerRecord): Promi
 }
 
 /** Keeps what a dead owner promised of a commit (promises.ts), if it did not come to it. */
-async function keepTheirs(store: StoreContext, promised: LayerRecord): Promise<void> {
+async function keepTheirs(store: StoreContext, { record: promised, keep }: LeftPromise): Promise<void> {
 	await store.locks.with(path.join(store.layout.layers, promised.n), async () => {
 		store.meta.refresh();
-		const id = store.meta.get<LayerId>("places", promised.n);
-		const record = id === undefined ? undefined : store.meta.get<LayerRecord>("layers", id);
+		const record = recordAt(store, promised.n);
 		if (record?.kind !== "active" || !existsSync(store.directoryOf(record))) return;
 		try {
-			await keepPromise(store, record, promised);
+			await keepPromise(store, record, promised, { keep });
 		} catch (error) {
 			if (!isLamellaError(error)) throw error;
 			// Another process took the name in between: the layer stays what it is, and `status` tells.
 			store.background.failed(`commit layer "${record.id}"`, error);
 		}
+	});
+}
+
+/**
+ * Sees to it that the tree of a layer whose commit was promised is there: what a power cut has taken of it, as nothing but
+ * the promise was flushed, is in the promise.
+ */
+async function restorePromised(store: StoreContext, { record, key, tree }: LeftPromise): Promise<void> {
+	const { n } = record;
+	const directory = path.join(store.layout.layers, n);
+	const [own] = store.driver.ownDirectories({ directory, flattened: false });
+	if (tree === undefined || own === undefined) return;
+	await store.locks.with(directory, async () => {
+		const recorded = recordAt(store, n);
+		const isKnown = recorded !== undefined || earlyLayer(store, n) !== undefined;
+		if (isKnown && existsSync(own) && (await store.jobs.run("holdsTree", { directory: own, tree }))) return;
+		// Somebody looks at it, so there was no power cut since: it is whole, and was changed after its commit.
+		if (readMountInfo().some((mount) => mentions(mount, n))) return;
+		const staged = path.join(store.owner.directory, store.owner.nextName());
+		try {
+			mkdirSync(staged, { mode: 0o710 });
+			await store.jobs.run("restoreTree", {
+				tree,
+				directory: path.join(staged, path.relative(directory, own)),
+			});
+			if (recorded === undefined) writeEarlySidecar(staged, { ...record, id: key, kind: "active" });
+			else await writeSidecar(staged, recorded);
+			await store.jobs.run("sync", { path: staged });
+			store.discard(directory);
+			renameSync(staged, directory);
+			await flush(store.layout.layers);
+		} finally {
+			store.discard(staged);
+		}
+	});
+}
+
+/** Bound from the layer's directory, or a lower or the upper of an overlay: paths may be relative there. */
+function mentions({ root, superOptions }: MountInfo, n: string): boolean {
+	return root.includes(`/${n}/`) || superOptions.includes(`${n}/`);
+}
+
+function recordAt(store: StoreContext, n: string): LayerRecord | undefined {
+	const id = store.meta.get<LayerId>("places", n);
+	return id === undefined ? undefined : store.meta.get<LayerRecord>("layers", id);
+}
+
+async function forgetTheirs(store: StoreContext, owners: ReadonlySet<string>): Promise<void> {
+	const known = [...owners].filter((owner) => hasPromised(store.meta, owner));
+	if (known.length === 0) return;
+	await store.transaction(({ meta }) => {
+		for (const owner of known) forgetPromises(meta, owner);
 	});
 }
 
@@ -168,8 +231,7 @@ async function finishOne(store: StoreContext, work: PendingWork): Promise<void> 
 	}
 	await store.locks.with(path.join(store.layout.layers, rest), async () => {
 		store.meta.refresh();
-		const id = store.meta.get<LayerId>("places", rest);
-		const record = id === undefined ? undefined : store.meta.get<LayerRecord>("layers", id);
+		const record = recordAt(store, rest);
 		if (record === undefined) return;
 		const directory = store.directoryOf(record);
 		// A record whose directory is gone is for `status` to tell of.

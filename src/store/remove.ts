@@ -75,14 +75,10 @@ async function removeLocked(
 	};
 	let tokens: readonly string[] = [];
 	if (isEarly(options)) {
-		const recorded = store.meta.early(
-			ids,
-			(meta) => {
-				deleteAll(meta);
-				tokens = works.map((work) => store.pending.note(meta, work));
-			},
-			{ before: () => Promise.resolve(), unhurried: true },
-		);
+		const recorded = store.meta.early(ids, (meta) => {
+			deleteAll(meta);
+			tokens = works.map((work) => store.pending.note(meta, work));
+		});
 		answer();
 		await recorded;
 	} else {

@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import path from "node:path";
 import type { DiffId } from "../layer/index.ts";
+import type { LayerId } from "./contract.ts";
 import { parseLayerId } from "./layer-id.ts";
 import { FORMAT, type LayerRecord } from "./schema.ts";
 
@@ -37,6 +38,13 @@ export function isEarly(directory: string): boolean {
 		// As in readSidecar: then there is no telling what it is.
 		return false;
 	}
+}
+
+/** The same as `stageSidecar` at once; flushing it is the caller's. Returns the file. */
+export function stageSidecarNow(directory: string, record: LayerRecord): string {
+	const file = path.join(directory, NEXT);
+	writeFileSync(file, sidecarText(record), { mode: 0o600 });
+	return file;
 }
 
 /** Writes the coming sidecar aside; with `flush` it is durable when the promise resolves. */
@@ -80,7 +88,10 @@ async function create(file: string, record: LayerRecord): Promise<FileHandle> {
 }
 
 /** A record as it is written in a file. */
-export function sidecarText(record: LayerRecord, marks: { readonly early?: boolean } = {}): string {
+export function sidecarText(
+	record: LayerRecord,
+	marks: { readonly early?: boolean; readonly key?: LayerId } = {},
+): string {
 	return `${JSON.stringify({ format: FORMAT, ...record, ...marks }, undefined, "\t")}\n`;
 }
 

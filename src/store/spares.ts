@@ -7,10 +7,10 @@ import path from "node:path";
 import type { Driver } from "../driver/index.ts";
 import type { Owner } from "./owner.ts";
 
-/** As many as a burst of containers takes before the first of them is answered for. */
-const SPARES = 4;
-/** What was answered last has its consequences in other processes first. */
-const REFILL_MS = 10;
+const SPARES = 8;
+/** They are made when nobody has asked for a layer for a while, one after the other. */
+const IDLE_MS = 50;
+const NEXT_MS = 3;
 
 export class Spares {
 	readonly #owner: Owner;
@@ -26,7 +26,7 @@ export class Spares {
 
 	/** The `<n>` of a directory that is begun (Driver.prepareAhead); undefined where there is none just now. */
 	take(): string | undefined {
-		this.#refill ??= setTimeout(() => this.#fill(), REFILL_MS);
+		this.#fillIn(IDLE_MS);
 		return this.#ready.pop();
 	}
 
@@ -41,18 +41,22 @@ export class Spares {
 		return path.join(this.#owner.directory, n);
 	}
 
-	#fill(): void {
-		this.#refill = undefined;
+	#fillIn(delayMs: number): void {
+		clearTimeout(this.#refill);
 		if (this.#closed || this.#driver.prepareAhead === undefined) return;
+		this.#refill = setTimeout(() => this.#fill(), delayMs);
+	}
+
+	#fill(): void {
+		const n = this.#owner.nextName();
 		try {
-			while (this.#ready.length < SPARES) {
-				const n = this.#owner.nextName();
-				mkdirSync(this.#at(n), { mode: 0o710 });
-				this.#driver.prepareAhead(this.#at(n));
-				this.#ready.push(n);
-			}
+			mkdirSync(this.#at(n), { mode: 0o710 });
+			this.#driver.prepareAhead?.(this.#at(n));
 		} catch {
 			// A full disk, say: whoever makes a layer is told. What was begun is swept with the owner's directory.
+			return;
 		}
+		this.#ready.push(n);
+		if (this.#ready.length < SPARES) this.#fillIn(NEXT_MS);
 	}
 }

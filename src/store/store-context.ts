@@ -24,6 +24,9 @@ import type { LayerRecord } from "./schema.ts";
 import { publishSidecar, stageSidecar } from "./sidecar.ts";
 import type { Spares } from "./spares.ts";
 
+/** What is removed within so long is deleted by one job. */
+const TRASH_MS = 50;
+
 export interface StoreParts {
 	readonly layout: Layout;
 	readonly meta: EarlyMeta;
@@ -60,6 +63,9 @@ export class StoreContext {
 	readonly spares: Spares;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
+	/** What is to be deleted next. */
+	readonly #trash: string[] = [];
+	#deleteNow: () => void = () => undefined;
 
 	constructor(parts: StoreParts) {
 		this.layout = parts.layout;
@@ -212,10 +218,17 @@ export class StoreContext {
 	}
 
 	deleteTrash(trashed: string): void {
-		this.background.run(`delete ${trashed}`, async () => {
-			await this.jobs.run("remove", { path: trashed });
+		this.#trash.push(trashed);
+		if (this.#trash.length > 1) return;
+		this.#deleteNow = this.background.later("delete what was removed", TRASH_MS, async () => {
+			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
 			crashPoint("remove:deleted");
 		});
+	}
+
+	/** Begins to delete at once what is in the trash. */
+	deleteTrashNow(): void {
+		this.#deleteNow();
 	}
 }
 
