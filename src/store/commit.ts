@@ -220,6 +220,6 @@ async function finishCommit(
 	crashPoint("commit:recorded");
 	await publishSidecar(store.directoryOf(after));
 	store.driver.finishCommit(store.placeOf(after));
-	store.pending.done(pending, token);
+	store.doneOnceFlushed(pending, token, [store.directoryOf(after)]);
 	crashPoint("commit:finished");
 }

@@ -208,11 +208,12 @@ function emptyTrash(store: StoreContext): void {
 }
 
 async function finishPending(store: StoreContext): Promise<void> {
-	for (const [work, token] of [...store.meta.entries<string>("pending")]) {
+	for (const [entry, token] of [...store.meta.entries<string>("pending")]) {
 		const owner = token.slice(0, token.indexOf(":"));
 		if (owner === store.owner.name || ownerLives(store.layout, owner)) continue;
-		await finishOne(store, work as PendingWork);
-		store.pending.done(work as PendingWork, token);
+		const work = entry as PendingWork;
+		await finishOne(store, work);
+		store.pending.done(work, token);
 	}
 	if (store.pending.hasDone) await store.transaction(() => undefined);
 }
@@ -227,6 +228,7 @@ async function finishOne(store: StoreContext, work: PendingWork): Promise<void> 
 	}
 	if (work.startsWith("trash/")) {
 		store.discard(path.join(store.layout.layers, rest));
+		await Promise.all([flush(store.layout.layers), flush(store.layout.trash)]);
 		return;
 	}
 	await store.locks.with(path.join(store.layout.layers, rest), async () => {
@@ -238,6 +240,7 @@ async function finishOne(store: StoreContext, work: PendingWork): Promise<void> 
 		if (!existsSync(directory)) return;
 		await stageSidecar(directory, record, { flush: true });
 		await publishSidecar(directory);
+		await flush(directory);
 		if (record.kind === "committed") store.driver.finishCommit(store.placeOf(record));
 	});
 }

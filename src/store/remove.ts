@@ -95,7 +95,9 @@ async function removeLocked(
 			crashPoint("remove:renamed");
 			const work = works[index];
 			const token = tokens[index];
-			if (work !== undefined && token !== undefined) store.pending.done(work, token);
+			if (work !== undefined && token !== undefined) {
+				store.doneOnceFlushed(work, token, [store.layout.layers, store.layout.trash]);
+			}
 			if (trashed !== undefined) store.deleteTrash(trashed);
 		} catch (error) {
 			throw storeFailure(error, `remove layer "${record.id}"`, record.id);

@@ -1,5 +1,5 @@
 /** What every operation of the store works with, and the few moves that they share. */
-import { renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { open } from "node:fs/promises";
 import path from "node:path";
 import type { Driver, LayerPlace } from "../driver/index.ts";
@@ -24,8 +24,8 @@ import type { LayerRecord } from "./schema.ts";
 import { publishSidecar, stageSidecar } from "./sidecar.ts";
 import type { Spares } from "./spares.ts";
 
-/** What is removed within so long is deleted by one job. */
-const TRASH_MS = 50;
+/** What is removed within so long is deleted by one job, and what is renamed is flushed by one. */
+const BATCH_MS = 50;
 
 export interface StoreParts {
 	readonly layout: Layout;
@@ -65,6 +65,11 @@ export class StoreContext {
 	readonly closing: AbortSignal;
 	/** What is to be deleted next. */
 	readonly #trash: string[] = [];
+	readonly #unflushed: {
+		readonly work: PendingWork;
+		readonly token: string;
+		readonly paths: readonly string[];
+	}[] = [];
 	#deleteNow: () => void = () => undefined;
 
 	constructor(parts: StoreParts) {
@@ -195,7 +200,7 @@ export class StoreContext {
 		});
 		crashPoint("update:recorded");
 		await publishSidecar(directory);
-		this.pending.done(pending, token);
+		this.doneOnceFlushed(pending, token, [directory]);
 		return after;
 	}
 
@@ -220,9 +225,32 @@ export class StoreContext {
 	deleteTrash(trashed: string): void {
 		this.#trash.push(trashed);
 		if (this.#trash.length > 1) return;
-		this.#deleteNow = this.background.later("delete what was removed", TRASH_MS, async () => {
+		this.#deleteNow = this.background.later("delete what was removed", BATCH_MS, async () => {
 			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
 			crashPoint("remove:deleted");
+		});
+	}
+
+	/**
+	 * Pending work was done by a rename: it is to be forgotten, but not before `paths`, the directories of both names, are
+	 * flushed. A power cut may undo the rename until then.
+	 */
+	doneOnceFlushed(work: PendingWork, token: string, paths: readonly string[]): void {
+		this.#unflushed.push({ work, token, paths });
+		if (this.#unflushed.length > 1) return;
+		this.background.later("flush what was renamed", BATCH_MS, async () => {
+			const unflushed = this.#unflushed.splice(0);
+			// A layer that is gone by now has no sidecar that could be wrong.
+			const all = new Set(unflushed.flatMap(({ paths }) => paths).filter((path) => existsSync(path)));
+			try {
+				await this.jobs.run("flush", { trees: [], paths: [...all] });
+			} catch (error) {
+				if ([...all].every((path) => existsSync(path))) throw error;
+				// Gone in between: once more.
+				for (const one of unflushed) this.doneOnceFlushed(one.work, one.token, one.paths);
+				return;
+			}
+			for (const { work, token } of unflushed) this.pending.done(work, token);
 		});
 	}
 
