@@ -6,19 +6,30 @@
  * Twice: a turn of calls in a row, as when containers come and go; and each call after a pause, when on an idle machine
  * every process on the way has to wake up first.
  *
- *   node --import ./scripts/ts.mjs bench/containerd-latency.ts [--turns N] [--pause MS]
+ *   node --import ./scripts/ts.mjs bench/containerd-latency.ts [--turns N] [--pause MS] [--peer PROGRAM] [--flush-ms MS]
+ *
+ * `--peer` is bench/overlayfs-on-a-socket, built: the built-in overlayfs's own code as a process of its own. With
+ * `--flush-ms` the disk is one whose flush takes so long, as real ones do (test/support/volatile-disk.ts).
  */
+import { existsSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import type { Containerd } from "../test/support/containerd.ts";
-import { makeFilesystem } from "../test/support/filesystems.ts";
-import { LamellaSnapshotter, startContainerd } from "../test/support/lamella-snapshotter.ts";
+import { Containerd } from "../test/support/containerd.ts";
+import { makeFilesystem, type TestFilesystem } from "../test/support/filesystems.ts";
+import { LamellaSnapshotter } from "../test/support/lamella-snapshotter.ts";
+import { Daemon } from "../test/support/processes.ts";
 import { SnapshotsClient } from "../test/support/snapshots-client.ts";
+import { VolatileDisk } from "../test/support/volatile-disk.ts";
 import { median } from "./alternate.ts";
 
 const { values } = parseArgs({
-	options: { turns: { type: "string", default: "10" }, pause: { type: "string", default: "100" } },
+	options: {
+		turns: { type: "string", default: "10" },
+		pause: { type: "string", default: "100" },
+		peer: { type: "string" },
+		"flush-ms": { type: "string" },
+	},
 });
 const turns = Number(values.turns);
 const pauseMs = Number(values.pause);
@@ -26,12 +37,24 @@ const pauseMs = Number(values.pause);
 const IN_A_ROW = 20;
 const AFTER_A_PAUSE = 4;
 
-using filesystem = makeFilesystem("ext4", 8 * 2 ** 30);
+const flushDelayMs = values["flush-ms"] === undefined ? undefined : Number(values["flush-ms"]);
+await using filesystem =
+	flushDelayMs === undefined
+		? disposedLater(makeFilesystem("ext4", 8 * 2 ** 30))
+		: await VolatileDisk.make("ext4", 8 * 2 ** 30, { flushDelayMs });
 const at = (name: string): string => path.join(filesystem.path, name);
 await using lamella = await LamellaSnapshotter.start(at("lamella"), ["--log-level", "warn"]);
-await using containerd: Containerd = await startContainerd(at("containerd"), lamella);
+const peerSocket = at("peer.sock");
+await using peer = values.peer === undefined ? undefined : await startPeer(values.peer);
+await using containerd: Containerd = await Containerd.start({
+	home: at("containerd"),
+	config: `${lamella.containerdConfig}
+[proxy_plugins.peer]
+  type = "snapshot"
+  address = "${peerSocket}"`,
+});
 
-const contestants = ["overlayfs", "lamella"].map((snapshotter) => ({
+const contestants = ["overlayfs", ...(peer === undefined ? [] : ["peer"]), "lamella"].map((snapshotter) => ({
 	name: snapshotter,
 	client: new SnapshotsClient(containerd.address, { snapshotter }),
 }));
@@ -41,6 +64,17 @@ const direct = { name: "lamella, its socket", client: new SnapshotsClient(alone.
 
 /** Keeps containerd's garbage collection off. */
 const KEPT = { "containerd.io/gc.root": "bench" };
+
+async function startPeer(program: string): Promise<Daemon> {
+	mkdirSync(at("peer"));
+	const daemon = new Daemon(program, [at("peer/state"), peerSocket], { logFile: at("peer/log") });
+	await daemon.until(() => existsSync(peerSocket));
+	return daemon;
+}
+
+function disposedLater(made: TestFilesystem): { readonly path: string } & AsyncDisposable {
+	return { path: made.path, [Symbol.asyncDispose]: () => Promise.resolve(made[Symbol.dispose]()) };
+}
 
 type Timings = Record<string, number[]>;
 
