@@ -13,6 +13,10 @@ interface RecordFile {
 	readonly value: unknown;
 }
 
+export function recordDirectory(layout: Layout, namespace: string): string {
+	return path.join(layout.records, namespace);
+}
+
 /** Writes a record's file, or removes it where `value` is undefined. */
 export async function writeRecordFile(
 	layout: Layout,
@@ -20,7 +24,7 @@ export async function writeRecordFile(
 	key: string,
 	{ value, temporaryName }: { readonly value: unknown; readonly temporaryName: string },
 ): Promise<void> {
-	const directory = path.join(layout.records, namespace);
+	const directory = recordDirectory(layout, namespace);
 	const file = path.join(directory, `${createHash("sha256").update(key).digest("hex")}.json`);
 	if (value === undefined) {
 		await rm(file, { force: true });

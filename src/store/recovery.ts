@@ -20,6 +20,7 @@ import { bootId } from "./mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./owner.ts";
 import type { PendingWork } from "./pending.ts";
 import { forgetPromises, hasPromised, type LeftPromise, readPromises } from "./promises.ts";
+import { recordDirectory } from "./record-files.ts";
 import { splitRecordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
 import {
@@ -224,6 +225,8 @@ async function finishOne(store: StoreContext, work: PendingWork): Promise<void> 
 	if (work.startsWith("record/")) {
 		const { namespace, key } = splitRecordPath(rest);
 		await store.writeRecordFile(namespace, key);
+		const directories = [recordDirectory(store.layout, namespace), store.layout.records];
+		await Promise.all(directories.filter((directory) => existsSync(directory)).map(flush));
 		return;
 	}
 	if (work.startsWith("trash/")) {

@@ -18,7 +18,7 @@ import { mountNamespace, readHold } from "./mount-holds.ts";
 import type { Owner } from "./owner.ts";
 import type { Pending, PendingWork, SettledWork } from "./pending.ts";
 import type { Promises } from "./promises.ts";
-import { writeRecordFile } from "./record-files.ts";
+import { recordDirectory, writeRecordFile } from "./record-files.ts";
 import { recordPath } from "./records.ts";
 import type { LayerRecord } from "./schema.ts";
 import { publishSidecar, stageSidecar } from "./sidecar.ts";
@@ -172,7 +172,7 @@ export class StoreContext {
 		this.pending.forget(settled);
 		for (const [pending, { namespace, key, token }] of records) {
 			await this.writeRecordFile(namespace, key);
-			this.pending.done(pending, token);
+			this.doneOnceFlushed(pending, token, [recordDirectory(this.layout, namespace), this.layout.records]);
 		}
 		return result;
 	}
