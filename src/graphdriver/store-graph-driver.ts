@@ -129,8 +129,9 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		checkId(id);
 		return this.#lock.run([id], async () => {
 			const layer = this.#ids.resolve(id);
+			const isFirst = layer.mountCount === 0;
 			const mount = await this.store.mount(layer.id, mountLabel === "" ? {} : { mountLabel });
-			if (layer.mountCount === 0 && layer.kind === "active") this.#giveToMappedRoot(layer);
+			if (isFirst && layer.kind === "active") this.#giveToMappedRoot(layer);
 			return mount.path;
 		});
 	}

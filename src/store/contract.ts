@@ -31,7 +31,7 @@ export interface LayerInfo {
 	readonly depth: number;
 	/** `<state root>/layers/<n>`. */
 	readonly directory: string;
-	/** How many holders the layer's mount has; looked up when it is first read. */
+	/** How many holders the layer's mount has. Looked up when it is first read: read it before what changes it. */
 	readonly mountCount: number;
 }
 
