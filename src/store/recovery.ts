@@ -129,7 +129,9 @@ async function keepTheirs(store: StoreContext, { record: promised, keep }: LeftP
 		const record = recordAt(store, promised.n);
 		if (record?.kind !== "active" || !existsSync(store.directoryOf(record))) return;
 		try {
-			await keepPromise(store, record, promised, { keep });
+			const kept = keepPromise(store, record, promised, { keep });
+			// Whoever opens the store waits for it.
+			await Promise.all([kept, store.meta.recorded(record.id)]);
 		} catch (error) {
 			if (!isLamellaError(error)) throw error;
 			// Another process took the name in between: the layer stays what it is, and `status` tells.
