@@ -34,7 +34,7 @@ export interface MountRequest {
 
 export interface PrepareOptions {
 	readonly kind: "active" | "view";
-	/** The directory has been begun by `prepareAhead`, as an active layer's. */
+	/** The directory has been begun by `prepareAhead`: only for an active layer. */
 	readonly ahead?: boolean | undefined;
 }
 

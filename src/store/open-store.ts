@@ -22,7 +22,7 @@ import { recover } from "./recovery.ts";
 import { Reserve } from "./reserve.ts";
 import { Spares } from "./spares.ts";
 import { StateRootLock } from "./state-root.ts";
-import { StoreContext } from "./store-context.ts";
+import { flush, StoreContext } from "./store-context.ts";
 
 const MAKING_RETRY_MS = 10;
 const MAKING_TIMEOUT_MS = 2000;
@@ -87,8 +87,12 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 			closing.abort();
 			await store.background.settled();
 			const hasPromised = store.promises.close();
+			// Were the file back after a power cut, it would not be known any more what was kept of it.
+			if (hasPromised) await flush(owner.directory);
 			if (store.pending.hasDone || hasPromised) {
-				await store.transaction(({ meta }) => forgetPromises(meta, owner.name));
+				await store.transaction(({ meta }) => {
+					if (hasPromised) forgetPromises(meta, owner.name);
+				});
 			}
 			store.spares.close();
 			for (const undo of opened.reverse()) await undo();

@@ -187,6 +187,8 @@ function recordAt(store: StoreContext, n: string): LayerRecord | undefined {
 async function forgetTheirs(store: StoreContext, owners: ReadonlySet<string>): Promise<void> {
 	const known = [...owners].filter((owner) => hasPromised(store.meta, owner));
 	if (known.length === 0) return;
+	// Were their files back after a power cut, it would not be known any more what was kept of them.
+	await Promise.all([flush(store.layout.staging), flush(store.layout.trash)]);
 	await store.transaction(({ meta }) => {
 		for (const owner of known) forgetPromises(meta, owner);
 	});

@@ -2,7 +2,7 @@
  * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
  * lowers. Committing changes nothing on disk.
  */
-import { existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import type { ApplyTarget, DiffSubject, OverlayXattrPrefix } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
@@ -59,7 +59,6 @@ export class OverlayDriver implements Driver {
 		if (!ahead) makeTreeRoot(diffOf(layer));
 		inheritFromChain(layer, chain);
 		if (!ahead && kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
-		if (ahead && kind === "view") rmdirSync(workOf(layer));
 		return Promise.resolve();
 	}
 

@@ -58,7 +58,7 @@ export function timeoutMs(header: string): number {
 	return Math.min(Math.ceil(Number(digits) * factor), TIMEOUT_MS_MAX);
 }
 
-/** What a status message is cut to: clients take headers of some kilobytes, and HTTP/2 frames of sixteen. */
+/** What a status message is cut to: clients take headers of some kilobytes. */
 const MESSAGE_CHARACTERS_MAX = 4000;
 
 /** A status message as a header can carry it: bytes outside of printable ASCII, and "%", in percent form. */
