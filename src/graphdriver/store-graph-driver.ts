@@ -14,6 +14,7 @@ import type { Change } from "../layer/index.ts";
 import type { DiffOptions, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { Bases, MOUNT_LABEL_LABEL } from "./bases.ts";
 import type { CreateOptions, GraphDriver } from "./contract.ts";
+import type { Home } from "./home.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
 import { layerMetadata } from "./metadata.ts";
@@ -27,12 +28,13 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	readonly #bases: Bases;
 	readonly #idMaps: IdMaps | undefined;
 	readonly #lock = new KeyedLock();
-	#onClose: (() => void) | undefined;
+	readonly #home: Home;
+	#closed: Promise<void> | undefined;
 
 	/** @internal Use `init`. */
-	constructor(store: LayerStore, idMaps: IdMaps | undefined, onClose: () => void) {
+	constructor(store: LayerStore, idMaps: IdMaps | undefined, home: Home) {
 		this.store = store;
-		this.#onClose = onClose;
+		this.#home = home;
 		this.#idMaps = idMaps;
 		this.#ids = new LayerIds(store);
 		this.#bases = new Bases(store, this.#ids, idMaps);
@@ -284,13 +286,15 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		}
 	}
 
-	/** Lets go of the store; mounts stay. Twice is harmless. */
-	async close(): Promise<void> {
-		const onClose = this.#onClose;
-		this.#onClose = undefined;
-		if (onClose === undefined) return;
-		await this.store.close();
-		onClose();
+	/** Whether the home is still the directory that was opened. Where it is not, every call fails: open it anew. */
+	isAtHome(): boolean {
+		return this.#home.isThere();
+	}
+
+	/** Lets go of the store and the home; mounts stay. Twice is harmless. */
+	close(): Promise<void> {
+		this.#closed ??= this.store.close().finally(() => this.#home.release());
+		return this.#closed;
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {
