@@ -131,7 +131,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		checkId(id);
 		return this.#lock.run([id], async () => {
 			const layer = this.#ids.resolve(id);
-			const isFirst = layer.mountCount === 0;
+			const isFirst = this.#idMaps !== undefined && layer.mountCount === 0;
 			const mount = await this.store.mount(layer.id, mountLabel === "" ? {} : { mountLabel });
 			if (isFirst && layer.kind === "active") this.#giveToMappedRoot(layer);
 			return mount.path;
@@ -155,9 +155,13 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		await this.#lock.run([id], async () => {
 			const name = this.#ids.find(id);
 			if (name === undefined) return;
-			// Where nothing is counted there may still be a mount that some earlier process made.
-			const force = this.store.get(name).mountCount === 0;
-			await this.store.unmount(name, { force });
+			try {
+				await this.store.unmount(name);
+			} catch (error) {
+				// A mount that nobody holds, of some earlier process, goes whoever uses it.
+				if (!isLamellaError(error, "EBUSY") || this.store.get(name).mountCount > 0) throw error;
+				await this.store.unmount(name, { force: true });
+			}
 		});
 	}
 
