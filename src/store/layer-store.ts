@@ -8,7 +8,6 @@ import { chainOf, childrenOf, layerRecord } from "./catalog.ts";
 import { commitLayer } from "./commit.ts";
 import { comparing, diffStream } from "./comparing.ts";
 import type {
-	DiffOptions,
 	ImportedLayer,
 	LayerId,
 	LayerInfo,
@@ -26,6 +25,7 @@ import { recordPath } from "./records.ts";
 import { recover } from "./recovery.ts";
 import { removeLayers } from "./remove.ts";
 import type { LayerRecord } from "./schema.ts";
+import { readSubject } from "./small-reads.ts";
 import type { StoreContext } from "./store-context.ts";
 import { layerUsage } from "./usage.ts";
 
@@ -85,7 +85,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		},
 		changes: async (id, options = {}): Promise<readonly Change[]> => {
 			const changes = await comparing(store, id, options, (subject) =>
-				store.jobs.run("changes", { subject }, jobOptions(options)),
+				readSubject(store.jobs, "changes", subject, options),
 			);
 			// A Buffer that crossed from a thread is a plain Uint8Array.
 			return changes.map(({ kind, path }) => ({
@@ -95,9 +95,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		},
 		diff: (id, options = {}) => diffStream(store, id, options),
 		diffSize: (id, options = {}) =>
-			comparing(store, id, options, (subject) =>
-				store.jobs.run("diffSize", { subject }, jobOptions(options)),
-			),
+			comparing(store, id, options, (subject) => readSubject(store.jobs, "diffSize", subject, options)),
 		usage: (id, options = {}): Promise<Usage> => layerUsage(store, id, options),
 		flatten: async (id, options = {}) => {
 			try {
@@ -129,10 +127,6 @@ function withApplied(
 		throw new LamellaError("ENOTFOUND", `layer "${id}" was removed meanwhile`, { layer: id });
 	}
 	return { ...layer, applied };
-}
-
-function jobOptions({ signal, onProgress }: DiffOptions): Pick<DiffOptions, "signal" | "onProgress"> {
-	return { signal, onProgress };
 }
 
 function recordsOf<T>(store: StoreContext, namespace: string): Records<T> {
