@@ -17,9 +17,9 @@ import type { CreateOptions, GraphDriver } from "./contract.ts";
 import type { Home } from "./home.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
-import { layerMetadata } from "./metadata.ts";
+import { driverStatus, layerMetadata } from "./metadata.ts";
 import { checkStorageOptions } from "./options.ts";
-import { driverStatus } from "./status.ts";
+import { pathsOf } from "./store-additions.ts";
 
 export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	/** The store below; layers made through it directly are seen by their ids. */
@@ -146,8 +146,9 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		if (this.#idMaps === undefined) return;
 		const { uid, gid } = hostRoot(this.#idMaps);
 		chownSync(layer.directory, uid, gid);
-		const work = path.join(layer.directory, "work", "work");
-		if (existsSync(work)) chownSync(work, uid, gid);
+		const { work } = pathsOf(this.store, layer.id);
+		const overlaysOwn = work === undefined ? undefined : path.join(work, "work");
+		if (overlaysOwn !== undefined && existsSync(overlaysOwn)) chownSync(overlaysOwn, uid, gid);
 	}
 
 	async put(id: string): Promise<void> {
@@ -166,8 +167,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	}
 
 	async metadata(id: string): Promise<Readonly<Record<string, string>>> {
-		const layer = this.#ids.resolve(id);
-		return layerMetadata(layer, this.store.describeMounts(layer.id));
+		return layerMetadata(pathsOf(this.store, this.#ids.resolve(id).id));
 	}
 
 	async cleanup(): Promise<void> {
