@@ -93,13 +93,16 @@ describe("after Init", () => {
 		expect(Object.fromEntries(await client.status())).toMatchObject({ "Flatten Policy": "never" });
 	});
 
-	it("answers an applyDiff that fails before its end, on a connection that lives on", async () => {
-		await client.create(base, "");
+	it.each([
+		["is no tar", base, "ETAR"],
+		["is for a layer that is not there", "missing", "ENOTFOUND"],
+	])("answers an applyDiff that %s before its end, on a connection that lives on", async (_what, id, code) => {
+		if (id === base) await client.create(base, "");
 		const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-		const request = client.open(`/GraphDriver.ApplyDiff?id=${base}&parent=`, { agent });
+		const request = client.open(`/GraphDriver.ApplyDiff?id=${id}&parent=`, { agent });
 		request.write(Buffer.alloc(1 << 20, "x"));
 		const [response] = (await once(request, "response")) as [http.IncomingMessage];
-		expect(JSON.parse(await text(response))).toMatchObject({ Err: expect.stringContaining("ETAR") });
+		expect(JSON.parse(await text(response))).toMatchObject({ Err: expect.stringContaining(code) });
 		request.end(Buffer.alloc(1 << 20, "x"));
 		const next = client.open("/Plugin.Activate", { agent });
 		next.end();
