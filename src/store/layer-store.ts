@@ -1,5 +1,5 @@
 /** LayerStore: the contract, each operation handed to the file that does it. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { LamellaError } from "../errors/index.ts";
 import type { Change, DiffId, Usage } from "../layer/index.ts";
@@ -172,7 +172,8 @@ function statusOf(store: StoreContext): StoreStatus {
 	let mounted = 0;
 	const layers = allLayers(store.database);
 	const ids = new Set(layers.map(({ id }) => id));
-	const directories = new Set(layers.length === 0 ? [] : readdirSync(store.layout.layers));
+	// Of a store that has gone away, or of none yet, all are missing.
+	const directories = new Set(existsSync(store.layout.layers) ? readdirSync(store.layout.layers) : []);
 	for (const record of layers) {
 		kinds[record.kind] += 1;
 		if (store.infoOf(record).mountCount > 0) mounted += 1;
