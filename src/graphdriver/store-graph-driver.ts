@@ -12,11 +12,11 @@ import { isLamellaError, LamellaError } from "../errors/index.ts";
 import { hostRoot, type IdMaps } from "../idmap/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { DiffOptions, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
-import { Bases, MOUNT_LABEL_LABEL } from "./bases.ts";
+import { Bases, labelled, MOUNT_LABEL_LABEL } from "./bases.ts";
 import type { CreateOptions, GraphDriver } from "./contract.ts";
 import type { Home } from "./home.ts";
 import { KeyedLock } from "./keyed-lock.ts";
-import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
+import { checkId, FROZEN_FROM_LABEL, ID_LABEL, LayerIds } from "./layer-ids.ts";
 import { driverStatus, layerMetadata } from "./metadata.ts";
 import { checkStorageOptions } from "./options.ts";
 
@@ -47,9 +47,9 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			if (!this.store.has(layer.id) || this.store.children(layer.id).length > 0) continue;
 			const origin = layer.labels[FROZEN_FROM_LABEL];
 			if (origin !== undefined && this.#ids.find(origin) === undefined) {
-				await this.#bases.resume(origin, layer.id, undefined);
+				await this.#bases.resume(origin, layer.id, layer.labels[MOUNT_LABEL_LABEL]);
 			} else {
-				await this.#removeUnusedInternal(layer.id);
+				await this.#bases.removeUnused(layer.id);
 			}
 		}
 	}
@@ -91,7 +91,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		checkId(id);
 		if (parent !== "") checkId(parent);
 		checkStorageOptions(options.storageOpt);
-		const { mountLabel = "" } = options;
+		const mountLabel = options.mountLabel || undefined;
 		await this.#lock.run(parent === "" ? [id] : [id, parent], async () => {
 			if (this.#ids.find(id) !== undefined) {
 				throw new LamellaError("EEXISTS", `there is a layer "${id}" already`, { layer: id });
@@ -101,12 +101,12 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			try {
 				await this.store.create(name, {
 					parent: base,
-					labels: { [ID_LABEL]: id, ...(mountLabel === "" ? {} : { [MOUNT_LABEL_LABEL]: mountLabel }) },
-					mountLabel: mountLabel === "" ? undefined : mountLabel,
+					labels: { [ID_LABEL]: id, ...labelled(mountLabel) },
+					mountLabel,
 					idMaps: this.#idMaps,
 				});
 			} catch (error) {
-				if (base !== undefined) await this.#removeUnusedInternal(base);
+				if (base !== undefined) await this.#bases.removeUnused(base);
 				throw error;
 			}
 			this.#ids.set(id, name);
@@ -120,7 +120,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			if (name !== undefined) {
 				const { parent } = this.store.get(name);
 				await this.store.remove(name, { force: true });
-				if (parent !== undefined) await this.#removeUnusedInternal(parent);
+				if (parent !== undefined) await this.#bases.removeUnused(parent);
 			}
 			this.#ids.delete(id);
 		});
@@ -233,7 +233,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		try {
 			return await this.#lock.run([id], () => this.#applyOver(id, base, diff));
 		} catch (error) {
-			if (base !== undefined) await this.#removeUnusedInternal(base);
+			if (base !== undefined) await this.#bases.removeUnused(base);
 			throw error;
 		}
 	}
@@ -248,7 +248,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		const replaced = this.#ids.resolve(id);
 		this.#ids.set(id, applied.id);
 		await this.store.remove(replaced.id, { force: true });
-		if (replaced.parent !== undefined) await this.#removeUnusedInternal(replaced.parent);
+		if (replaced.parent !== undefined) await this.#bases.removeUnused(replaced.parent);
 		return applied.applied.contentSizeBytes;
 	}
 
@@ -270,23 +270,6 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		const layer = this.#ids.resolve(id);
 		const empty = layer.parent === undefined && (await this.store.changes(layer.id)).length === 0;
 		return empty ? undefined : this.#bases.baseOf(id);
-	}
-
-	/** Internal layers go with the last child that needs them, and so do those below. */
-	async #removeUnusedInternal(start: LayerId): Promise<void> {
-		let next: LayerId | undefined = start;
-		while (next !== undefined && this.store.has(next)) {
-			const layer: LayerInfo = this.store.get(next);
-			if (layer.labels[INTERNAL_LABEL] === undefined || this.store.children(next).length > 0) return;
-			try {
-				await this.store.remove(next);
-			} catch (error) {
-				// Somebody else took it as a base, or removed it, since we looked.
-				if (isLamellaError(error, "EREFERENCED") || isLamellaError(error, "ENOTFOUND")) return;
-				throw error;
-			}
-			next = layer.parent;
-		}
 	}
 
 	/** Whether the home is still the directory that was opened. Where it is not, every call fails: open it anew. */
