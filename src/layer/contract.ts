@@ -2,7 +2,7 @@
  * The words that the parts of this room, the drivers and the store share: serialisable, so that they cross
  * to a worker thread as they are.
  */
-import type { ChainId, DiffId } from "./digest.ts";
+import type { ChainId, DiffId } from "./digest/digest.ts";
 
 /** How overlayfs marks are written: `trusted.overlay.*` as root, `user.overlay.*` for userxattr mounts. */
 export type OverlayXattrPrefix = "trusted.overlay." | "user.overlay.";

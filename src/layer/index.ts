@@ -1,4 +1,4 @@
-export { LOWERS_FAILED, LOWERS_WHOLE } from "./await-lowers.ts";
+export { LOWERS_FAILED, LOWERS_WHOLE } from "./apply/await-lowers.ts";
 export type {
 	ApplyTarget,
 	ChainId,
@@ -8,7 +8,7 @@ export type {
 	OverlayXattrPrefix,
 	Usage,
 } from "./contract.ts";
-export { chainId, type Digest, digestOf } from "./digest.ts";
+export { chainId, type Digest, digestOf } from "./digest/digest.ts";
 export type {
 	ApplyRequest,
 	ApplyResult,
@@ -19,6 +19,6 @@ export type {
 	LayerJobs,
 	LayerSource,
 	Note,
-} from "./job-contract.ts";
-export { LAYER_JOBS } from "./layer-jobs.ts";
-export { noteFits, type ReadNote, readNotes } from "./note.ts";
+} from "./jobs/job-contract.ts";
+export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
+export { noteFits, type ReadNote, readNotes } from "./jobs/note.ts";

@@ -1,7 +1,7 @@
 /**
  * `staging/<owner>/promises`: commits that are durable and not yet recorded in the database.
  *
- * A promise is a note (src/layer/note.ts) in one of the file's slots: the record that the layer is to get, the id that it
+ * A promise is a note (src/layer/jobs/note.ts) in one of the file's slots: the record that the layer is to get, the id that it
  * had, and where the layer is small its whole tree. Flushing it costs no commit of the filesystem's journal; the
  * layer's files, and the database's own durable commit, which cost several flushes, come later. Whoever finds the file of
  * a dead owner keeps what is promised in it and was not kept.
