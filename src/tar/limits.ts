@@ -15,6 +15,8 @@ export interface TarLimits {
 	/** Names and values of one entry's extended attributes together; of all global headers, too. */
 	readonly maxXattrBytes: number;
 	readonly maxXattrs: number;
+	/** Extended attributes that global headers give to every entry: each is made once for each entry. */
+	readonly maxGlobalXattrs: number;
 }
 
 export const DEFAULT_TAR_LIMITS: TarLimits = {
@@ -25,4 +27,5 @@ export const DEFAULT_TAR_LIMITS: TarLimits = {
 	maxSparseMapBytes: 1 << 20,
 	maxXattrBytes: 1 << 20,
 	maxXattrs: 4096,
+	maxGlobalXattrs: 64,
 };

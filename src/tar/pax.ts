@@ -81,7 +81,7 @@ export function readPax(body: Uint8Array, fields: PaxFields, limits: TarLimits):
  * @throws {Malformed}
  */
 export function applyGlobal(body: Uint8Array, fields: PaxFields, limits: TarLimits): void {
-	readPax(body, fields, limits);
+	readPax(body, fields, { ...limits, maxXattrs: limits.maxGlobalXattrs });
 	fields.path = undefined;
 	fields.linkPath = undefined;
 	fields.sizeBytes = undefined;

@@ -135,8 +135,29 @@ const BREAKOUTS: readonly Breakout[] = [
 		() => [entryOf("n", { type: "character", deviceMajor: 1, deviceMinor: 3 }), fileOf("n/x", "x")],
 		"ETAR",
 	],
+	...(["uid", "gid"] as const).flatMap((owner) =>
+		[-1, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1].flatMap((id): Breakout[] => [
+			[`a setuid file with ${owner} ${id}`, () => [entryOf("f", { mode: 0o4755, [owner]: id })], "ETAR"],
+			[`the root with ${owner} ${id}`, () => [entryOf("./", { [owner]: id })], "ETAR"],
+			[`a symlink with ${owner} ${id}`, () => [{ ...linkOf("l", "f", "symlink"), [owner]: id }], "ETAR"],
+		]),
+	),
+	...[
+		[2 ** 32, 0],
+		[0, 2 ** 32],
+		[4096, 0],
+		[1, 2 ** 20],
+		[-1, 0],
+	].map(
+		([deviceMajor = 0, deviceMinor = 0]): Breakout => [
+			`a device ${deviceMajor}:${deviceMinor}`,
+			() => [entryOf("f", { type: "character", deviceMajor, deviceMinor })],
+			"ETAR",
+		],
+	),
 	["a hard link to a directory", () => [entryOf("d/"), linkOf("h", "d", "hardlink")], "ETAR"],
 	["a hard link to nothing", () => [linkOf("h", "nothing", "hardlink")], "ETAR"],
+	["a hard link before its file", () => [linkOf("h", "later", "hardlink"), fileOf("later", "x")], "ETAR"],
 	["a hard link to the root", () => [linkOf("h", "/", "hardlink")], "ETAR"],
 	[
 		"a hard link into its own place",

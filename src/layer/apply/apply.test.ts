@@ -190,6 +190,17 @@ function withoutLinks(tree: ReturnType<typeof snapshotTree>): ReturnType<typeof 
 	return Object.fromEntries(Object.entries(tree).map(([name, { links: _, ...node }]) => [name, node]));
 }
 
+test("a hard link without its file says whether the file comes later, or not at all", () => {
+	using place = new Workplace();
+	const apply = (members: readonly Member[]) => () =>
+		applyMembers({ directory: place.make("layer") }, members);
+	const link = linkOf("dir/link", "./file", "hardlink");
+	expect(apply([link, entryOf("other/"), fileOf("file", "x")])).toThrow(
+		'"dir/link" is a hard link to "file", which comes later in the tar; make the layer again with the file first',
+	);
+	expect(apply([link, fileOf("file2", "x")])).toThrow(/"file", which neither the layer nor its parents have/);
+});
+
 test("a hard link to a lower's file shares its inode, and the link's header changes nothing", () => {
 	using place = new Workplace();
 	const lower = place.make("lower");

@@ -20,10 +20,11 @@ import { asLamellaError } from "../system-failure.ts";
 import { measure } from "../tree/usage.ts";
 import { awaitLowers } from "./await-lowers.ts";
 import { MetadataWriter } from "./entry-metadata.ts";
+import { checkNumbers } from "./entry-numbers.ts";
 import { OwnerMapper } from "./entry-owner.ts";
 import { cleanEntryPath, forPeople, latin1, toBytes } from "./entry-path.ts";
 import { finishApply } from "./finish-apply.ts";
-import { HardLinks } from "./hard-links.ts";
+import { DanglingLink, HardLinks } from "./hard-links.ts";
 import type { Directory } from "./target-directory.ts";
 import { TargetTree } from "./target-tree.ts";
 
@@ -63,6 +64,8 @@ export class LayerApplier implements TarHandler, Disposable {
 	#inodes = 0;
 	readonly #warnings: string[] = [];
 	#moreWarnings = 0;
+	/** A hard link whose file has not been seen: only the rest of the tar tells what is wrong with it. */
+	#dangling: DanglingLink | undefined;
 	readonly #where = (): string => (this.#entry === undefined ? "/" : forPeople(latin1(this.#entry.path)));
 
 	constructor(target: ApplyTarget, options: ApplyOptions) {
@@ -88,9 +91,19 @@ export class LayerApplier implements TarHandler, Disposable {
 	entry(entry: TarEntry): void {
 		this.#entry = entry;
 		this.#entries += 1;
+		this.#context.checkAborted();
 		try {
+			if (this.#dangling !== undefined) {
+				if (cleanEntryPath(entry.path) === this.#dangling.target) throw this.#dangling.comesLater();
+				return;
+			}
+			checkNumbers(entry);
 			this.#apply(entry);
 		} catch (error) {
+			if (error instanceof DanglingLink) {
+				this.#dangling = error;
+				return;
+			}
 			throw asLamellaError(error, "apply", this.#where);
 		}
 	}
@@ -134,6 +147,7 @@ export class LayerApplier implements TarHandler, Disposable {
 	/** To be called once, after the last entry. @throws {LamellaError} as `entry` */
 	finish(): Applied {
 		try {
+			if (this.#dangling !== undefined) throw this.#dangling.isNowhere();
 			finishApply(this.#tree, {
 				target: this.#target,
 				metadata: this.#metadata,

@@ -17,6 +17,36 @@ interface Place {
 	readonly name: string;
 }
 
+/** A hard link at whose target there is nothing, so far: tells which of two mistakes the layer has made. */
+export class DanglingLink extends Error {
+	override readonly name = "DanglingLink";
+	readonly link: string;
+	readonly target: string;
+
+	constructor(link: string, target: string) {
+		super(`${link} links to ${target}`);
+		this.link = link;
+		this.target = target;
+	}
+
+	comesLater(): LamellaError {
+		return this.#because("which comes later in the tar; make the layer again with the file first");
+	}
+
+	isNowhere(): LamellaError {
+		return this.#because(
+			"which neither the layer nor its parents have; is it applied over the right parent?",
+		);
+	}
+
+	#because(why: string): LamellaError {
+		const path = forPeople(this.link);
+		return new LamellaError("ETAR", `"${path}" is a hard link to "${forPeople(this.target)}", ${why}`, {
+			path,
+		});
+	}
+}
+
 export class HardLinks {
 	/** Paths that were brought from a lower as the target of a link, and have no entry of their own. */
 	readonly brought: Set<string> = new Set();
@@ -35,8 +65,8 @@ export class HardLinks {
 
 	/**
 	 * Makes `name` a hard link to the file at the tar path `target`.
-	 * @throws {LamellaError} `EUNSAFE` where the target leads out of the layer, `ETAR` where there is none or it is a
-	 * directory.
+	 * @throws {DanglingLink} where nothing is at the target
+	 * @throws {LamellaError} `EUNSAFE` where the target leads out of the layer, `ETAR` where it is a directory
 	 */
 	link(directory: Directory, name: string, target: Uint8Array): void {
 		const path = cleanEntryPath(target);
@@ -47,16 +77,15 @@ export class HardLinks {
 		};
 		const stat = path === "" ? undefined : this.#find(from);
 		if (stat === undefined) {
-			throw new LamellaError(
-				"ETAR",
-				`hard link "${forPeople(directory.pathOf(name))}" is to "${forPeople(path)}", which neither the layer nor its parents have`,
-				{ path: forPeople(path) },
-			);
+			throw new DanglingLink(directory.pathOf(name), path);
 		}
 		if (linux.isDirectory(stat)) {
-			throw new LamellaError("ETAR", `a hard link is to the directory "${forPeople(path)}"`, {
-				path: forPeople(path),
-			});
+			const link = forPeople(directory.pathOf(name));
+			throw new LamellaError(
+				"ETAR",
+				`"${link}" is a hard link to the directory "${forPeople(path)}", and Linux has no such links`,
+				{ path: link },
+			);
 		}
 		if (from.directory === directory && from.name === name) {
 			this.brought.delete(directory.pathOf(name));
