@@ -61,4 +61,31 @@ export interface Usage {
 	readonly inodes: number;
 }
 
+/**
+ * Why something is not in a layer, or not as it was. Of a diff: `socket`, `whiteout-device`, `whiteout-name`,
+ * `overlay-xattr`, `shrunk`. Of an apply: `aufs-name`, `overlay-xattr`, `xattr`, `acl`, `time`.
+ */
+export type WarningKind =
+	| "socket"
+	| "whiteout-device"
+	| "whiteout-name"
+	| "aufs-name"
+	| "overlay-xattr"
+	| "xattr"
+	| "acl"
+	| "time"
+	| "shrunk";
+
+/** What was left out or changed on the way into or out of a layer: one for each kind (and xattr), counted. */
+export interface Warning {
+	readonly kind: WarningKind;
+	/** Name of the extended attribute, for kinds that are about one; escaped. */
+	readonly xattr?: string | undefined;
+	readonly count: number;
+	/** Where it was first; within the layer, escaped. */
+	readonly path: string;
+	/** All of it in a sentence for people. */
+	readonly text: string;
+}
+
 export type { ChainId, DiffId };

@@ -7,6 +7,8 @@ export type {
 	DiffSubject,
 	OverlayXattrPrefix,
 	Usage,
+	Warning,
+	WarningKind,
 } from "./contract.ts";
 export { chainId, type Digest, digestOf } from "./digest/digest.ts";
 export type {
@@ -22,3 +24,4 @@ export type {
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
 export { noteFits, type ReadNote, readNotes } from "./jobs/note.ts";
+export { joinWarnings } from "./warnings.ts";

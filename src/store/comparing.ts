@@ -65,11 +65,11 @@ export function diffStream(store: StoreContext, id: LayerId, options: DiffOption
 	const signal =
 		options.signal === undefined ? abandoned.signal : AbortSignal.any([options.signal, abandoned.signal]);
 	sink.stream.once("close", () => abandoned.abort());
-	const { idMaps, wholeSeconds, expandHoles, onProgress } = options;
+	const { idMaps, wholeSeconds, expandHoles, skipUnsupported, onProgress } = options;
 	const result = comparing(store, id, options, (subject) =>
 		store.jobs.run(
 			"diff",
-			{ subject, fd: sink.fd, idMaps, wholeSeconds, expandHoles },
+			{ subject, fd: sink.fd, idMaps, wholeSeconds, expandHoles, skipUnsupported },
 			{ signal, onProgress, waits: true },
 		),
 	).then(

@@ -26,6 +26,7 @@ export const DEFAULT_TAR_LIMITS: TarLimits = {
 	maxSparseExtents: 1 << 16,
 	maxSparseMapBytes: 1 << 20,
 	maxXattrBytes: 1 << 20,
-	maxXattrs: 4096,
+	// More than Linux lists of one file: 64 KiB of names.
+	maxXattrs: 10_000,
 	maxGlobalXattrs: 64,
 };

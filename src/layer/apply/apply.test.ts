@@ -274,7 +274,35 @@ test("overlayfs's own xattrs are left out with a warning, the host's label witho
 	const xattrs = names.map((name) => ({ name: Buffer.from(name), value: Buffer.from("y") }));
 	const { warnings } = applyMembers({ directory }, [entryOf("d/", { xattrs })]);
 	expect(snapshotTree(directory).d?.xattrs).toBeUndefined();
-	expect(warnings).toHaveLength(3);
+	expect(warnings.map(({ kind, xattr, path }) => [kind, xattr, path])).toEqual(
+		names.slice(0, 3).map((name) => ["overlay-xattr", name, "d/"]),
+	);
+});
+
+test("what an apply leaves out is told once a kind, with a count", () => {
+	using place = new Workplace();
+	const xattrs = (name: string) => [{ name: Buffer.from(name), value: Buffer.from("1") }];
+	const far = 10n ** 20n;
+	const { warnings } = applyMembers({ directory: place.make("upper") }, [
+		{ ...linkOf("l", "d", "symlink"), xattrs: xattrs("user.x") },
+		{ ...linkOf("m", "d", "symlink"), xattrs: xattrs("user.x") },
+		entryOf("o", { xattrs: xattrs("odd.x") }),
+		fileOf("far", "x", { mtimeNs: far }),
+		entryOf("far-directory/", { mtimeNs: -far }),
+		entryOf("far-fifo", { type: "fifo", mtimeNs: far }),
+		entryOf("near", { mtimeNs: 4_000_000_000_000_000_000n }),
+		entryOf(".wh..wh.plnk/x"),
+	]);
+	expect(warnings.map(({ text }) => text)).toEqual([
+		'the xattr user.x is left out, because the filesystem does not take it there: "l" and 1 more',
+		'the xattr odd.x is left out, because the filesystem does not take it there: "o"',
+		'times that the filesystem cannot hold are changed to the nearest that it can: "far" and 2 more',
+		'AUFS\'s own files (".wh..wh.…") are left out: ".wh..wh.plnk/x"',
+	]);
+	const many = Array.from({ length: 500 }, (_, i) => entryOf(`f${i}`, { xattrs: xattrs(`odd.${i}`) }));
+	const { warnings: few } = applyMembers({ directory: place.make("upper") }, many);
+	expect(few.length).toBeLessThan(60);
+	expect(few.reduce((sum, { count }) => sum + count, 0)).toBe(500);
 });
 
 test("ids are mapped to the host's, in ACLs and capabilities too", () => {

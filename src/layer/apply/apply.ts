@@ -14,12 +14,13 @@ import type { IdMaps } from "../../idmap/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { TarEntry, TarHandler } from "../../tar/index.ts";
-import type { ApplyTarget, Usage } from "../contract.ts";
+import type { ApplyTarget, Usage, Warning } from "../contract.ts";
 import { readWhiteoutWord } from "../overlay/whiteout.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { measure } from "../tree/usage.ts";
+import { WarningList } from "../warnings.ts";
 import { awaitLowers } from "./await-lowers.ts";
-import { MetadataWriter } from "./entry-metadata.ts";
+import { isClamped, MetadataWriter } from "./entry-metadata.ts";
 import { checkNumbers } from "./entry-numbers.ts";
 import { OwnerMapper } from "./entry-owner.ts";
 import { cleanEntryPath, forPeople, latin1, toBytes } from "./entry-path.ts";
@@ -31,7 +32,6 @@ import { TargetTree } from "./target-tree.ts";
 const CREATE_FLAGS = linux.O_WRONLY | linux.O_CREAT | linux.O_EXCL | linux.O_NOFOLLOW;
 const ACCESS_BITS = 0o777;
 const BLOCK_BYTES = 512;
-const WARNINGS_MAX = 100;
 /** Files of this size and more begin to be written to the disk at once: see entryEnd. */
 const WRITEBACK_BYTES = 256 << 10;
 
@@ -44,7 +44,7 @@ export interface Applied {
 	readonly usage: Usage;
 	readonly contentSizeBytes: number;
 	readonly entries: number;
-	readonly warnings: readonly string[];
+	readonly warnings: readonly Warning[];
 }
 
 /** See the head of the file. Call `finish` after the tar's end, and `close` in any case. */
@@ -62,8 +62,7 @@ export class LayerApplier implements TarHandler, Disposable {
 	#contentSizeBytes = 0;
 	#sizeBytes = 0;
 	#inodes = 0;
-	readonly #warnings: string[] = [];
-	#moreWarnings = 0;
+	readonly #warnings = new WarningList();
 	/** A hard link whose file has not been seen: only the rest of the tar tells what is wrong with it. */
 	#dangling: DanglingLink | undefined;
 	readonly #where = (): string => (this.#entry === undefined ? "/" : forPeople(latin1(this.#entry.path)));
@@ -77,9 +76,7 @@ export class LayerApplier implements TarHandler, Disposable {
 			throw asLamellaError(error, "apply a layer to", () => forPeople(target.directory));
 		}
 		const owners = new OwnerMapper(options.idMaps);
-		this.#metadata = new MetadataWriter(this.#tree.fd(this.#tree.root), owners, (message) =>
-			this.warning(message),
-		);
+		this.#metadata = new MetadataWriter(this.#tree.fd(this.#tree.root), owners, this.#warnings);
 		this.#links = new HardLinks(this.#tree, target.form === "overlay" && target.shareInodes);
 		this.#directory = this.#tree.root;
 	}
@@ -128,7 +125,7 @@ export class LayerApplier implements TarHandler, Disposable {
 			// After the content, for a write drops capabilities.
 			this.#metadata.finishNew(fd, entry, this.#directory, this.#where);
 			linux.futimens(fd, entry.atimeNs ?? entry.mtimeNs, entry.mtimeNs);
-			this.#count(linux.fstat(fd));
+			this.#finished(linux.fstat(fd), entry);
 			// Else the disk would idle until the whole import is flushed, and the import then wait for the disk.
 			if (entry.sizeBytes >= WRITEBACK_BYTES) linux.startWriteback(fd);
 		} catch (error) {
@@ -138,10 +135,8 @@ export class LayerApplier implements TarHandler, Disposable {
 		linux.close(fd);
 	}
 
-	/** Keeps a line for people about what was left out on purpose; the first hundred of them. */
-	warning(message: string): void {
-		if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(message);
-		else this.#moreWarnings += 1;
+	unresolvedAcl(path: Buffer, xattr: string): void {
+		this.#warnings.add("acl", () => linux.escapePath(path), xattr);
 	}
 
 	/** To be called once, after the last entry. @throws {LamellaError} as `entry` */
@@ -153,6 +148,7 @@ export class LayerApplier implements TarHandler, Disposable {
 				metadata: this.#metadata,
 				brought: this.#links.brought,
 				context: this.#context,
+				warnings: this.#warnings,
 				count: (stat) => this.#count(stat),
 			});
 		} catch (error) {
@@ -168,9 +164,7 @@ export class LayerApplier implements TarHandler, Disposable {
 		const { usage } = measured;
 		// A plain tree has more in it than this layer, which is not what its size is to tell.
 		const { contentSizeBytes } = this.#target.form === "overlay" ? measured : made;
-		const warnings = [...this.#warnings];
-		if (this.#moreWarnings > 0) warnings.push(`and ${this.#moreWarnings} more of such`);
-		return { usage, contentSizeBytes, entries: this.#entries, warnings };
+		return { usage, contentSizeBytes, entries: this.#entries, warnings: this.#warnings.list() };
 	}
 
 	/** Closes all descriptors. What was written stays for the caller to discard. */
@@ -272,7 +266,7 @@ export class LayerApplier implements TarHandler, Disposable {
 		const { setgid, hasDefaultAcl } = directory;
 		this.#metadata.finishNode(fd, name, entry, { setgid, hasDefaultAcl, isLink }, this.#where);
 		linux.utimensat(fd, toBytes(name), entry.atimeNs ?? entry.mtimeNs, entry.mtimeNs);
-		this.#count(linux.fstatat(fd, toBytes(name)));
+		this.#finished(linux.fstatat(fd, toBytes(name)), entry);
 	}
 
 	/** Makes a non-directory, in the place of whatever is there. */
@@ -295,7 +289,7 @@ export class LayerApplier implements TarHandler, Disposable {
 		for (const parent of parents) {
 			const word = readWhiteoutWord(parent, this.#where);
 			// AUFS's directories are left out with all that is in them.
-			if (word?.kind === "ignored") return true;
+			if (word?.kind === "ignored") return this.#leaveOutOfAufs();
 			if (word !== undefined) {
 				throw new LamellaError("EUNSAFE", `"${this.#where()}" lies below a whiteout`, {
 					path: this.#where(),
@@ -304,11 +298,21 @@ export class LayerApplier implements TarHandler, Disposable {
 		}
 		const word = readWhiteoutWord(name, this.#where);
 		if (word === undefined) return false;
-		if (word.kind === "ignored") return true;
+		if (word.kind === "ignored") return this.#leaveOutOfAufs();
 		const directory = this.#tree.resolve(parents.join("/"));
 		if (word.kind === "opaque") this.#tree.makeOpaque(directory);
 		else this.#tree.whiteOut(directory, word.hidden);
 		return true;
+	}
+
+	#leaveOutOfAufs(): true {
+		this.#warnings.add("aufs-name", this.#where);
+		return true;
+	}
+
+	#finished(stat: linux.Stat, entry: TarEntry): void {
+		if (isClamped(entry.mtimeNs, stat.mtimeNs)) this.#warnings.add("time", this.#where);
+		this.#count(stat);
 	}
 
 	#count(stat: linux.Stat): void {

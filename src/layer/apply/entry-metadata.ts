@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { Xattr } from "../../tar/index.ts";
-import { isForeignXattr } from "../overlay/overlay-marks.ts";
+import { isForeignXattr, SELINUX_XATTR } from "../overlay/overlay-marks.ts";
+import type { WarningList } from "../warnings.ts";
 import type { OwnerMapper } from "./entry-owner.ts";
 import { forPeople, toBytes } from "./entry-path.ts";
 
@@ -31,7 +32,7 @@ export interface Inherited {
 
 export class MetadataWriter {
 	readonly #owners: OwnerMapper;
-	readonly #warn: (message: string) => void;
+	readonly #warnings: WarningList;
 	readonly #umask = readUmask();
 	readonly #uid = process.geteuid?.() ?? 0;
 	readonly #gid = process.getegid?.() ?? 0;
@@ -39,10 +40,10 @@ export class MetadataWriter {
 	readonly #rootFd: number;
 
 	/** `rootFd` is any descriptor on the target's filesystem. */
-	constructor(rootFd: number, owners: OwnerMapper, warn: (message: string) => void) {
+	constructor(rootFd: number, owners: OwnerMapper, warnings: WarningList) {
 		this.#rootFd = rootFd;
 		this.#owners = owners;
-		this.#warn = warn;
+		this.#warnings = warnings;
 	}
 
 	/**
@@ -136,10 +137,7 @@ export class MetadataWriter {
 		const name = xattr.name.toString("latin1");
 		if (name === DEFAULT_ACL) return;
 		if (isForeignXattr(name)) {
-			// The host's label is not the layer's to state, and every engine leaves it out without a word.
-			if (name !== "security.selinux") {
-				this.#warn(`${where()}: left out ${forPeople(name)}, which overlayfs would take for its own`);
-			}
+			if (name !== SELINUX_XATTR) this.#warnings.add("overlay-xattr", where, forPeople(name));
 			return;
 		}
 		const value = this.#owners.xattrValue(name, xattr.value);
@@ -161,7 +159,7 @@ export class MetadataWriter {
 				);
 			}
 			if (linux.isSystemError(error, "EOPNOTSUPP", "ENOTSUP", "EPERM", "EINVAL")) {
-				this.#warn(`${where()}: left out ${xattr}, which the filesystem does not take (${error.code})`);
+				this.#warnings.add("xattr", where, xattr);
 				return;
 			}
 			// ext4 has room for a block of xattrs and answers ENOSPC beyond, with a disk as empty as can be.
@@ -186,6 +184,17 @@ export class MetadataWriter {
 			if (!isForeignXattr(name.toString("latin1"))) linux.fremovexattr(fd, name);
 		}
 	}
+}
+
+/** Far from the clocks of 32 bits, which all filesystems hold; nanoseconds. */
+const FAR_NS = 2_000_000_000_000_000_000n;
+
+/** Whether a time that was set came out as another one: a filesystem brings what it cannot hold to its nearest. */
+export function isClamped(askedNs: bigint, foundNs: bigint): boolean {
+	if (askedNs > -FAR_NS && askedNs < FAR_NS) return false;
+	const differenceNs = askedNs - foundNs;
+	// Less than that is what a coarse clock cuts off.
+	return differenceNs > 2_000_000_000n || differenceNs < -2_000_000_000n;
 }
 
 /** The process's umask, read where reading does not change it for a moment, as umask(2) does. */

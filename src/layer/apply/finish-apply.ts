@@ -10,7 +10,8 @@ import * as linux from "../../linux/index.ts";
 import type { ApplyTarget } from "../contract.ts";
 import { makeOpaque, makeWhiteoutDevice } from "../overlay/whiteout.ts";
 import { readXattrs } from "../tree/xattrs.ts";
-import type { MetadataWriter } from "./entry-metadata.ts";
+import type { WarningList } from "../warnings.ts";
+import { isClamped, type MetadataWriter } from "./entry-metadata.ts";
 import { forPeople, latin1, toBytes } from "./entry-path.ts";
 import type { Directory } from "./target-directory.ts";
 import type { TargetTree } from "./target-tree.ts";
@@ -23,6 +24,7 @@ export interface FinishOptions {
 	/** Paths that were brought from a lower for a hard link, and that whiteouts therefore still take away. */
 	readonly brought: Set<string>;
 	readonly context: JobContext;
+	readonly warnings: WarningList;
 	/** Told of every inode that was made here, and of every directory of the layer. */
 	readonly count: (stat: linux.Stat) => void;
 }
@@ -80,7 +82,11 @@ class Finisher {
 		if (directory.mtimeNs !== undefined) {
 			linux.utimensat(fd, toBytes(name), directory.atimeNs, directory.mtimeNs);
 		}
-		this.#options.count(linux.fstatat(fd, toBytes(name)));
+		const stat = linux.fstatat(fd, toBytes(name));
+		if (directory.mtimeNs !== undefined && isClamped(directory.mtimeNs, stat.mtimeNs)) {
+			this.#options.warnings.add("time", () => forPeople(directory.path));
+		}
+		this.#options.count(stat);
 	}
 
 	#placeWhiteouts(directory: Directory, names: ReadonlySet<string>): void {

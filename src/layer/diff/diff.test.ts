@@ -4,6 +4,7 @@ import path from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as linux from "../../linux/index.ts";
+import type { DiffRequest } from "../jobs/job-contract.ts";
 import { diffToFile } from "../testing/diff-to-file.ts";
 import { editTwice, jobContext, shell, upperSubject } from "../testing/edited-layer.ts";
 import { Workplace } from "../testing/overlay-mount.ts";
@@ -78,17 +79,72 @@ test("what a layer cannot hold is left out with a warning", () => {
 	const upper = place.make("upper");
 	shell(
 		upper,
-		"mkdir .wh.d; touch .wh.d/x .wh.f kept; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"s\")'",
+		`mkdir .wh.d; touch .wh.d/x .wh.f kept; setfattr -n user.overlay.x -v 1 kept
+		python3 -c 'import socket; [socket.socket(socket.AF_UNIX).bind(name) for name in "st"]'`,
 	);
 	const subject = upperSubject(upper, []);
 	const { tar, result } = diffToFile(place, subject);
 	expect(names(tar)).toEqual(["./", "kept"]);
-	expect(result.warnings.join("\n")).toMatch(/"\.wh\.d" .*\n"\.wh\.f" .*\n"s" is left out: a socket/);
+	expect(result.warnings).toEqual([
+		{
+			kind: "whiteout-name",
+			count: 2,
+			path: ".wh.d",
+			text: 'names that begin with ".wh." are left out, because in a layer they mean deletions: ".wh.d" and 1 more',
+		},
+		{
+			kind: "overlay-xattr",
+			xattr: "user.overlay.x",
+			count: 1,
+			path: "kept",
+			text: 'the xattr user.overlay.x is left out, because overlayfs would take it for its own: "kept"',
+		},
+		{
+			kind: "socket",
+			count: 2,
+			path: "s",
+			text: 'sockets are left out, because a layer cannot hold them: "s" and 1 more',
+		},
+	]);
 	expect(names(diffToFile(place, { form: "trees", to: upper }).tar)).toEqual(["./", "kept"]);
 	expect(names(diffToFile(place, { form: "trees", from: place.make("empty"), to: upper }).tar)).toEqual([
 		"./",
 		"kept",
 	]);
+});
+
+test("what is left out never lets the parent's file show in its place", () => {
+	using place = new Workplace();
+	const lower = place.make("lower");
+	shell(lower, "mkdir d; touch sock dev .wh.changed .wh.deleted d/.wh..opq; touch d/stays");
+	const edit = (script: string) => {
+		const { upper, merged } = place.mount([lower]);
+		shell(merged, script);
+		const subjects = [upperSubject(upper, [lower]), { form: "trees", from: lower, to: merged } as const];
+		return subjects.map((subject) => (options: Partial<DiffRequest>) => diffToFile(place, subject, options));
+	};
+	const bind = `python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")'`;
+	for (const diff of edit(`rm sock; ${bind}; touch .wh.new`)) {
+		expect(names(diff({}).tar).filter((name) => name !== "./")).toEqual([".wh.sock"]);
+	}
+	for (const script of ["echo x > .wh.changed", "rm .wh.deleted", "rm d/.wh..opq"]) {
+		for (const diff of edit(script)) {
+			expect(() => diff({})).toThrow(expect.objectContaining({ code: "ENOTSUPPORTED" }));
+			const { tar, result } = diff({ skipUnsupported: true });
+			expect(names(tar).filter((name) => name.includes(".wh."))).toEqual([]);
+			expect(result.warnings).toMatchObject([{ kind: "whiteout-name", count: 1 }]);
+		}
+	}
+	// A device that overlayfs would take for a whiteout can be in a plain tree only.
+	const tree = place.make("tree");
+	shell(tree, "mknod dev c 0 0");
+	const { tar, result } = diffToFile(
+		place,
+		{ form: "trees", from: lower, to: tree },
+		{ skipUnsupported: true },
+	);
+	expect(names(tar)).toContain(".wh.dev");
+	expect(result.warnings).toContainEqual(expect.objectContaining({ kind: "whiteout-device", path: "dev" }));
 });
 
 test("holes cost nothing in the tar unless they are to be expanded", () => {

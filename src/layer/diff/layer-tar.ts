@@ -12,6 +12,7 @@ import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import { type TarEntry, type TarEntryType, TarWriter } from "../../tar/index.ts";
 import { OwnerMapper } from "../apply/entry-owner.ts";
+import type { OverlayXattrPrefix, WarningKind } from "../contract.ts";
 import type { DiffId } from "../digest/digest.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { OPAQUE_NAME, whiteoutName } from "../overlay/whiteout.ts";
@@ -19,6 +20,7 @@ import type { Located } from "../tree/compare.ts";
 import { dataExtents } from "../tree/data-extents.ts";
 import { childPath, InodeMap } from "../tree/walk.ts";
 import { readXattrsAt } from "../tree/xattrs.ts";
+import { WarningList } from "../warnings.ts";
 
 const CHUNK_BYTES = 1 << 20;
 const PERMISSIONS = 0o7777;
@@ -40,11 +42,15 @@ export class LayerTar {
 	readonly #context: JobContext;
 	readonly #hash = createHash("sha256");
 	readonly #links = new InodeMap<Buffer>();
-	readonly #warnings: string[] = [];
+	readonly #warnings = new WarningList();
+	/** What overlayfs's own xattrs on disk begin with; they say nothing of the layer. */
+	readonly #ownXattrs: OverlayXattrPrefix | undefined;
 	#tarSizeBytes = 0;
 	#contentSizeBytes = 0;
 
-	constructor(request: Omit<DiffRequest, "subject">, context: JobContext) {
+	constructor(request: DiffRequest, context: JobContext) {
+		const { subject } = request;
+		this.#ownXattrs = subject.form === "upper" ? subject.xattrPrefix : undefined;
 		this.#fd = request.fd;
 		this.#owners = new OwnerMapper(request.idMaps, "to container");
 		this.#expandHoles = request.expandHoles === true;
@@ -57,14 +63,10 @@ export class LayerTar {
 
 	/**
 	 * Writes a file or directory as `path` (within the layer; empty for the root). Directories come without what
-	 * they hold. Sockets are left out with a warning, as tar has no such type.
+	 * they hold.
 	 */
 	add(located: Located, path: Buffer): void {
 		const { stat } = located;
-		if (linux.isSocket(stat)) {
-			this.leaveOut(path, "a socket, which tar has no type for");
-			return;
-		}
 		if (stat.nlink > 1 && !linux.isDirectory(stat)) {
 			const first = this.#links.get(stat);
 			if (first !== undefined) {
@@ -85,8 +87,8 @@ export class LayerTar {
 	}
 
 	/** Says that a path is not in the layer, and why. */
-	leaveOut(path: Buffer, why: string): void {
-		this.#warnings.push(`"${linux.escapePath(path)}" is left out: ${why}`);
+	leaveOut(path: Buffer, kind: WarningKind): void {
+		this.#warnings.add(kind, () => linux.escapePath(path));
 	}
 
 	/** Writes the mark that `name` in `directory` (a path within the layer) is deleted. */
@@ -106,7 +108,7 @@ export class LayerTar {
 			diffId: `sha256:${this.#hash.digest("hex")}` as DiffId,
 			tarSizeBytes: this.#tarSizeBytes,
 			contentSizeBytes: this.#contentSizeBytes,
-			warnings: this.#warnings,
+			warnings: this.#warnings.list(),
 		};
 	}
 
@@ -159,18 +161,20 @@ export class LayerTar {
 	 */
 	#copyContent(fd: number, { offset, sizeBytes }: { offset: number; sizeBytes: number }, path: Buffer): void {
 		chunk ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
+		let isShort = false;
 		for (let done = 0; done < sizeBytes; ) {
 			this.#context.checkAborted();
 			const wanted = Math.min(chunk.length, sizeBytes - done);
 			let count = linux.pread(fd, chunk, 0, wanted, offset + done);
 			if (count === 0) {
-				if (done < sizeBytes) this.#warnShrunk(path);
+				isShort = true;
 				chunk.fill(0, 0, wanted);
 				count = wanted;
 			}
 			this.#tar.data(chunk.subarray(0, count));
 			done += count;
 		}
+		if (isShort) this.leaveOut(path, "shrunk");
 	}
 
 	#describe(located: Located, path: Buffer): TarEntry {
@@ -196,7 +200,7 @@ export class LayerTar {
 			return {
 				uid: this.#owners.uid(stat.uid),
 				gid: this.#owners.gid(stat.gid),
-				xattrs: readXattrsAt(directoryFd, name).map((xattr) => ({
+				xattrs: readXattrsAt(directoryFd, name, (xattr) => this.#leaveOutXattr(xattr, path)).map((xattr) => ({
 					name: xattr.name,
 					value: this.#owners.xattrValue(xattr.name.toString("latin1"), xattr.value),
 				})),
@@ -211,6 +215,14 @@ export class LayerTar {
 		}
 	}
 
+	/** Overlayfs's marks of this layer go without saying; what an overlay within the container made does not. */
+	#leaveOutXattr(xattr: string, path: Buffer): void {
+		const own = this.#ownXattrs;
+		if (own !== undefined && xattr.startsWith(own) && !xattr.startsWith(`${own}overlay.`)) return;
+		const name = linux.escapePath(Buffer.from(xattr, "latin1"));
+		this.#warnings.add("overlay-xattr", () => linux.escapePath(path), name);
+	}
+
 	#entry(entry: TarEntry): void {
 		this.#context.checkAborted();
 		this.#tar.entry(entry);
@@ -221,11 +233,6 @@ export class LayerTar {
 		linux.write(this.#fd, bytes);
 		this.#tarSizeBytes += bytes.length;
 		this.#context.progress(this.#tarSizeBytes);
-	}
-
-	#warnShrunk(path: Buffer): void {
-		const text = `"${linux.escapePath(path)}" became shorter while it was read; zeros stand for what is missing`;
-		if (this.#warnings.at(-1) !== text) this.#warnings.push(text);
 	}
 }
 

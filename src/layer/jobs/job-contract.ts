@@ -3,7 +3,15 @@
  * Requests and results are plain data.
  */
 import type { IdMaps } from "../../idmap/index.ts";
-import type { ApplyTarget, Change, DiffId, DiffSubject, OverlayXattrPrefix, Usage } from "../contract.ts";
+import type {
+	ApplyTarget,
+	Change,
+	DiffId,
+	DiffSubject,
+	OverlayXattrPrefix,
+	Usage,
+	Warning,
+} from "../contract.ts";
 
 export type Compression = "none" | "gzip" | "zstd";
 
@@ -48,8 +56,8 @@ export interface ApplyResult {
 	readonly contentSizeBytes: number;
 	readonly entries: number;
 	readonly usage: Usage;
-	/** What was left out on purpose and why (for example a socket), escaped for people. */
-	readonly warnings: readonly string[];
+	/** What was left out on purpose, and why. */
+	readonly warnings: readonly Warning[];
 }
 
 export interface DiffRequest {
@@ -65,6 +73,11 @@ export interface DiffRequest {
 	 * as headers plus the files' content (tar-split), and could not make the same tar again.
 	 */
 	readonly expandHoles?: boolean | undefined;
+	/**
+	 * Go on where a layer cannot say a change, so that its parent's file would show in its place: the change is then
+	 * left out, with a warning.
+	 */
+	readonly skipUnsupported?: boolean | undefined;
 }
 
 export interface DiffResult {
@@ -72,7 +85,8 @@ export interface DiffResult {
 	readonly tarSizeBytes: number;
 	/** What applying the tar would give as its `contentSizeBytes`. */
 	readonly contentSizeBytes: number;
-	readonly warnings: readonly string[];
+	/** What was left out on purpose, and why. */
+	readonly warnings: readonly Warning[];
 }
 
 /** What is to be written over the `bytesMax` bytes that `file` has at `offset`; see note.ts. */

@@ -14,7 +14,8 @@ const LETTER_Y = 0x79;
 
 /** Xattrs that belong to the host or to overlayfs and never to a layer. */
 const FOREIGN_PREFIXES = ["trusted.overlay.", "user.overlay.", "user.fuseoverlayfs."];
-const FOREIGN_NAMES = new Set(["security.selinux"]);
+/** The host's label: not the layer's to state, and every engine leaves it out without a word. */
+export const SELINUX_XATTR = "security.selinux";
 
 /** What a directory's xattrs say about the merge: `opaque` ends it below this directory. */
 export interface DirectoryMarks {
@@ -27,7 +28,7 @@ export const NO_MARKS: DirectoryMarks = { opaque: false, xattrWhiteouts: false }
 
 /** Whether an xattr (its name as latin1) is left out of layers: overlayfs's own and the host's SELinux label. */
 export function isForeignXattr(name: string): boolean {
-	return FOREIGN_NAMES.has(name) || FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
+	return name === SELINUX_XATTR || FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
 /** Whether `stat` is a whiteout device: a character device 0:0. */
