@@ -4,7 +4,7 @@
  */
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
-import { type ChainId, chainId, type DiffId, digestOf } from "../layer/index.ts";
+import { type ChainId, chainId, type DiffId, digestOf, type Warning } from "../layer/index.ts";
 import type { LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
 import { emptyConfig, extendConfig } from "./config-edit.ts";
@@ -28,7 +28,7 @@ export async function commitLayer(
 	id: LayerId,
 	name: ImageName | undefined,
 	options: CommitOptions,
-): Promise<ImageRecord> {
+): Promise<{ readonly record: ImageRecord; readonly warnings: readonly Warning[] }> {
 	const { store } = context;
 	const active = store.get(id);
 	if (active.kind !== "active") {
@@ -55,6 +55,7 @@ export async function commitLayer(
 	report("writing", 0);
 	const blob = await writeLayerBlob(store, id, "none", path.join(context.scratch, "diff.tar"), {
 		signal: options.signal,
+		skipUnsupported: options.skipUnsupported,
 		onProgress: (doneBytes) => report("writing", doneBytes),
 	}).catch((error: unknown) => {
 		throw asArchiveError(error, `commit layer "${id}"`);
@@ -113,7 +114,7 @@ export async function commitLayer(
 	);
 	if (saved.record === undefined) throw new Error("the store did not run the commit's transaction");
 	report("done", blob.sizeBytes, blob.sizeBytes);
-	return saved.record;
+	return { record: saved.record, warnings: blob.warnings };
 }
 
 interface Base {
@@ -167,6 +168,7 @@ async function describeLayers(
 		const createdAtMs = Number(createdAtNs / 1_000_000n);
 		const blob = await writeLayerBlob(context.store, id, "none", path.join(context.scratch, `below-${i}`), {
 			signal: options.signal,
+			skipUnsupported: options.skipUnsupported,
 		});
 		const diffId = known ?? blob.diffId;
 		if (known === undefined) await context.store.setDiffId(id, diffId);

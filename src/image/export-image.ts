@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { isLamellaError, LamellaError } from "../errors/index.ts";
-import type { Compression } from "../layer/index.ts";
+import { type Compression, joinWarnings } from "../layer/index.ts";
 import type { LayerStore } from "../store/index.ts";
 import { type ArchiveMember, writeArchive } from "./archive-writer.ts";
 import type { ImageRecord } from "./catalog.ts";
@@ -162,7 +162,9 @@ async function writeLayers(
 			report("writing", 0);
 			const onProgress = (doneBytes: number): void => report("writing", doneBytes);
 			const place = path.join(directory, `layer-${index}`);
-			const blob = await writeLayerBlob(context.store, layer, compression, place, { signal, onProgress });
+			const { skipUnsupported } = options;
+			const how = { signal, onProgress, skipUnsupported };
+			const blob = await writeLayerBlob(context.store, layer, compression, place, how);
 			blobs[index] = blob;
 			report("done", blob.tarSizeBytes);
 		}
@@ -220,6 +222,6 @@ function layoutOf(
 		image: record.id,
 		exportedAs: config.digest as ImageId,
 		manifestDigest: manifest.digest,
-		warnings: layers.flatMap(({ warnings }) => warnings),
+		warnings: joinWarnings(layers.map(({ warnings }) => warnings)),
 	};
 }

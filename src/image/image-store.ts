@@ -21,6 +21,7 @@ import type {
 	ImageOutput,
 	Images,
 	ImportOptions,
+	MadeImage,
 	RemovedImage,
 } from "./contract.ts";
 import { exportImage } from "./export-image.ts";
@@ -43,7 +44,7 @@ class ImageStore implements Images {
 		this.#store = store;
 	}
 
-	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly ImageInfo[]> {
+	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		const name = options.name === undefined ? undefined : parseImageName(options.name);
 		checkAborted(options.signal, "import");
 		await using scratch = new LazyScratch(this.#store);
@@ -56,10 +57,11 @@ class ImageStore implements Images {
 				`${from} has ${images.length} images (${namesOf(images)}), which cannot all be named ${name}; select one`,
 			);
 		}
-		const imported: ImageInfo[] = [];
+		const imported: MadeImage[] = [];
 		for (const image of images) {
 			const names = name === undefined ? image.names : [name];
-			imported.push(infoOf(await importPlanned(this.#store, image, names, from, options)));
+			const { record, warnings } = await importPlanned(this.#store, image, names, from, options);
+			imported.push({ ...infoOf(record), warnings });
 		}
 		return imported;
 	}
@@ -96,12 +98,13 @@ class ImageStore implements Images {
 			: removeWhole(this.#store, image);
 	}
 
-	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<ImageInfo> {
+	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<MadeImage> {
 		const parsed = name === undefined ? undefined : parseImageName(name);
 		checkAborted(options.signal, "commit");
 		await using scratch = await this.#store.scratch();
 		const context = { store: this.#store, scratch: scratch.path };
-		return infoOf(await commitLayer(context, layer, parsed, options));
+		const { record, warnings } = await commitLayer(context, layer, parsed, options);
+		return { ...infoOf(record), warnings };
 	}
 
 	async export(

@@ -3,7 +3,7 @@
  * image in one transaction. A failure leaves nothing of it.
  */
 import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
-import { type ChainId, chainId } from "../layer/index.ts";
+import { type ChainId, chainId, joinWarnings, type Warning } from "../layer/index.ts";
 import type { ChainLayer, LayerId, LayerStore, StoreTransaction } from "../store/index.ts";
 import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
 import type { ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "./contract.ts";
@@ -11,6 +11,11 @@ import type { PlannedImage, PlannedLayer } from "./plan.ts";
 
 /** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */
 const MAX_ATTEMPTS = 5;
+
+export interface ImportedRecord {
+	readonly record: ImageRecord;
+	readonly warnings: readonly Warning[];
+}
 
 type PlacedLayer = Omit<ImageLayer, "tarSizeBytes">;
 
@@ -29,7 +34,7 @@ export async function importPlanned(
 	names: readonly ImageName[],
 	description: string,
 	options: ImageOperationOptions,
-): Promise<ImageRecord> {
+): Promise<ImportedRecord> {
 	const chain = placeLayers(image);
 	for (let attempt = 1; ; attempt++) {
 		try {
@@ -60,7 +65,7 @@ async function importOnce(
 	names: readonly ImageName[],
 	description: string,
 	options: ImageOperationOptions,
-): Promise<ImageRecord> {
+): Promise<ImportedRecord> {
 	const report = reporter(image, names[0] ?? image.id, options);
 	const sizes = chain.map(({ layer }) => knownSize(store, layer));
 	// A layer is there only when all below it are, so the missing ones are the top of the chain.
@@ -68,6 +73,7 @@ async function importOnce(
 	const first = firstMissing === -1 ? chain.length : firstMissing;
 	for (const i of chain.keys()) report(i, i < first ? "exists" : "waiting", 0);
 
+	const warnings: (readonly Warning[])[] = [];
 	const saved: { record?: ImageRecord } = {};
 	const record = (transaction: StoreTransaction): void => {
 		if (!chain.every(({ layer }) => transaction.has(layer))) throw new LayersVanished();
@@ -98,6 +104,7 @@ async function importOnce(
 				onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
 				onApplied: (index, applied) => {
 					sizes[first + index] = applied.tarSizeBytes;
+					warnings[index] = applied.warnings;
 					report(first + index, "done", image.layers[first + index]?.source.sizeBytes ?? 0);
 				},
 				also: record,
@@ -110,7 +117,7 @@ async function importOnce(
 		}
 	}
 	if (saved.record === undefined) throw new Error("the store did not run the import's transaction");
-	return saved.record;
+	return { record: saved.record, warnings: joinWarnings(warnings) };
 }
 
 function chainLayer(image: PlannedImage, first: number): (layer: PlacedLayer, index: number) => ChainLayer {

@@ -4,8 +4,8 @@ import fs from "node:fs";
 import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { compress } from "../compression/index.ts";
-import type { Compression, DiffId, DiffResult, Digest } from "../layer/index.ts";
-import type { LayerId, LayerStore, OperationOptions } from "../store/index.ts";
+import type { Compression, DiffId, DiffResult, Digest, Warning } from "../layer/index.ts";
+import type { DiffOptions, LayerId, LayerStore } from "../store/index.ts";
 
 export interface LayerBlob {
 	readonly path: string;
@@ -13,7 +13,7 @@ export interface LayerBlob {
 	readonly sizeBytes: number;
 	readonly diffId: DiffId;
 	readonly tarSizeBytes: number;
-	readonly warnings: readonly string[];
+	readonly warnings: readonly Warning[];
 }
 
 /** Writes the diff of `layer` to the new file `path` and flushes it. @throws what the diff throws; ENOSPC */
@@ -22,9 +22,9 @@ export async function writeLayerBlob(
 	layer: LayerId,
 	compression: Compression,
 	path: string,
-	options: OperationOptions = {},
+	options: Pick<DiffOptions, "signal" | "onProgress" | "skipUnsupported"> = {},
 ): Promise<LayerBlob> {
-	const { stream, result } = store.diff(layer, { signal: options.signal, onProgress: options.onProgress });
+	const { stream, result } = store.diff(layer, options);
 	// The pipeline reports a failed diff as the stream's error; the promise is looked at only when all went well.
 	result.catch(() => {});
 	const hash = createHash("sha256");

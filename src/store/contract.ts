@@ -85,6 +85,8 @@ export interface DiffOptions extends OperationOptions {
 	readonly wholeSeconds?: boolean | undefined;
 	/** Write the holes of sparse files as zeros, for readers that know no sparse members (dockerd's tar-split). */
 	readonly expandHoles?: boolean | undefined;
+	/** Leave out, with a warning, what a layer cannot say, also where the parent's file then shows in its place. */
+	readonly skipUnsupported?: boolean | undefined;
 }
 
 /** A layer of a chain that is imported. The first one's parent is in the store already (or absent). */

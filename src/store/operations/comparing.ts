@@ -79,11 +79,11 @@ export function diffStream(store: StoreContext, id: LayerId, options: DiffOption
 	sink.stream.once("close", () => {
 		if (!isDone) abandoned.abort();
 	});
-	const { idMaps, wholeSeconds, expandHoles, onProgress } = options;
+	const { idMaps, wholeSeconds, expandHoles, skipUnsupported, onProgress } = options;
 	const result = comparing(store, id, options, (subject) =>
 		writeDiff(
 			store.jobs,
-			{ subject, fd: sink.fd, idMaps, wholeSeconds, expandHoles },
+			{ subject, fd: sink.fd, idMaps, wholeSeconds, expandHoles, skipUnsupported },
 			{ signal, onProgress },
 		),
 	).then(
