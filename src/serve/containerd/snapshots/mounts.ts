@@ -4,11 +4,11 @@
  * flattened here at last, though the policies do it long before and in the background.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { MountDescription } from "../../driver/index.ts";
-import type { LayerInfo, LayerStore } from "../../store/index.ts";
-import type { MountSchema } from "./generated/containerd/types/mount_pb.js";
-import { idMapOptions, idMapsOf, isShifted } from "./id-maps.ts";
-import type { SnapshotterOptions } from "./options.ts";
+import type { MountDescription } from "../../../driver/index.ts";
+import type { LayerInfo, LayerStore } from "../../../store/index.ts";
+import type { MountSchema } from "../generated/containerd/types/mount_pb.js";
+import { idMapOptions, idMapsOf, isShifted } from "../id-maps/index.ts";
+import type { SnapshotterOptions } from "../options.ts";
 
 /** Bytes of options that mount(2) takes, without the NUL. containerd keeps half a kilobyte of it for itself. */
 const MOUNT_DATA_MAX = 4095 - 512;

@@ -1,10 +1,10 @@
 /** What a snapshot with ID maps stands on, by the option `id-maps`: its parent, seen through the map, or a shifted copy. */
-import { idMappedMountProblem } from "../../driver/index.ts";
-import { LamellaError } from "../../errors/index.ts";
-import type { IdMaps } from "../../idmap/index.ts";
-import type { LayerId, LayerStore } from "../../store/index.ts";
-import { isShifted } from "./id-maps.ts";
-import type { IdMapsOption } from "./options.ts";
+import { idMappedMountProblem } from "../../../driver/index.ts";
+import { LamellaError } from "../../../errors/index.ts";
+import type { IdMaps } from "../../../idmap/index.ts";
+import type { LayerId, LayerStore } from "../../../store/index.ts";
+import type { IdMapsOption } from "../options.ts";
+import { isShifted } from "./labels.ts";
 import type { ShiftedLayers } from "./shifted-layers.ts";
 
 /** What `LayerStore.create` is to be told. */

@@ -4,9 +4,9 @@
  * then sends the labels all the same with a snapshot over that.
  */
 import { statSync } from "node:fs";
-import { LamellaError } from "../../errors/index.ts";
-import { hostRoot, type IdMaps, parseIdMapLabel } from "../../idmap/index.ts";
-import type { Labels, LayerId, LayerStore } from "../../store/index.ts";
+import { LamellaError } from "../../../errors/index.ts";
+import { hostRoot, type IdMaps, parseIdMapLabel } from "../../../idmap/index.ts";
+import type { Labels, LayerId, LayerStore } from "../../../store/index.ts";
 
 const UID_LABEL = "containerd.io/snapshot/uidmapping";
 const GID_LABEL = "containerd.io/snapshot/gidmapping";

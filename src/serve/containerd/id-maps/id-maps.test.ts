@@ -15,17 +15,17 @@ import {
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../test/support/filesystems.ts";
-import { run } from "../../../test/support/processes.ts";
-import { codeOf, SnapshotsClient, withMounts } from "../../../test/support/snapshots-client.ts";
-import { parseIdMapLabel } from "../../idmap/index.ts";
-import * as linux from "../../linux/index.ts";
-import { type LayerStore, openLayerStore, parseLayerId } from "../../store/index.ts";
-import type { RunningServer } from "../docker/index.ts";
-import { createLogger } from "../log.ts";
-import type { Mount } from "./generated/containerd/types/mount_pb.js";
-import { ID_MAPS_OPTIONS, type IdMapsOption } from "./options.ts";
-import { serveContainerd } from "./serve.ts";
+import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../../test/support/filesystems.ts";
+import { run } from "../../../../test/support/processes.ts";
+import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/snapshots-client.ts";
+import { parseIdMapLabel } from "../../../idmap/index.ts";
+import * as linux from "../../../linux/index.ts";
+import { type LayerStore, openLayerStore, parseLayerId } from "../../../store/index.ts";
+import type { RunningServer } from "../../docker/index.ts";
+import { createLogger } from "../../log.ts";
+import type { Mount } from "../generated/containerd/types/mount_pb.js";
+import { ID_MAPS_OPTIONS, type IdMapsOption } from "../options.ts";
+import { serveContainerd } from "../serve.ts";
 import { ShiftedLayers } from "./shifted-layers.ts";
 
 const UID = "containerd.io/snapshot/uidmapping";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type FilterSubject, parseFilters } from "./filter.ts";
+import { type FilterSubject, parseFilters } from "./index.ts";
 import { unquote } from "./unquote.ts";
 
 const subject: FilterSubject = {
@@ -47,6 +47,9 @@ describe("containerd's filter language", () => {
 		["name~=(", false],
 		["name~=(?i)EXTRACT", true],
 		["name~=[[:alpha:]]+/[[:digit:]]+", true],
+		["name~=^\\pL+/", true],
+		["name~=(?=default)", false],
+		["name~=(?P<first>default)", true],
 		["labels", false],
 		["name=x", undefined],
 		["name==", undefined],
@@ -116,6 +119,19 @@ describe("containerd's filter language", () => {
 				},
 			),
 		);
+	});
+
+	it("does not backtrack", () => {
+		const name = `${"a".repeat(4096)}!`;
+		const startMs = performance.now();
+		expect(parseFilters(["name~=(a+)+$"])({ ...subject, name })).toBe(false);
+		expect(performance.now() - startMs).toBeLessThan(5000);
+	});
+
+	it("refuses expressions that would take long on every name", () => {
+		for (const large of ["(a?){1000}".repeat(10), "a".repeat(5000)]) {
+			expect(() => matches(`name~=${large}`)).toThrow(/too large/);
+		}
 	});
 
 	it("unquotes as Go does", () => {

@@ -1,53 +1,27 @@
-/** Layers as containerd's `Info`, and the rules for their labels. */
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { LayerKind } from "../../driver/index.ts";
-import { LamellaError } from "../../errors/index.ts";
-import type { Labels, LayerId, LayerInfo } from "../../store/index.ts";
-import { type Info, InfoSchema, Kind } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import { snapshotKeyOf } from "./keys.ts";
+/** containerd's rules for a snapshot's labels. */
+import { LamellaError } from "../../../errors/index.ts";
+import type { Labels } from "../../../store/index.ts";
 
 /** Bytes of a label's key and value together (containerd's labels.Validate). */
 const LABEL_BYTES_MAX = 4096;
 
-const KINDS: Readonly<Record<LayerKind, Kind>> = {
-	view: Kind.VIEW,
-	active: Kind.ACTIVE,
-	committed: Kind.COMMITTED,
-};
-
-/** With the parent and the labels as containerd is shown them. */
-export function infoOf(
-	layer: LayerInfo,
-	{ parent, labels }: { readonly parent: LayerId | undefined; readonly labels: Labels },
-): Info {
-	return create(InfoSchema, {
-		name: snapshotKeyOf(layer.id),
-		parent: parent === undefined ? "" : snapshotKeyOf(parent),
-		kind: KINDS[layer.kind],
-		createdAt: timestampFromMs(layer.createdAtMs),
-		updatedAt: timestampFromMs(layer.updatedAtMs),
-		labels: { ...labels },
-	});
-}
-
 /**
  * Labels as they are kept: containerd takes an empty value for "no such label".
- * @throws {LamellaError} `EINVALID` where a label is too long
+ * @throws {LamellaError} `EINVALID` where a label is too long, or has a value and no key
  */
 export function keptLabels(labels: Readonly<Record<string, string>>): Labels {
-	const kept = Object.entries(labels).filter(([, value]) => value !== "");
-	for (const [key, value] of kept) {
+	for (const [key, value] of Object.entries(labels)) {
+		if (key === "" && value !== "") throw new LamellaError("EINVALID", "a label's key cannot be empty");
 		const bytes = Buffer.byteLength(key) + Buffer.byteLength(value);
 		if (bytes > LABEL_BYTES_MAX) {
-			const shown = key.length > 10 ? `${key.slice(0, 10)}…` : key;
+			const shown = key.length > 64 ? `${key.slice(0, 64)}…` : key;
 			throw new LamellaError(
 				"EINVALID",
 				`label "${shown}" has ${bytes} bytes of key and value; ${LABEL_BYTES_MAX} are allowed`,
 			);
 		}
 	}
-	return Object.fromEntries(kept);
+	return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ""));
 }
 
 /**

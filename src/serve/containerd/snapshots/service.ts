@@ -5,30 +5,22 @@
  * Keys and names are opaque (containerd's metadata has put its namespace and a number into them). `snapshotter` in
  * the requests is not looked at: there is one behind each socket.
  */
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { LamellaError } from "../../errors/index.ts";
-import type { LayerInfo, LayerStore } from "../../store/index.ts";
-import { parseFilters } from "./filter.ts";
+import { LamellaError } from "../../../errors/index.ts";
+import type { LayerInfo, LayerStore } from "../../../store/index.ts";
 import type {
-	Info,
-	ListSnapshotsResponseSchema,
 	PrepareSnapshotRequest,
 	Snapshots,
 	ViewSnapshotRequest,
-} from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import type { ServiceMethods } from "./grpc-service.ts";
-import { IdMappedParent } from "./id-mapped-parent.ts";
-import { idMapsOf } from "./id-maps.ts";
-import { infoOf, keptLabels, updatedLabels } from "./info.ts";
-import { isSnapshot, layerIdOf, snapshotKeyOf } from "./keys.ts";
+} from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
+import type { ServiceMethods } from "../grpc/index.ts";
+import { IdMappedParent, idMapsOf, ShiftedLayers } from "../id-maps/index.ts";
+import { layerIdOf } from "../keys.ts";
+import type { SnapshotterOptions } from "../options.ts";
+import { infoOf, parentKeyOf, UPPERDIR_LABEL } from "./info.ts";
+import { keptLabels, updatedLabels } from "./labels.ts";
+import { list } from "./list.ts";
 import { describeMounts, type Mounts } from "./mounts.ts";
-import type { SnapshotterOptions } from "./options.ts";
 import { mustNotBeShared } from "./remote.ts";
-import { ShiftedLayers, shownParent } from "./shifted-layers.ts";
-
-/** As many as containerd itself sends in one message. */
-const INFOS_A_MESSAGE = 100;
-const UPPERDIR_LABEL = "containerd.io/snapshot/overlay.upperdir";
 
 export function snapshotsService(
 	store: LayerStore,
@@ -55,8 +47,6 @@ export function snapshotsService(
 		}
 		return { mounts: await describeMounts(store, layer, options) };
 	};
-	const shown = (layer: LayerInfo): Info =>
-		infoOf(layer, { parent: shownParent(store, layer), labels: shownLabels(store, layer, options) });
 	return {
 		prepare: (request) => create("active", request),
 		view: (request) => create("view", request),
@@ -72,9 +62,10 @@ export function snapshotsService(
 		},
 		commit: async ({ key, name, labels, parent }, { signal }) => {
 			const id = layerIdOf(key);
+			const layer = store.get(id);
 			const committed = layerIdOf(name);
 			if (store.has(committed)) throw new LamellaError("EEXISTS", `there is a snapshot "${name}" already`);
-			if (parent !== "" && layerIdOf(parent) !== shownParent(store, store.get(id))) {
+			if (parent !== "" && parent !== parentKeyOf(store, layer)) {
 				throw new LamellaError(
 					"EINVALID",
 					`snapshot "${key}" cannot be put on "${parent}": leave "rebase" out of the capabilities`,
@@ -87,7 +78,7 @@ export function snapshotsService(
 			await copies.remove(layerIdOf(key));
 			return {};
 		},
-		stat: ({ key }) => ({ info: shown(store.get(layerIdOf(key))) }),
+		stat: ({ key }) => ({ info: infoOf(store, store.get(layerIdOf(key)), options) }),
 		update: async ({ info, updateMask }) => {
 			const id = layerIdOf(info?.name ?? "");
 			const { [UPPERDIR_LABEL]: ours, ...sent } = info?.labels ?? {};
@@ -96,25 +87,9 @@ export function snapshotsService(
 			const updated = await store.setLabels(id, (before) =>
 				updatedLabels(before, labels, updateMask?.paths ?? []),
 			);
-			return { info: shown(updated) };
+			return { info: infoOf(store, updated, options) };
 		},
-		list: ({ filters }) => {
-			const matches = parseFilters(filters);
-			return batches(
-				store.list(),
-				(layer) => {
-					if (!isSnapshot(layer.id)) return false;
-					const parent = shownParent(store, layer);
-					return matches({
-						name: snapshotKeyOf(layer.id),
-						parent: parent === undefined ? "" : snapshotKeyOf(parent),
-						kind: layer.kind,
-						labels: layer.labels,
-					});
-				},
-				shown,
-			);
-		},
+		list: ({ filters }, { signal }) => list(store, filters, options, signal),
 		usage: async ({ key }, { signal }) => {
 			const { sizeBytes, inodes } = await store.usage(layerIdOf(key), { signal });
 			return { size: BigInt(sizeBytes), inodes: BigInt(inodes) };
@@ -125,33 +100,6 @@ export function snapshotsService(
 			return {};
 		},
 	};
-}
-
-/** All that match are looked up before the first is sent, so a slow reader holds nothing up. */
-function batches(
-	layers: Iterable<LayerInfo>,
-	matches: (layer: LayerInfo) => boolean,
-	shown: (layer: LayerInfo) => Info,
-): MessageInitShape<typeof ListSnapshotsResponseSchema>[] {
-	const found: Info[] = [];
-	for (const layer of layers) if (matches(layer)) found.push(shown(layer));
-	const messages: MessageInitShape<typeof ListSnapshotsResponseSchema>[] = [];
-	for (let i = 0; i < found.length; i += INFOS_A_MESSAGE) {
-		messages.push({ info: found.slice(i, i + INFOS_A_MESSAGE) });
-	}
-	return messages;
-}
-
-function shownLabels(store: LayerStore, layer: LayerInfo, options: SnapshotterOptions): LayerInfo["labels"] {
-	if (!options.upperdirLabel || layer.kind !== "active") return layer.labels;
-	const upperdir = store
-		.describeMounts(layer.id)
-		.flatMap((mount) =>
-			mount.type === "bind"
-				? [mount.source]
-				: mount.options.filter((o) => o.startsWith("upperdir=")).map((o) => o.slice("upperdir=".length)),
-		)[0];
-	return upperdir === undefined ? layer.labels : { ...layer.labels, [UPPERDIR_LABEL]: upperdir };
 }
 
 /** A parent of the wrong kind is a wrong argument here; a commit of the wrong kind is a failed precondition. */

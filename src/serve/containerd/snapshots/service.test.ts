@@ -16,15 +16,15 @@ import {
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../test/support/filesystems.ts";
-import { run } from "../../../test/support/processes.ts";
-import { codeOf, SnapshotsClient, withMounts } from "../../../test/support/snapshots-client.ts";
-import { type LayerStore, openLayerStore } from "../../store/index.ts";
-import type { RunningServer } from "../docker/index.ts";
-import { createLogger } from "../log.ts";
-import { Kind } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import type { Mount } from "./generated/containerd/types/mount_pb.js";
-import { serveContainerd } from "./serve.ts";
+import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../../test/support/filesystems.ts";
+import { run } from "../../../../test/support/processes.ts";
+import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/snapshots-client.ts";
+import { type LayerStore, openLayerStore } from "../../../store/index.ts";
+import type { RunningServer } from "../../docker/index.ts";
+import { createLogger } from "../../log.ts";
+import { Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
+import type { Mount } from "../generated/containerd/types/mount_pb.js";
+import { serveContainerd } from "../serve.ts";
 
 let filesystem: TestFilesystem;
 let store: LayerStore;

@@ -11,9 +11,9 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { LamellaError } from "../../errors/index.ts";
-import { formatIdMap, type IdMaps } from "../../idmap/index.ts";
-import { type LayerId, type LayerInfo, type LayerStore, parseLayerId } from "../../store/index.ts";
+import { LamellaError } from "../../../errors/index.ts";
+import { formatIdMap, type IdMaps } from "../../../idmap/index.ts";
+import { type LayerId, type LayerInfo, type LayerStore, parseLayerId } from "../../../store/index.ts";
 
 const PREFIX = "containerd-shifted/";
 const VIEW_PREFIX = `${PREFIX}from/`;

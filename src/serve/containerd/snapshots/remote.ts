@@ -3,9 +3,9 @@
  * is answered by AlreadyExists where that is here already, and containerd then neither downloads nor applies the layer.
  * It finds ours by that label and the parent.
  */
-import { LamellaError } from "../../errors/index.ts";
-import type { Labels, LayerId, LayerInfo, LayerStore } from "../../store/index.ts";
-import { isSnapshot, snapshotKeyOf } from "./keys.ts";
+import { LamellaError } from "../../../errors/index.ts";
+import type { Labels, LayerId, LayerInfo, LayerStore } from "../../../store/index.ts";
+import { isSnapshot, snapshotKeyOf } from "../keys.ts";
 
 export const SNAPSHOT_REF = "containerd.io/snapshot.ref";
 
