@@ -129,7 +129,7 @@ describe("keys, kinds and parents", () => {
 			expect(await codeOf(make(fresh("k"), "missing"))).toBe(status.NOT_FOUND);
 			expect(await codeOf(make(fresh("k"), taken))).toBe(status.INVALID_ARGUMENT);
 			expect(await codeOf(make("", base))).toBe(status.INVALID_ARGUMENT);
-			expect(await codeOf(make("new\nline", base))).toBe(status.INVALID_ARGUMENT);
+			expect(await codeOf(make("a\0b", base))).toBe(status.INVALID_ARGUMENT);
 		}
 		expect((await client.stat(taken)).kind).toBe(Kind.ACTIVE);
 	});
@@ -146,6 +146,27 @@ describe("keys, kinds and parents", () => {
 		expect(await codeOf(client.commit(base, active))).toBe(status.ALREADY_EXISTS);
 		expect(await codeOf(client.commit(active, active))).toBe(status.ALREADY_EXISTS);
 		expect((await client.stat(active)).kind).toBe(Kind.ACTIVE);
+	});
+
+	it("takes keys and names as containerd's own snapshotters do: with tabs and newlines, and long ones", async () => {
+		for (const odd of ["tab\tnew\nline\x7f", "☃".repeat(500)]) {
+			const key = fresh(odd);
+			const name = fresh(`${odd}, committed`);
+			await client.prepare(key);
+			await client.commit(name, key);
+			await client.prepare(key, name);
+			expect(await client.stat(key)).toMatchObject({ name: key, parent: name });
+			expect(await client.names(`parent==${JSON.stringify(name)}`)).toEqual([key]);
+			await client.remove(key);
+			await client.remove(name);
+		}
+	});
+
+	it("finds no key to commit before it looks at the name", async () => {
+		const base = await layer("", () => undefined);
+		for (const name of [fresh("n"), base, "missing", "", "a\0b"]) {
+			expect(await codeOf(client.commit(name, "missing"))).toBe(status.NOT_FOUND);
+		}
 	});
 
 	it("frees the key at commit and at removal", async () => {
@@ -260,11 +281,23 @@ describe("labels", () => {
 		expect(Object.keys((await client.stat(key)).labels).sort()).toEqual([...names].sort());
 	});
 
+	it("refuses a label without a key", async () => {
+		expect(await codeOf(client.prepare(fresh("k"), "", { "": "v" }))).toBe(status.INVALID_ARGUMENT);
+		const key = fresh("k");
+		await client.prepare(key, "", { "": "" });
+		expect(await codeOf(client.update({ name: key, labels: { "": "v" } }))).toBe(status.INVALID_ARGUMENT);
+		expect(await codeOf(client.update({ name: key, labels: { "": "v" } }, ["labels."]))).toBe(
+			status.INVALID_ARGUMENT,
+		);
+		expect((await client.stat(key)).labels).toEqual({});
+	});
+
 	it("refuses a label of more than 4096 bytes", async () => {
 		const long = "v".repeat(4096);
 		expect(await codeOf(client.prepare(fresh("k"), "", { k: long }))).toBe(status.INVALID_ARGUMENT);
 		const key = fresh("k");
-		await client.prepare(key, "", { k: long.slice(1) });
+		await client.prepare(key, "", { k: long.slice(1), "tab\tnew\nline": "\0" });
+		expect(await codeOf(client.prepare(fresh("k"), "", { [`${long}k`]: "" }))).toBe(status.INVALID_ARGUMENT);
 		expect(await codeOf(client.update({ name: key, labels: { k: long } }))).toBe(status.INVALID_ARGUMENT);
 		expect(await codeOf(client.commit(fresh("n"), key, { k: long }))).toBe(status.INVALID_ARGUMENT);
 	});
