@@ -7,11 +7,12 @@ import { Snapshots } from "./generated/containerd/services/snapshots/v1/snapshot
 import { Health } from "./generated/grpc/health/v1/health_pb.js";
 import { GrpcServer } from "./grpc/index.ts";
 import { healthService, storeAnswers } from "./health.ts";
-import { DEFAULT_SNAPSHOTTER_OPTIONS, type SnapshotterOptions } from "./options.ts";
+import {
+	DEFAULT_CONTAINERD_SOCKET,
+	DEFAULT_SNAPSHOTTER_OPTIONS,
+	type SnapshotterOptions,
+} from "./options.ts";
 import { snapshotsService } from "./snapshots/index.ts";
-
-/** What `[proxy_plugins.lamella]` in containerd's configuration has as address. */
-export const DEFAULT_CONTAINERD_SOCKET = "/run/lamella/containerd.sock";
 
 /** Calls get so long to end once the server is asked to. */
 const DRAIN_MS = 30_000;
