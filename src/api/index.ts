@@ -15,6 +15,7 @@ export type {
 } from "../image/index.ts";
 export type { ChainId, Change, Compression, DiffId, Digest, Usage } from "../layer/index.ts";
 export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
+export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
 export { DEFAULT_ROOT, type OpenStoreOptions, openStore } from "./open.ts";
 export {
 	type ApplyLayerOptions,
@@ -22,6 +23,7 @@ export {
 	type CreateLayerOptions,
 	type Inspection,
 	type LayerDiffOptions,
+	type MountOptions,
 	Store,
 	type StoreEvents,
 	type StoreStatus,
