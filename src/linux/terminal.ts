@@ -1,5 +1,6 @@
 /** Owns terminals: new pseudo terminals, raw mode and window sizes. Source: ioctl_tty(2), pty(7), cfmakeraw(3). */
 import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
 import { AT_FDCWD, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR } from "./constants.ts";
 import { check } from "./errno.ts";
 import { openat } from "./files.ts";
@@ -7,6 +8,7 @@ import { native, type Path } from "./native.ts";
 
 const TCGETS = 0x5401;
 const TCSETSW = 0x5403;
+const TIOCGPGRP = 0x540f;
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
 const TIOCSPTLCK = 0x40045431;
@@ -36,6 +38,18 @@ export function openPseudoTerminal(dirfd: number = AT_FDCWD, ptmx: Path = "/dev/
 		"ioctl(TIOCGPTPEER)",
 	);
 	return { master, slave };
+}
+
+/**
+ * Whether this process may read from the terminal and set it. Another one than the foreground's is stopped by either;
+ * where the terminal is not its own, nobody stops it.
+ */
+export function isInForeground(fd: number): boolean {
+	const group = room();
+	if (native().ioctl_data(fd, TIOCGPGRP, group) < 0) return true;
+	const stat = readFileSync("/proc/self/stat", "latin1");
+	// After the name, which may hold anything: state, parent, process group.
+	return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]) === group.readInt32LE(0);
 }
 
 /** The terminal's size as the kernel keeps it (struct winsize). @throws {SystemError} ENOTTY */

@@ -7,11 +7,13 @@ import { isatty } from "node:tty";
 import * as linux from "../linux/index.ts";
 
 export class CallerTerminal implements Disposable {
+	/** Whether the command is to have one of its own. */
+	readonly isThere: boolean = isatty(0) && isatty(1) && linux.isInForeground(0);
 	readonly #before: Uint8Array | undefined;
 	#master: number | undefined;
 
 	constructor() {
-		if (!isatty(0) || !isatty(1)) return;
+		if (!this.isThere) return;
 		this.#before = linux.terminalMode(0);
 		process.on("exit", this.#restore);
 		process.on("SIGCONT", this.#takeOver);

@@ -10,6 +10,8 @@ export interface RunRequest {
 	readonly uid: number;
 	readonly gid: number;
 	readonly hostname: string;
+	/** Whether the command gets a terminal of its own. */
+	readonly terminal: boolean;
 }
 
 /** Descriptors are the process's, so either side can use them; the caller closes these. */

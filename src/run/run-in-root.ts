@@ -7,7 +7,7 @@ import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 import { CallerTerminal } from "./caller-terminal.ts";
 import { CommandStartError, type RunMessage, type RunRequest } from "./contract.ts";
-import { lookUpUser } from "./user.ts";
+import { lookUpUser, type UserIds } from "./user.ts";
 
 export interface RunInRootOptions {
 	/** The directory that becomes `/`, such as a mount's path. */
@@ -49,15 +49,19 @@ export async function runInRoot(options: RunInRootOptions): Promise<number> {
 	const { root, command, args = [], env = {}, cwd = "/", user = "", hostname = "lamella", signal } = options;
 	signal?.throwIfAborted();
 	const rootFd = linux.openat(linux.AT_FDCWD, root, linux.O_PATH | linux.O_DIRECTORY);
-	let request: RunRequest;
+	let ids: UserIds;
 	try {
 		checkDirectory(rootFd, cwd);
-		const ids = lookUpUser(rootFd, user);
-		request = { root, command, args, env: { PATH: DEFAULT_PATH, ...env }, cwd, ...ids, hostname };
+		ids = lookUpUser(rootFd, user);
 	} finally {
 		linux.close(rootFd);
 	}
 	using terminal = new CallerTerminal();
+	const request: RunRequest = {
+		...{ root, command, args, cwd, ...ids, hostname },
+		env: { PATH: DEFAULT_PATH, ...env },
+		terminal: terminal.isThere,
+	};
 	const thread = new Worker(threadModule(), { workerData: request });
 	let started: Extract<RunMessage, { type: "started" }> | undefined;
 	const early: NodeJS.Signals[] = [];

@@ -2,7 +2,8 @@
  * What the command has as stdin, stdout and stderr. It never has the caller's terminal itself: whoever has a terminal can
  * type into it (TIOCSTI) and change its settings.
  *
- * - stdin and stdout are terminals: the command has a terminal of its own, as with `docker run -it`.
+ * - stdin and stdout are terminals, and the caller is in its foreground: the command has a terminal of its own, as with
+ *   `docker run -it`.
  * - Else a terminal among the three is a pipe to it, as with `docker run -i`.
  * - What is no terminal (a file, a pipe, /dev/null) is given to the command as it is.
  *
@@ -10,6 +11,7 @@
  */
 import { isatty } from "node:tty";
 import * as linux from "../linux/index.ts";
+import type { RunRequest } from "./contract.ts";
 
 /** Bytes that go from one descriptor to another. */
 interface Channel {
@@ -37,10 +39,10 @@ export interface Stdio extends Disposable {
 /** The group of terminals, by convention; also that of the devpts in thread.ts. */
 export const TTY_GID = 5;
 
-/** @param openTerminal makes a new one; `uid` is who may open it by name. */
+/** @param openTerminal makes a new one */
 export function makeStdio(
 	openTerminal: () => linux.PseudoTerminal,
-	{ uid, gid }: { readonly uid: number; readonly gid: number },
+	{ terminal, uid, gid }: RunRequest,
 ): Stdio {
 	const inside: number[] = [];
 	const outside = new Set<number>();
@@ -60,7 +62,7 @@ export function makeStdio(
 	const connect = (from: number, to: number): void => {
 		channels.push({ from, to, pending: NOTHING, isInput: from === 0 });
 	};
-	if (isatty(0) && isatty(1)) {
+	if (terminal) {
 		const { master, slave } = openTerminal();
 		inside.push(slave);
 		linux.fchown(slave, uid, TTY_GID);

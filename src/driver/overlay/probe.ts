@@ -2,7 +2,7 @@
  * Owns the trial that decides whether overlayfs works on a filesystem: it mounts one and does in it what layers
  * need. Where the kernel lets it, the mount is attached nowhere, so that even a kill leaves no mount behind.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { OverlayXattrPrefix } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
@@ -38,14 +38,40 @@ const TRIALS: readonly (readonly [what: string, run: (trial: Trial) => string | 
 ];
 
 /**
- * Tries overlayfs in the directory `root`, in a directory of its own there that is gone afterwards.
+ * Tries overlayfs in the state root `root`, in a directory of its own there that is gone afterwards: in `staging`, where
+ * that is there, so that what a killed process left is swept. While it is in use it is locked, as sweepers respect.
  * @throws {SystemError} where `root` itself cannot be written to
  */
 export function probeOverlay(root: string): ProbeResult {
+	const staging = path.join(root, "staging");
+	const { directory, lock } = claimDirectory(existsSync(staging) ? staging : root);
+	try {
+		return probeIn(directory);
+	} finally {
+		rmSync(directory, { recursive: true, force: true });
+		linux.close(lock);
+	}
+}
+
+/** A sweeper may take the directory for a dead process's as long as the lock is not on it. */
+function claimDirectory(parent: string): { readonly directory: string; readonly lock: number } {
+	for (;;) {
+		const directory = mkdtempSync(path.join(parent, "probe-"));
+		try {
+			const lock = linux.openat(linux.AT_FDCWD, directory, linux.O_RDONLY | linux.O_DIRECTORY);
+			if (linux.flock(lock, linux.LOCK_EX | linux.LOCK_NB) && existsSync(directory))
+				return { directory, lock };
+			linux.close(lock);
+		} catch (error) {
+			if (!linux.isSystemError(error, "ENOENT")) throw error;
+		}
+	}
+}
+
+function probeIn(directory: string): ProbeResult {
 	const inUserNamespace = isInUserNamespace();
 	const options = fixedOptions(inUserNamespace);
 	const xattrPrefix: OverlayXattrPrefix = inUserNamespace ? "user.overlay." : "trusted.overlay.";
-	const directory = mkdtempSync(path.join(root, "probe-"));
 	const at = (name: string): string => path.join(directory, name);
 	const facts = { options, xattrPrefix };
 	try {
@@ -77,7 +103,6 @@ export function probeOverlay(root: string): ProbeResult {
 		}
 	} finally {
 		unmountTree(at("merged"), { detach: true });
-		rmSync(directory, { recursive: true, force: true });
 	}
 }
 
