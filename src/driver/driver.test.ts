@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, makeFilesystem, type TestFilesystem } from "../../test/support/filesystems.ts";
@@ -54,6 +55,22 @@ describe.each(BACKINGS)("%s on %s", (name, filesystem, make) => {
 		await rule.run(openDriver({ root, name, copyTree }), root);
 	});
 });
+
+test("the trial is made in staging, where the store sweeps what a kill leaves of it", async () => {
+	using backing = makeFilesystem("tmpfs", 64 * MIB);
+	const staging = path.join(backing.path, "staging");
+	mkdirSync(staging);
+	using watcher = watching(staging);
+	openDriver({ root: backing.path, name: "overlay", copyTree });
+	expect(await watcher.firstName).toMatch(/^probe-/);
+	expect(readdirSync(staging)).toEqual([]);
+});
+
+function watching(directory: string): Disposable & { readonly firstName: Promise<unknown> } {
+	const watcher = watch(directory);
+	const firstName = once(watcher, "change").then(([, name]: unknown[]) => name);
+	return { firstName, [Symbol.dispose]: () => watcher.close() };
+}
 
 function refusal(run: () => unknown): unknown {
 	try {
