@@ -11,7 +11,6 @@ import { isLamellaError } from "../errors/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
 import type { Labels, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, type LayerIds } from "./layer-ids.ts";
-import { isUntouched, snapshot } from "./store-additions.ts";
 
 export const MOUNT_LABEL_LABEL = "lamella.graphdriver/mount-label";
 
@@ -35,10 +34,11 @@ export class Bases {
 	async baseOf(id: string): Promise<LayerId> {
 		const layer = this.#ids.resolve(id);
 		if (layer.kind === "committed") return layer.id;
-		if (layer.parent !== undefined && (await isUntouched(this.#store, layer.id))) return layer.parent;
+		if (layer.parent !== undefined && (await this.#store.isUntouched(layer.id))) return layer.parent;
 		if (layer.mountCount === 0) return this.freeze(id, layer);
 		const copied = this.#ids.freeName(id, ":copied");
-		return snapshot(this.#store, layer.id, copied, { [INTERNAL_LABEL]: "copied" });
+		await this.#store.snapshot(layer.id, copied, { labels: { [INTERNAL_LABEL]: "copied" }, flatten: false });
+		return copied;
 	}
 
 	/**
@@ -47,7 +47,7 @@ export class Bases {
 	 */
 	async contentOf(layer: LayerInfo): Promise<LayerInfo> {
 		if (layer.kind === "committed" || layer.parent === undefined) return layer;
-		return (await isUntouched(this.#store, layer.id)) ? this.#store.get(layer.parent) : layer;
+		return (await this.#store.isUntouched(layer.id)) ? this.#store.get(layer.parent) : layer;
 	}
 
 	/** Step by step, so that a crash leaves the id either as it was or to be found again by the frozen layer's label. */

@@ -35,22 +35,22 @@ export async function init(
 		uidMaps.length === 0 && gidMaps.length === 0
 			? undefined
 			: { uids: checkIdMap(uidMaps), gids: checkIdMap(gidMaps) };
-	const claimed = Home.claim(home, idMaps);
+	const store =
+		shared === undefined
+			? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
+			: borrowed(shared, options, idMaps);
 	try {
-		const store =
-			shared === undefined
-				? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
-				: borrowed(shared, options, idMaps);
-		const graphDriver = new StoreGraphDriver(store, idMaps, claimed);
+		const claimed = Home.claim(home, shared?.status().root ?? home, idMaps);
 		try {
+			const graphDriver = new StoreGraphDriver(store, idMaps, claimed);
 			await graphDriver.recover();
+			return graphDriver;
 		} catch (error) {
-			await store.close();
+			claimed.release();
 			throw error;
 		}
-		return graphDriver;
 	} catch (error) {
-		claimed.release();
+		await store.close();
 		throw error;
 	}
 }

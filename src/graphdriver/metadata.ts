@@ -1,6 +1,6 @@
 /** What a layer and the driver look like to dockerd's users: `docker inspect` (GraphDriver.Data) and `docker info`. */
+import type { LayerPaths } from "../driver/index.ts";
 import type { LayerStore } from "../store/index.ts";
-import type { LayerPaths } from "./store-additions.ts";
 
 /**
  * A layer's directories under moby's names. `RootDir` alone where one directory is the whole tree (as moby's overlay);

@@ -19,7 +19,6 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { checkId, FROZEN_FROM_LABEL, ID_LABEL, LayerIds } from "./layer-ids.ts";
 import { driverStatus, layerMetadata } from "./metadata.ts";
 import { checkStorageOptions } from "./options.ts";
-import { pathsOf } from "./store-additions.ts";
 
 export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	/** The store below; layers made through it directly are seen by their ids. */
@@ -146,7 +145,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		if (this.#idMaps === undefined) return;
 		const { uid, gid } = hostRoot(this.#idMaps);
 		chownSync(layer.directory, uid, gid);
-		const { work } = pathsOf(this.store, layer.id);
+		const { work } = this.store.paths(layer.id);
 		const overlaysOwn = work === undefined ? undefined : path.join(work, "work");
 		if (overlaysOwn !== undefined && existsSync(overlaysOwn)) chownSync(overlaysOwn, uid, gid);
 	}
@@ -167,7 +166,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	}
 
 	async metadata(id: string): Promise<Readonly<Record<string, string>>> {
-		return layerMetadata(pathsOf(this.store, this.#ids.resolve(id).id));
+		return layerMetadata(this.store.paths(this.#ids.resolve(id).id));
 	}
 
 	async cleanup(): Promise<void> {
