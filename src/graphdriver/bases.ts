@@ -37,11 +37,8 @@ export class Bases {
 		if (layer.parent !== undefined && (await this.#store.isUntouched(layer.id))) return layer.parent;
 		if (layer.mountCount === 0) return this.freeze(id, layer);
 		const copied = this.#ids.freeName(id, ":copied");
-		const { id: copy } = await this.#store.snapshot(layer.id, copied, {
-			labels: { [INTERNAL_LABEL]: "copied" },
-			flatten: false,
-		});
-		return copy;
+		await this.#store.snapshot(layer.id, copied, { labels: { [INTERNAL_LABEL]: "copied" }, flatten: false });
+		return copied;
 	}
 
 	/**
