@@ -7,7 +7,9 @@ import * as linux from "../../linux/index.ts";
 import type { LayerJobs } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { cloneFile, tryLink } from "./clone-file.ts";
-import { childPath, InodeMap, openTop, withChild } from "./walk.ts";
+import { DirectoryStack } from "./directory-stack.ts";
+import { TreePath } from "./tree-path.ts";
+import { InodeMap, openTop, runWalk, type Walk } from "./walk.ts";
 import { readXattrs } from "./xattrs.ts";
 
 const PRIVATE_MODE = 0o700;
@@ -19,23 +21,25 @@ const PERMISSIONS = 0o7777;
  * @throws {LamellaError} `ENOSPACE`, `EPERMISSION`, `ESYSTEM`, `EABORTED`
  */
 export function copyTree(request: LayerJobs["copy"]["request"], context: JobContext): { entries: number } {
-	const { from, to, sync, share = false } = request;
-	let path: Buffer = Buffer.alloc(0);
+	const { share = false } = request;
+	let path = TreePath.root;
 	const fds: number[] = [];
 	try {
-		const fromFd = openTop(from);
+		const fromFd = openTop(request.from);
 		fds.push(fromFd);
-		makeIfMissing(to);
-		const toFd = openTop(to);
+		makeIfMissing(request.to);
+		const toFd = openTop(request.to);
 		fds.push(toFd);
 		const copier = new TreeCopier(toFd, { context, share }, (current) => {
 			path = current;
 		});
-		copier.copyDirectory(fromFd, toFd, path);
-		if (sync === true) linux.syncfs(toFd);
+		using from = new DirectoryStack(fromFd);
+		using to = new DirectoryStack(toFd);
+		runWalk(copier.copyDirectory(from, to, path));
+		if (request.sync === true) linux.syncfs(toFd);
 		return { entries: copier.entries };
 	} catch (error) {
-		throw asLamellaError(error, "copy", () => `${from}/${linux.escapePath(path)}`);
+		throw asLamellaError(error, "copy", () => `${request.from}/${path}`);
 	} finally {
 		for (const fd of fds) linux.close(fd);
 	}
@@ -46,14 +50,14 @@ class TreeCopier {
 	readonly #rootFd: number;
 	readonly #context: JobContext;
 	readonly #share: boolean;
-	readonly #at: (path: Buffer) => void;
+	readonly #at: (path: TreePath) => void;
 	/** Inode of the original → the path of its copy, for its further links. */
-	readonly #copies = new InodeMap<Buffer>();
+	readonly #copies = new InodeMap<TreePath>();
 
 	constructor(
 		rootFd: number,
 		{ context, share }: { readonly context: JobContext; readonly share: boolean },
-		at: (path: Buffer) => void,
+		at: (path: TreePath) => void,
 	) {
 		this.#rootFd = rootFd;
 		this.#context = context;
@@ -61,32 +65,37 @@ class TreeCopier {
 		this.#at = at;
 	}
 
-	copyDirectory(fromFd: number, toFd: number, path: Buffer): void {
+	*copyDirectory(from: DirectoryStack, to: DirectoryStack, path: TreePath): Walk {
 		this.#context.checkAborted();
-		for (const { name } of linux.readDirectory(fromFd)) {
-			const itsPath = childPath(path, name);
+		for (const { name } of linux.readDirectory(from.fd)) {
+			const itsPath = path.child(name);
 			this.#at(itsPath);
-			const stat = linux.fstatat(fromFd, name);
+			const stat = linux.fstatat(from.fd, name);
 			if (linux.isDirectory(stat)) {
-				linux.mkdirat(toFd, name, PRIVATE_MODE);
-				withChild(fromFd, name, (from) =>
-					withChild(toFd, name, (to) => this.copyDirectory(from, to, itsPath)),
-				);
-			} else if (!(this.#share && tryLink(fromFd, name, toFd, name)) && !this.#linkToCopy(stat, toFd, name)) {
-				cloneFile({ directoryFd: fromFd, name, stat }, toFd, name);
+				linux.mkdirat(to.fd, name, PRIVATE_MODE);
+				from.enter(name);
+				to.enter(name);
+				yield this.copyDirectory(from, to, itsPath);
+				from.leave();
+				to.leave();
+			} else if (
+				!(this.#share && tryLink(from.fd, name, to.fd, name)) &&
+				!this.#linkToCopy(stat, to.fd, name)
+			) {
+				cloneFile({ directoryFd: from.fd, name, stat }, to.fd, name);
 				if (stat.nlink > 1) this.#copies.set(stat, itsPath);
 			}
 			this.entries += linux.isDirectory(stat) ? 0 : 1;
 		}
 		this.entries += 1;
-		copyMetadata(fromFd, toFd);
+		copyMetadata(from.fd, to.fd);
 	}
 
 	#linkToCopy(stat: linux.Stat, toFd: number, name: Buffer): boolean {
 		const copy = stat.nlink > 1 ? this.#copies.get(stat) : undefined;
 		if (copy === undefined) return false;
 		try {
-			linux.linkat(this.#rootFd, copy, toFd, name);
+			linux.linkat(this.#rootFd, copy.bytes, toFd, name);
 			return true;
 		} catch (error) {
 			// A path that is too long, or as many links as the filesystem takes: another copy starts here.

@@ -1,7 +1,9 @@
-/** Small steps for walking a tree by directory descriptors: names in order, a child opened safely, paths as bytes. */
+/**
+ * Walking a tree by directory descriptors: without recursion, for a tree may be deeper than a thread's stack, with names
+ * in order and children opened safely. Where the walk is, is kept in a DirectoryStack and a TreePath.
+ */
 import * as linux from "../../linux/index.ts";
 
-const SLASH = Buffer.from("/");
 const CHILD_FLAGS = linux.O_RDONLY | linux.O_DIRECTORY | linux.O_NOFOLLOW;
 
 /** The names in an open directory, sorted bytewise: the order of everything that is written out. */
@@ -24,9 +26,22 @@ export function withChild<T>(fd: number, name: Buffer, visit: (childFd: number) 
 	}
 }
 
-/** `parent` + `/` + `name`; the root is the empty path. */
-export function childPath(parent: Buffer, name: Buffer): Buffer {
-	return parent.length === 0 ? Buffer.from(name) : Buffer.concat([parent, SLASH, name]);
+/** A walk that yields the walk of each directory below, and goes on when that is done. */
+export interface Walk extends Generator<Walk, void, undefined> {}
+
+/** Runs a walk, and those that it yields, on a stack of its own. */
+export function runWalk(walk: Walk): void {
+	const running = [walk];
+	try {
+		for (let deepest = running.at(-1); deepest !== undefined; deepest = running.at(-1)) {
+			const step = deepest.next();
+			if (step.done === true) running.pop();
+			else running.push(step.value);
+		}
+	} finally {
+		// After a failure, each lets go of what it holds.
+		for (const left of running.reverse()) left.return();
+	}
 }
 
 /** Remembers inodes; for those with more than one link, which is the only case in which it is worth the memory. */
