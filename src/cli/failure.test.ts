@@ -21,11 +21,10 @@ test("debug adds stacks and causes", () => {
 });
 
 test("when a disposal fails after the work has, both are told, the work's failure first", () => {
-	const folded = Object.assign(new Error("An error was suppressed during disposal."), {
-		name: "SuppressedError",
-		error: new LamellaError("EBUSY", "cannot unmount"),
-		suppressed: new LamellaError("ENOTFOUND", "no command"),
-	});
+	const folded = new SuppressedError(
+		new LamellaError("EBUSY", "cannot unmount"),
+		new LamellaError("ENOTFOUND", "no command"),
+	);
 	expect(describeFailure(folded, false)).toEqual({
 		exitCode: EXIT.notFound,
 		text: "lamella: no command\nlamella: and after that: cannot unmount",

@@ -35,15 +35,12 @@ export function failureAsJson(thrown: unknown): object {
 		: { error: { code: "EUNKNOWN", message: error instanceof Error ? error.message : String(error) } };
 }
 
-/**
- * What `using` throws when work fails and then a disposal too: the failures in the order in which they happened.
- * Node 20 has no SuppressedError class, so it is known by its name.
- */
+/** What `using` throws when work fails and then a disposal too: the failures in the order in which they happened. */
 function unfold(error: unknown): readonly unknown[] {
 	const later: unknown[] = [];
 	let first = error;
-	while (first instanceof Error && first.name === "SuppressedError" && "suppressed" in first) {
-		later.unshift("error" in first ? first.error : undefined);
+	while (first instanceof SuppressedError) {
+		later.unshift(first.error);
 		first = first.suppressed;
 	}
 	return [first, ...later];

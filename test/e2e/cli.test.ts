@@ -111,6 +111,21 @@ describe("without a store", () => {
 	});
 });
 
+test("an older Node is told in one line, before anything is loaded that it could not parse", () => {
+	const pretend = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } });
+		(await import("node:module")).registerHooks({ load: (url, context, next) =>
+			/\\/dist\\/(?!cli\\/main.js)/.test(url) ? { format: "module", source: "%", shortCircuit: true } : next(url, context) });`;
+	const { status, stderr } = spawnSync(
+		process.execPath,
+		["--import", `data:text/javascript,${encodeURIComponent(pretend)}`, MAIN, "version"],
+		{ encoding: "utf8" },
+	);
+	expect(stderr).toMatch(/^lamella: this needs Node 24 or later, and .* is Node 20\.20\.2; .*\n$/);
+	expect(status).toBe(1);
+	const { engines } = JSON.parse(readFileSync(path.resolve(MAIN, "../../../package.json"), "utf8"));
+	expect(engines.node).toBe(">=24");
+});
+
 test("compiled code imports compiled code", () => {
 	// tsc 6 forgets to rewrite the extension of an import() in a function that has `using`.
 	const { stdout } = spawnSync(
