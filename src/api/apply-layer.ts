@@ -1,6 +1,6 @@
 /** A layer tar from a file or a stream into the store. */
 import fs from "node:fs";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import type { ProgressEvent } from "../image/index.ts";
 import type { LayerSource } from "../layer/index.ts";
@@ -29,6 +29,8 @@ export async function applyLayerFrom(
 	options: ApplyFromOptions,
 ): Promise<LayerInfo> {
 	const source = typeof input === "string" && input !== "-" ? await fileSource(input) : input;
+	// The store meets a failure when it reads; one that comes before that must not end the process.
+	if (source instanceof Readable) source.on("error", () => {});
 	const totalBytes = isRange(source) ? source.sizeBytes : undefined;
 	const report = (phase: "applying" | "done", doneBytes: number): void =>
 		options.onProgress({ operation: "apply", phase, layer: id, index: 0, count: 1, doneBytes, totalBytes });
