@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Readable } from "node:stream";
-import { LamellaError } from "../errors/index.ts";
+import { LamellaError, nearest } from "../errors/index.ts";
 import {
 	BASE_IMAGE_LABEL,
 	type CommitOptions,
@@ -30,7 +30,7 @@ import type {
 	Mount,
 } from "../store/index.ts";
 import { applyLayerFrom } from "./apply-layer.ts";
-import { nearest, parseLayerName, quoted, whyNot } from "./names.ts";
+import { parseLayerName, quoted, whyNot } from "./names.ts";
 import { layerTree, type TreeNode } from "./tree.ts";
 
 /** Events of a Store: every operation's progress, whoever asked for it. */

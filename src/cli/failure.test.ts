@@ -47,8 +47,19 @@ test("control characters in a message are made harmless", () => {
 });
 
 test("JSON carries the code, the layer and the path", () => {
-	expect(failureAsJson(new LamellaError("ENOTFOUND", "no", { layer: "web1" }))).toEqual({
+	expect(failureAsJson(new LamellaError("ENOTFOUND", "no", { layer: "web1" }), false)).toEqual({
 		error: { code: "ENOTFOUND", message: "no", layer: "web1", path: undefined },
+	});
+});
+
+test("JSON tells what failed after it, too, and with debug where", () => {
+	const folded = new SuppressedError(new TypeError("x is not a function"), new LamellaError("ETAR", "short"));
+	expect(failureAsJson(folded, true)).toMatchObject({
+		error: {
+			code: "ETAR",
+			debug: [expect.stringContaining("failure.test.ts")],
+			after: [{ code: "EUNKNOWN", message: "x is not a function" }],
+		},
 	});
 });
 

@@ -17,51 +17,59 @@ lamella help lists all commands; lamella COMMAND --help explains one.
 
 /** @returns the exit code; every failure has been told */
 export async function runCommand(words: readonly string[]): Promise<number> {
-	if (words.length === 0) {
-		process.stdout.write(WELCOME);
-		return EXIT.ok;
-	}
-	if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
-		const { version } = await import("./commands/version.ts");
-		process.stdout.write(`${version()}\n`);
-		return EXIT.ok;
-	}
-	if (words[0] === "completion" || words[0] === "complete") {
-		const { complete } = await import("./completion.ts");
-		return complete(words);
-	}
 	const abort = new AbortController();
 	const interruption = listenForSignals(abort);
-	let brokenPipe = false;
+	let outputFailure: NodeJS.ErrnoException | undefined;
 	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-		if (error.code !== "EPIPE") throw error;
-		brokenPipe = true;
+		outputFailure ??= error;
 		abort.abort();
 	});
+	// There is no place left where it could be told.
+	process.stderr.on("error", () => {});
+	let exitCode: number;
+	let failure: unknown;
 	try {
-		const { runCommandLine } = await import("./program.ts");
-		const exitCode = await runCommandLine(words, abort.signal);
-		return brokenPipe ? EXIT.brokenPipe : exitCode;
+		exitCode = await answer(words, abort.signal);
 	} catch (error) {
-		if (brokenPipe) return EXIT.brokenPipe;
-		const exitCode = interruption();
-		if (exitCode === undefined) return await reportFailure(error, words);
-		process.stderr.write("lamella: interrupted; nothing partial was kept\n");
-		return exitCode;
+		exitCode = EXIT.failure;
+		failure = error;
 	}
+	// What the output has to say of the last write comes before this.
+	await new Promise((resolve) => process.stdout.write("", resolve));
+	if (outputFailure?.code === "EPIPE") return EXIT.brokenPipe;
+	if (failure === undefined && outputFailure === undefined) return exitCode;
+	const { LamellaError } = await import("../errors/index.ts");
+	const { tellFailure } = await import("./failure.ts");
+	const interrupted = interruption();
+	if (outputFailure !== undefined) {
+		const { message } = outputFailure;
+		const details = { cause: outputFailure };
+		failure = new LamellaError("ESYSTEM", `the output cannot be written: ${message}`, details);
+	} else if (interrupted !== undefined) {
+		failure = new LamellaError("EABORTED", "interrupted; nothing partial was kept");
+	}
+	const ours = words.includes("--") ? words.slice(0, words.indexOf("--")) : words;
+	const told = tellFailure(failure, { json: ours.includes("--json"), debug: ours.includes("--debug") });
+	return interrupted ?? told;
 }
 
-async function reportFailure(error: unknown, words: readonly string[]): Promise<number> {
-	const ours = words.includes("--") ? words.slice(0, words.indexOf("--")) : words;
-	const { describeFailure, failureAsJson } = await import("./failure.ts");
-	const failure = describeFailure(error, ours.includes("--debug"));
-	const { default: colours } = await import("picocolors");
-	// A plain false: for undefined picocolors would decide, and it colours whatever a CI job prints.
-	const { bold, red } = colours.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR);
-	process.stderr.write(`${failure.text.replace(/^lamella:/, bold(red("lamella:")))}\n`);
-	if (ours.includes("--json"))
-		process.stdout.write(`${JSON.stringify(failureAsJson(error), undefined, 2)}\n`);
-	return failure.exitCode;
+async function answer(words: readonly string[], signal: AbortSignal): Promise<number> {
+	if (words.length === 0) process.stdout.write(WELCOME);
+	else if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
+		const { version } = await import("./commands/version.ts");
+		process.stdout.write(`${version()}\n`);
+	} else if (words[0] === "completion") {
+		const { completionScript } = await import("./completion.ts");
+		process.stdout.write(completionScript(words[1]));
+	} else if (words[0] === "complete") {
+		const { complete } = await import("./completion.ts");
+		for (const line of await complete(words.slice(words[1] === "--" ? 2 : 1)))
+			process.stdout.write(`${line}\n`);
+	} else {
+		const { runCommandLine } = await import("./program.ts");
+		return await runCommandLine(words, signal);
+	}
+	return EXIT.ok;
 }
 
 /**

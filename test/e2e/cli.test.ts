@@ -105,6 +105,20 @@ describe("without a store", () => {
 		expect(nobody.stderr).toContain("needs root");
 	});
 
+	test("an output that is full or gone is told in one line, or not at all", () => {
+		const redirected = (redirection: string, words: string) =>
+			spawnSync("bash", ["-c", `"$0" "$1" ${words} ${redirection}`, process.execPath, MAIN], {
+				encoding: "utf8",
+			});
+		for (const words of ["", "version", "--version", "help", "completion bash", "version --json"]) {
+			const { status, stderr } = redirected(">/dev/full", words);
+			expect({ words, status }).toEqual({ words, status: 1 });
+			const text = words.includes("json") ? JSON.parse(stderr).error.message : stderr.trimEnd();
+			expect(text).toMatch(/^(lamella: )?the output cannot be written: ENOSPC.*$/);
+		}
+		expect(redirected("2>/dev/full", "nonsense").status).toBe(2);
+	});
+
 	test("completion knows the commands", () => {
 		expect(ok("completion", "bash")).toContain("lamella complete --");
 		expect(ok("complete", "--", "ex")).toContain("export");
@@ -358,9 +372,21 @@ describe("when something is wrong", () => {
 		expect(ok("layers", "--json")).toBe(before);
 	});
 
-	test("--json tells the code on stdout, and --debug the stack", () => {
-		const { stdout } = lamella("--json", "inspect", "nothing");
-		expect(JSON.parse(stdout)).toMatchObject({ error: { code: "ENOTFOUND", layer: "nothing" } });
+	test("with --json a failure is a document on stderr, and with --debug the stack is told", () => {
+		const { stdout, stderr } = lamella("--json", "inspect", "nothing");
+		expect(stdout).toBe("");
+		expect(JSON.parse(stderr)).toMatchObject({ error: { code: "ENOTFOUND", layer: "nothing" } });
+		expect(JSON.parse(lamella("images", "--json", "--nonsense").stderr)).toMatchObject({
+			error: { code: "EINVALID" },
+		});
+		expect(JSON.parse(lamella("rm", "nothing", "--json").stderr)).toMatchObject({
+			error: { code: "ENOTFOUND" },
+		});
+		const run = lamella("run", "--json", "nothing", "true");
+		expect({ code: run.code, ...JSON.parse(run.stderr) }).toMatchObject({
+			code: 125,
+			error: { code: "ENOTFOUND" },
+		});
 		expect(lamella("--debug", "inspect", "nothing").stderr).toMatch(/\n {4}at /);
 		expect(lamella("inspect", "nothing").stderr).not.toMatch(/\n {4}at /);
 	});

@@ -4,7 +4,7 @@ import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-code.ts";
-import { describeFailure } from "../failure.ts";
+import { tellFailure } from "../failure.ts";
 import { type ImageRuntime, readRuntime } from "../image-runtime.ts";
 
 interface Options {
@@ -44,7 +44,7 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 			context.exitCode = await runIn(context, words, options);
 		} catch (error) {
 			// The command's own codes stay free: what fails before it starts is 125, whatever it is.
-			process.stderr.write(`${describeFailure(error, context.globals.debug === true).text}\n`);
+			tellFailure(error, context.globals);
 			context.exitCode = EXIT.runFailed;
 		}
 	},

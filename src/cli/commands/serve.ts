@@ -1,6 +1,5 @@
 /** `lamella serve`: the store behind containerd and dockerd. Runs until SIGTERM or SIGINT, then drains. */
 import path from "node:path";
-import { Argument, Option } from "commander";
 import type { PrintableConfig, Protocol } from "../../serve/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 
@@ -15,11 +14,10 @@ interface ServeOptions {
 export const command: CommandModule = defineCommand<[protocol: Protocol | undefined], ServeOptions>({
 	configure: (command) => {
 		command
-			.addArgument(
-				new Argument(
-					"[protocol]",
-					"whose protocol is spoken (default: those that the configuration file has a table for)",
-				).choices(["containerd", "docker"]),
+			.argument(
+				"[protocol]",
+				"whose protocol is spoken (default: those that the configuration file has a table for)",
+				["containerd", "docker"],
 			)
 			.option("--config <file>", "configuration file (default without a protocol: /etc/lamella/config.toml)")
 			.option(
@@ -31,21 +29,18 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 				"--state-dir <dir>",
 				"where dockerd's last Init is remembered (default: /var/lib/lamella-docker)",
 			)
-			.addOption(
-				new Option("--log-level <level>", "how much is logged on stderr (default: info)").choices([
-					"trace",
-					"debug",
-					"info",
-					"warn",
-					"error",
-					"silent",
-				]),
-			)
-			.addOption(
-				new Option(
-					"--print-config <program>",
-					"print what containerd, dockerd or systemd has to be told, and end",
-				).choices(["containerd", "docker", "systemd"]),
+			.option("--log-level <level>", "how much is logged on stderr (default: info)", [
+				"trace",
+				"debug",
+				"info",
+				"warn",
+				"error",
+				"silent",
+			])
+			.option(
+				"--print-config <program>",
+				"print what containerd, dockerd or systemd has to be told, and end",
+				["containerd", "docker", "systemd"],
 			)
 			.addHelpText(
 				"after",

@@ -1,13 +1,12 @@
 /** `lamella version`: this program's version, and what it runs on. */
-import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { release } from "node:os";
 import { type CommandModule, defineCommand } from "../command.ts";
 
 /** The version in package.json. */
 export function version(): string {
 	// dist/cli/commands and src/cli/commands are equally far below it.
-	const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-	return (JSON.parse(text) as { version: string }).version;
+	return (createRequire(import.meta.url)("../../../package.json") as { version: string }).version;
 }
 
 export const command: CommandModule = defineCommand<[]>({
