@@ -15,7 +15,8 @@ export type {
 } from "../image/index.ts";
 export type { ChainId, Change, Compression, DiffId, Digest, Usage } from "../layer/index.ts";
 export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
-export { DEFAULT_ROOT, type OpenStoreOptions, openStore } from "./open.ts";
+export { type OpenStoreOptions, openStore } from "./open.ts";
+export { stateRoot } from "./state-root.ts";
 export {
 	type ApplyLayerOptions,
 	type ChangesOptions,

@@ -3,7 +3,7 @@ import { styleText } from "node:util";
 import { type ErrorCode, isLamellaError } from "../errors/index.ts";
 import type { GlobalOptions } from "./context.ts";
 import { EXIT, exitCodeFor } from "./exit-code.ts";
-import { withoutControls } from "./output/text.ts";
+import { printableJson, withoutControls } from "./output/text.ts";
 
 export interface Failure {
 	readonly exitCode: number;
@@ -45,9 +45,7 @@ export function tellFailure(error: unknown, { json = false, debug = false }: Glo
 	const { exitCode, text } = describeFailure(error, debug);
 	const red = styleText(["bold", "red"], "lamella:", { stream: process.stderr });
 	process.stderr.write(
-		json
-			? `${JSON.stringify(failureAsJson(error, debug), undefined, 2)}\n`
-			: `${text.replace(/^lamella:/, red)}\n`,
+		json ? `${printableJson(failureAsJson(error, debug))}\n` : `${text.replace(/^lamella:/, red)}\n`,
 	);
 	return exitCode;
 }

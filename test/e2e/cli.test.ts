@@ -105,6 +105,28 @@ describe("without a store", () => {
 		expect(nobody.stderr).toContain("needs root");
 	});
 
+	test("an empty state root is refused, by option and by environment, for reading and for serving", () => {
+		const emptyEnvironment = (...words: string[]) =>
+			spawnSync(process.execPath, [MAIN, ...words], {
+				env: { ...process.env, LAMELLA_ROOT: "" },
+				encoding: "utf8",
+			});
+		for (const words of [
+			["images"],
+			["serve", "containerd", "--socket", path.join(directory.path, "s.sock")],
+		]) {
+			expect(lamella("--root", "", ...words)).toMatchObject({
+				code: 2,
+				stderr: expect.stringContaining("is empty"),
+			});
+			const { status, stderr } = emptyEnvironment(...words);
+			expect({ status, stderr }).toMatchObject({
+				status: 2,
+				stderr: expect.stringContaining("LAMELLA_ROOT is empty"),
+			});
+		}
+	});
+
 	test("an output that is full or gone is told in one line, or not at all", () => {
 		const redirected = (redirection: string, words: string) =>
 			spawnSync("bash", ["-c", `"$0" "$1" ${words} ${redirection}`, process.execPath, MAIN], {

@@ -83,9 +83,6 @@ function splitWords(
 	return [layer, rest[0] === "--" ? rest.slice(1) : rest];
 }
 
-// Stands alone: in a function with `using`, tsc 6 lowers the function and forgets to rewrite the import's extension.
-const loadRun = (): Promise<typeof import("../../run/index.ts")> => import("../../run/index.ts");
-
 interface Subject {
 	readonly name: string;
 	readonly given: readonly string[];
@@ -98,7 +95,7 @@ async function runMounted(context: CommandContext, store: Store, subject: Subjec
 	const runtime: ImageRuntime = readRuntime(image?.config);
 	const [command = "/bin/sh", ...args] = given.length > 0 ? given : runtime.command;
 	await using mount = await store.mount(name, { signal: context.signal });
-	const { runInRoot } = await loadRun();
+	const { runInRoot } = await import("../../run/index.ts");
 	context.leaveTerminalSignalsToTheCommand();
 	return await runInRoot({
 		root: mount.path,

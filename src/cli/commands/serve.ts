@@ -53,8 +53,9 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 			);
 	},
 	run: async (context, [protocol], options) => {
-		const { createLogger, parseLogLevel, printedConfig, printedNote, resolveConfig, serve } =
-			await loadServe();
+		const { createLogger, parseLogLevel, printedConfig, printedNote, resolveConfig, serve } = await import(
+			"../../serve/index.ts"
+		);
 		if (options.printConfig !== undefined) {
 			const { printConfig, config: file } = options;
 			const words = ["serve", ...(protocol === undefined ? [] : [protocol])];
@@ -68,12 +69,13 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 			return;
 		}
 		const { root, driver, flatten } = context.globals;
+		const { stateRoot } = await import("../../api/index.ts");
 		const config = resolveConfig({
 			file: options.config,
 			protocol,
 			socket: options.socket,
 			stateDirectory: options.stateDir,
-			root,
+			root: root === undefined ? undefined : path.resolve(stateRoot(root)),
 			driver,
 			flatten,
 			logLevel: options.logLevel,
@@ -83,9 +85,6 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 		await servers.close();
 	},
 });
-
-// This stands alone: in a function with `using`, tsc 6 lowers the function and forgets to rewrite an import's extension.
-const loadServe = (): Promise<typeof import("../../serve/index.ts")> => import("../../serve/index.ts");
 
 function stopped(signal: AbortSignal): Promise<void> {
 	if (signal.aborted) return Promise.resolve();

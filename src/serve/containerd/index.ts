@@ -1,5 +1,4 @@
 export {
-	DEFAULT_SNAPSHOTTER_OPTIONS,
 	ID_MAPS_OPTIONS,
 	type IdMapsOption,
 	type SnapshotterOptions,
