@@ -55,9 +55,10 @@ export async function runCommand(words: readonly string[]): Promise<number> {
 
 async function answer(words: readonly string[], signal: AbortSignal): Promise<number> {
 	if (words.length === 0) process.stdout.write(WELCOME);
-	else if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
-		const { version } = await import("./commands/version.ts");
-		process.stdout.write(`${version()}\n`);
+	else if (words.length === 1 && ["version", "--version", "-V"].includes(words[0] ?? "")) {
+		const { versionFacts, versionLine } = await import("./version.ts");
+		const facts = versionFacts();
+		process.stdout.write(`${words[0] === "version" ? versionLine(facts) : facts.version}\n`);
 	} else if (words[0] === "completion") {
 		const { completionScript } = await import("./completion.ts");
 		process.stdout.write(completionScript(words[1]));
