@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
 import { makeSmallImage, type SmallImage } from "../support/small-image.ts";
 
-const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+const MAIN = path.resolve(import.meta.dirname, "../../dist/bin/lamella.js");
 
 let directory: TestFilesystem;
 let image: SmallImage;
@@ -150,7 +150,7 @@ describe("without a store", () => {
 test("an older Node is told in one line, before anything is loaded that it could not parse", () => {
 	const pretend = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } });
 		(await import("node:module")).registerHooks({ load: (url, context, next) =>
-			/\\/dist\\/(?!cli\\/main.js)/.test(url) ? { format: "module", source: "%", shortCircuit: true } : next(url, context) });`;
+			/\\/dist\\/(?!bin\\/lamella\\.js)/.test(url) ? { format: "module", source: "%", shortCircuit: true } : next(url, context) });`;
 	const { status, stderr } = spawnSync(
 		process.execPath,
 		["--import", `data:text/javascript,${encodeURIComponent(pretend)}`, MAIN, "version"],
