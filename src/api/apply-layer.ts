@@ -1,6 +1,6 @@
 /** A layer tar from a file or a stream into the store. */
 import fs from "node:fs";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import type { ProgressEvent } from "../image/index.ts";
 import type { LayerSource, Warning } from "../layer/index.ts";
@@ -35,6 +35,8 @@ export async function applyLayerFrom(
 	options: ApplyFromOptions,
 ): Promise<AppliedLayer> {
 	const source = typeof input === "string" && input !== "-" ? await fileSource(input) : input;
+	// The store meets a failure when it reads; one that comes before that must not end the process.
+	if (source instanceof Readable) source.on("error", () => {});
 	const totalBytes = isRange(source) ? source.sizeBytes : undefined;
 	const report = (phase: "applying" | "done", doneBytes: number): void =>
 		options.onProgress({ operation: "apply", phase, layer: id, index: 0, count: 1, doneBytes, totalBytes });

@@ -28,7 +28,8 @@ export type {
 export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
 export type { AppliedLayer } from "./apply-layer.ts";
 export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
-export { DEFAULT_ROOT, type OpenStoreOptions, openStore } from "./open.ts";
+export { type OpenStoreOptions, openStore } from "./open.ts";
+export { stateRoot } from "./state-root.ts";
 export {
 	type ApplyLayerOptions,
 	type ChangesOptions,

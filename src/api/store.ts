@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Readable } from "node:stream";
-import { LamellaError } from "../errors/index.ts";
+import { LamellaError, nearest } from "../errors/index.ts";
 import {
 	BASE_IMAGE_LABEL,
 	type CommitOptions,
@@ -32,7 +32,7 @@ import {
 } from "../store/index.ts";
 import { type AppliedLayer, applyLayerFrom } from "./apply-layer.ts";
 import { MountedLayer } from "./mounted-layer.ts";
-import { nearest, parseLayerName, quoted, whyNot } from "./names.ts";
+import { parseLayerName, quoted, whyNot } from "./names.ts";
 import { holdTemporarily, sweepTemporary, temporaryLabel } from "./temporary.ts";
 import { layerTree, type TreeNode } from "./tree.ts";
 

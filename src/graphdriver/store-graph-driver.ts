@@ -225,6 +225,8 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	async applyDiff(id: string, parent: string, diff: Readable): Promise<number> {
 		checkId(id);
 		if (parent !== "") checkId(parent);
+		// The store meets a failure when it reads; one that comes before that must not end the process.
+		diff.on("error", () => {});
 		// The parent is not held while the tar comes in: containers are made from it meanwhile.
 		const base = await this.#lock.run(parent === "" ? [id] : [id, parent], async () => {
 			this.#checkTakesDiff(id, this.#ids.resolve(id));

@@ -11,6 +11,9 @@ import type { LayerId, LayerStore, RecordsReader, StoreTransaction } from "../st
 import type { ImageDetails, ImageId, ImageInfo, ImageLayer, ImageName } from "./contract.ts";
 import { parseReference } from "./reference.ts";
 
+/** Says which image a layer was created from, where several images end at the same layer. */
+export const BASE_IMAGE_LABEL = "lamella.image";
+
 /** As it is stored. Documents are UTF-8 text, byte for byte: parsing refused them otherwise. */
 export interface ImageRecord {
 	readonly id: ImageId;

@@ -6,15 +6,12 @@ import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import { type ChainId, chainId, type DiffId, digestOf, type Warning } from "../layer/index.ts";
 import type { LayerId, LayerInfo, LayerStore } from "../store/index.ts";
-import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
+import { BASE_IMAGE_LABEL, type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
 import { emptyConfig, extendConfig } from "./config-edit.ts";
 import type { CommitOptions, ImageId, ImageLayer, ImageName, ProgressEvent } from "./contract.ts";
 import { createdAtMs, parseConfig } from "./documents.ts";
 import { asArchiveError } from "./failure.ts";
 import { writeLayerBlob } from "./layer-blob.ts";
-
-/** Says which image a layer was created from, where several images end at the same layer. */
-export const BASE_IMAGE_LABEL = "lamella.image";
 
 export interface CommitContext {
 	readonly store: LayerStore;

@@ -1,4 +1,7 @@
-/** Images over a layer store: finds what references mean and hands the work to the file that does it. */
+/**
+ * Images over a layer store: finds what references mean and hands the work to the file that does it, which is loaded
+ * then: whoever lists images waits for none of them.
+ */
 import { LamellaError } from "../errors/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
 import {
@@ -10,7 +13,6 @@ import {
 	listImages,
 	saveImage,
 } from "./catalog.ts";
-import { commitLayer } from "./commit-layer.ts";
 import type {
 	CommitOptions,
 	ExportResult,
@@ -24,13 +26,8 @@ import type {
 	MadeImage,
 	RemovedImage,
 } from "./contract.ts";
-import { exportImage } from "./export-image.ts";
 import { checkAborted } from "./failure.ts";
-import { importPlanned } from "./import-image.ts";
-import { openContent } from "./open-content.ts";
-import { namesOf, readPlan, selectImages } from "./read-plan.ts";
 import { parseImageName, parseReference } from "./reference.ts";
-import { removeName, removeWhole } from "./remove-image.ts";
 
 /** The images of an open layer store. */
 export function openImages(store: LayerStore): Images {
@@ -47,6 +44,11 @@ class ImageStore implements Images {
 	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		const name = options.name === undefined ? undefined : parseImageName(options.name);
 		checkAborted(options.signal, "import");
+		// Whoever reads it below meets a failure; one that comes before must not end the process.
+		if (typeof input !== "string") input.on("error", () => {});
+		const { openContent } = await import("./open-content.ts");
+		const { namesOf, readPlan, selectImages } = await import("./read-plan.ts");
+		const { importPlanned } = await import("./import-image.ts");
 		await using scratch = new LazyScratch(this.#store);
 		await using content = await openContent(input, { ...options, scratch: () => scratch.get() });
 		const from = content.description;
@@ -90,6 +92,7 @@ class ImageStore implements Images {
 	}
 
 	async remove(reference: string): Promise<RemovedImage> {
+		const { removeName, removeWhole } = await import("./remove-image.ts");
 		const image = this.#record(reference);
 		const { name } = parseReference(reference);
 		const byName = name !== undefined && image.names.includes(name);
@@ -101,6 +104,7 @@ class ImageStore implements Images {
 	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<MadeImage> {
 		const parsed = name === undefined ? undefined : parseImageName(name);
 		checkAborted(options.signal, "commit");
+		const { commitLayer } = await import("./commit-layer.ts");
 		await using scratch = await this.#store.scratch();
 		const context = { store: this.#store, scratch: scratch.path };
 		const { record, warnings } = await commitLayer(context, layer, parsed, options);
@@ -117,6 +121,7 @@ class ImageStore implements Images {
 		const name = options.name === undefined ? asked : parseImageName(options.name);
 		const own = options.name !== undefined || (name !== undefined && record.names.includes(name));
 		checkAborted(options.signal, "export");
+		const { exportImage } = await import("./export-image.ts");
 		await using scratch = await this.#store.scratch();
 		const context = { store: this.#store, scratch: scratch.path };
 		// Awaited here: the scratch directory has to last until it is done.

@@ -4,8 +4,14 @@
  */
 import { isLamellaError, LamellaError } from "../errors/index.ts";
 import type { LayerId, LayerInfo, LayerStore, StoreTransaction } from "../store/index.ts";
-import { forgetImage, type ImageRecord, imageRecords, listImages, usedLayers } from "./catalog.ts";
-import { BASE_IMAGE_LABEL } from "./commit-layer.ts";
+import {
+	BASE_IMAGE_LABEL,
+	forgetImage,
+	type ImageRecord,
+	imageRecords,
+	listImages,
+	usedLayers,
+} from "./catalog.ts";
 import type { ImageName, RemovedImage } from "./contract.ts";
 
 const MAX_ATTEMPTS = 5;

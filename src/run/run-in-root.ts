@@ -117,7 +117,7 @@ function checkDirectory(rootFd: number, cwd: string): void {
 
 /** Threads run compiled code: in tests, where this is src/, its twin in dist/. */
 function threadModule(): URL {
-	if (!import.meta.url.endsWith(".ts")) return new URL("./thread.js", import.meta.url);
+	if (!import.meta.url.endsWith(".ts")) return new URL("../run/thread.js", import.meta.url);
 	const compiled = new URL("../../dist/run/thread.js", import.meta.url);
 	if (!existsSync(fileURLToPath(compiled))) {
 		throw new LamellaError("ENATIVE", "dist/run/thread.js is not there yet; npm run build makes it");

@@ -1,11 +1,11 @@
 /** `lamella run`: a command in a layer, or in a layer made for it and thrown away after, for trying things. */
 import type { ImageDetails, Store } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
-import { CommandStartError, runInRoot } from "../../run/index.ts";
+import { CommandStartError } from "../../run/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-code.ts";
-import { describeFailure } from "../failure.ts";
+import { tellFailure } from "../failure.ts";
 import { type ImageRuntime, readRuntime } from "../image-runtime.ts";
 
 interface Options {
@@ -45,7 +45,7 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 			context.exitCode = await runIn(context, words, options);
 		} catch (error) {
 			// The command's own codes stay free: what fails before it starts has the codes that docker run has for it.
-			process.stderr.write(`${describeFailure(error, context.globals.debug === true).text}\n`);
+			tellFailure(error, context.globals);
 			context.exitCode = error instanceof CommandStartError ? error.exitCode : EXIT.runFailed;
 		}
 	},
@@ -98,6 +98,7 @@ async function runMounted(context: CommandContext, store: Store, subject: Subjec
 	const runtime: ImageRuntime = readRuntime(image?.config);
 	const [command = "/bin/sh", ...args] = given.length > 0 ? given : runtime.command;
 	await using mount = await store.mount(name, { temporary: true, signal: context.signal });
+	const { runInRoot } = await import("../../run/index.ts");
 	context.leaveSignalsToTheCommand();
 	return await runInRoot({
 		root: mount.path,
