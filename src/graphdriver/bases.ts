@@ -71,6 +71,8 @@ export class Bases {
 			labels: { [ID_LABEL]: id, ...labelled(mountLabel) },
 			mountLabel,
 			idMaps: this.#idMaps,
+			// Where a power cut takes it, the frozen layer's label brings it back.
+			durable: false,
 		});
 		this.#ids.set(id, name);
 	}
