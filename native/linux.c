@@ -777,12 +777,12 @@ FUNCTION(l_pidfd_send_signal) {
 
 struct program {
 	char *file, *cwd, **argv, **envp;
-	int32_t fds[3];
+	int32_t fds[3], report;
 	uint32_t uid, gid, flags;
 };
 
 /* What the child does between clone(2) and execve(2). Returns only when something failed. */
-static long become(const struct program *p) {
+static long become(struct program *p) {
 	long result = 0;
 	/* Handlers end at execve, but what Node ignores would stay ignored. */
 	struct {
@@ -799,6 +799,9 @@ static long become(const struct program *p) {
 		if ((result = CALL(__NR_fcntl, i, 3 /* F_GETFL */, 0)) < 0) return result;
 		if ((result & O_NONBLOCK) != 0) CALL(__NR_fcntl, i, 4 /* F_SETFL */, result & ~O_NONBLOCK);
 	}
+	if (p->report != 3 && (result = CALL(__NR_dup3, p->report, 3, O_CLOEXEC_ALWAYS)) < 0) return result;
+	p->report = 3;
+	if ((result = CALL(NR_CLOSE_RANGE, 4, ~0u, 0)) < 0) return result;
 	if ((p->flags & SPAWN_TERMINAL) != 0 && (result = CALL(__NR_ioctl, 0, 0x540e /* TIOCSCTTY */, 0)) < 0) return result;
 	if ((result = CALL(__NR_chdir, p->cwd)) < 0) return result;
 	if ((p->flags & SPAWN_PROC) != 0) {
@@ -853,11 +856,9 @@ FUNCTION(l_spawn) {
 	CALL(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, &before, 8);
 	long pid = CALL(__NR_clone, 17 /* SIGCHLD */);
 	if (pid == 0) {
-		/* Above what the caller gave, and gone at execve like all the rest. */
-		long error = CALL(NR_CLOSE_RANGE, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
-		if (error >= 0) error = become(&p);
-		failed = (int32_t)-error;
-		CALL(__NR_write, report[1], &failed, sizeof failed);
+		p.report = report[1];
+		failed = (int32_t)-become(&p);
+		CALL(__NR_write, p.report, &failed, sizeof failed);
 		CALL(__NR_exit_group, 127);
 	}
 	CALL(__NR_rt_sigprocmask, 2, &before, 0, 8);
@@ -878,15 +879,14 @@ FUNCTION(l_spawn) {
 #define EACH(F)                                                                                           \
 	F(openat) F(openat2) F(close) F(read) F(pread) F(write) F(pwrite) F(lseek) F(ftruncate)          \
 	F(fallocate) F(copy_file_range) F(ioctl) F(ioctl_data) F(poll) F(fcntl) F(fsync) F(fdatasync)    \
-	F(syncfs) F(flock) F(clock_realtime)                                                              \
-	F(sync_file_range)                                                                        \
+	F(syncfs) F(flock) F(clock_realtime) F(sync_file_range)                                          \
 	F(pipe2) F(statx) F(utimensat) F(utimensat_parts) F(fchownat) F(fchown) F(fchmodat) F(fchmod)    \
 	F(umask) F(statfs) F(fstatfs) F(getdents64) F(mkdirat) F(mknodat) F(symlinkat) F(linkat)         \
 	F(unlinkat) F(renameat2) F(readlinkat) F(fgetxattr) F(fsetxattr) F(flistxattr) F(fremovexattr)   \
 	F(lgetxattr) F(lsetxattr) F(llistxattr) F(lremovexattr) F(getxattrat) F(setxattrat)              \
 	F(listxattrat) F(removexattrat) F(mount) F(umount2) F(fsopen) F(fsconfig) F(fsmount)             \
 	F(move_mount) F(open_tree) F(mount_setattr) F(unshare) F(setns) F(chroot) F(pivot_root)          \
-	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl) F(clone_userns) F(wait4)               \
+	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl) F(clone_userns) F(wait4)                      \
 	F(pidfd_open) F(pidfd_send_signal) F(spawn)
 
 static void add(napi_env env, napi_value exports, const char *name, napi_callback function) {

@@ -98,4 +98,6 @@ it("touches nothing once it is unmounted", async () => {
 	await gone.unmount();
 	await expect(gone.writeFile("/late", "x")).rejects.toMatchObject({ code: "EINVALID" });
 	expect(store.layer("web").mountCount).toBe(1);
+	await store.unmount("web", { force: true });
+	await expect(mount.writeFile("/late", "x")).rejects.toMatchObject({ code: "EINVALID" });
 });

@@ -48,6 +48,7 @@ export class MountedLayer implements Mount {
 	readonly path: string;
 	readonly #mount: Mount;
 	readonly #layer: string;
+	readonly #root: linux.Stat;
 	#isUnmounted = false;
 
 	/** @internal Use `store.mount`. */
@@ -55,6 +56,7 @@ export class MountedLayer implements Mount {
 		this.#layer = layer;
 		this.#mount = mount;
 		this.path = mount.path;
+		this.#root = linux.fstatat(linux.AT_FDCWD, mount.path);
 	}
 
 	/** Gives this hold back; the last one unmounts. Twice is harmless. */
@@ -126,7 +128,9 @@ export class MountedLayer implements Mount {
 	}
 
 	#inRoot<T>(doing: string, inner: InnerPath, work: (root: number) => T): T {
-		if (this.#isUnmounted)
+		// Another may have unmounted it by force: what is at its path then is not the layer.
+		const there = this.#isUnmounted ? undefined : linux.tryFstatat(linux.AT_FDCWD, this.path);
+		if (there === undefined || there.dev !== this.#root.dev || there.ino !== this.#root.ino)
 			throw this.#invalid(`layer "${this.#layer}" is unmounted; mount it again to ${doing}`);
 		const root = linux.openat(linux.AT_FDCWD, this.path, linux.O_PATH | linux.O_DIRECTORY);
 		try {

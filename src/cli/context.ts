@@ -1,5 +1,5 @@
 /** What every command is given: the global options, the store (opened when first asked for), output, the signal. */
-import type { Store, Warning } from "../api/index.ts";
+import type { Store } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
 import type { ProgressBoard } from "./output/progress.ts";
@@ -83,7 +83,7 @@ export class CommandContext {
 	}
 
 	/** Says on stderr what the person should know although it went well: `--quiet` does not keep it back. */
-	warn(warnings: readonly Warning[]): void {
+	warn(warnings: readonly { readonly text: string }[]): void {
 		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
 	}
 

@@ -41,7 +41,7 @@ export function spawnProgram(program: Program): number {
 		(program.terminal === true ? SPAWN_TERMINAL : 0) | (program.mountProc === true ? SPAWN_PROC : 0);
 	return check(
 		native().spawn(strings, pointers, argv.length, variables.length, ...fds, uid, gid, flags),
-		"execve",
+		"spawn",
 		file,
 	);
 }

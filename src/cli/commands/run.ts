@@ -54,14 +54,19 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 async function runIn(context: CommandContext, words: readonly string[], options: Options): Promise<number> {
 	const [name, given] = splitWords(words, options.image !== undefined);
 	await using store = await context.openStore();
+	try {
+		// What killed runs left. It is no reason not to run.
+		await store.cleanup();
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		context.warn([{ text: `what a killed run left stays: ${why}` }]);
+	}
 	if (options.image === undefined) {
 		const layer = store.layer(name);
 		const image = imageBelow(store, layer.id);
 		return await runMounted(context, store, { name, given, image, options });
 	}
 	const image = store.image(options.image);
-	// Those of runs that were killed.
-	await store.cleanup();
 	const temporary = `run-${process.pid.toString(36)}-${Date.now().toString(36)}`;
 	await store.create(temporary, { from: image.id, temporary: true });
 	try {
@@ -97,7 +102,7 @@ async function runMounted(context: CommandContext, store: Store, subject: Subjec
 	const { name, given, image, options } = subject;
 	const runtime: ImageRuntime = readRuntime(image?.config);
 	const [command = "/bin/sh", ...args] = given.length > 0 ? given : runtime.command;
-	await using mount = await store.mount(name, { temporary: true, signal: context.signal });
+	await using mount = await store.mount(name, { temporary: !options.image, signal: context.signal });
 	const { runInRoot } = await import("../../run/index.ts");
 	context.leaveSignalsToTheCommand();
 	return await runInRoot({
