@@ -27,6 +27,7 @@ export type {
 } from "../layer/index.ts";
 export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
 export type { AppliedLayer } from "./apply-layer.ts";
+export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
 export { DEFAULT_ROOT, type OpenStoreOptions, openStore } from "./open.ts";
 export {
 	type ApplyLayerOptions,
@@ -35,6 +36,7 @@ export {
 	type Inspection,
 	type LayerDiff,
 	type LayerDiffOptions,
+	type MountOptions,
 	Store,
 	type StoreEvents,
 	type StoreStatus,

@@ -23,8 +23,6 @@ export class CommandContext {
 	/** What the process will exit with when the command returns. */
 	exitCode: number = EXIT.ok;
 
-	#terminalSignalsLeft = false;
-
 	constructor(globals: GlobalOptions, signal: AbortSignal) {
 		this.globals = globals;
 		this.signal = signal;
@@ -62,12 +60,12 @@ export class CommandContext {
 		return openStore({ root: this.root, driver, flatten, signal: this.signal });
 	}
 
-	/** Ctrl-C on a terminal reaches the command that runs there by itself; it, not Lamella, decides what it means. */
-	leaveTerminalSignalsToTheCommand(): void {
-		if (!process.stdin.isTTY || this.#terminalSignalsLeft) return;
-		this.#terminalSignalsLeft = true;
-		process.removeAllListeners("SIGINT");
-		process.on("SIGINT", () => undefined);
+	/** From now on a signal is for the command that `run` runs: it, not Lamella, decides what it means. */
+	leaveSignalsToTheCommand(): void {
+		for (const name of ["SIGHUP", "SIGINT", "SIGTERM"]) {
+			process.removeAllListeners(name);
+			process.on(name, () => undefined);
+		}
 	}
 
 	/** Writes lines to stdout. */

@@ -164,7 +164,8 @@ async function describeLayers(
 ): Promise<readonly DescribedLayer[]> {
 	const described: DescribedLayer[] = [];
 	let chain = parent;
-	for (const [i, { id, createdAtMs, diffId: known }] of layers.entries()) {
+	for (const [i, { id, createdAtNs, diffId: known }] of layers.entries()) {
+		const createdAtMs = Number(createdAtNs / 1_000_000n);
 		const blob = await writeLayerBlob(context.store, id, "none", path.join(context.scratch, `below-${i}`), {
 			signal: options.signal,
 			skipUnsupported: options.skipUnsupported,

@@ -20,8 +20,6 @@ export type {
 	FlushRequest,
 	LayerJobs,
 	LayerSource,
-	Note,
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
-export { noteFits, type ReadNote, readNotes } from "./jobs/note.ts";
 export { joinWarnings } from "./warnings.ts";

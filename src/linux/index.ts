@@ -2,14 +2,18 @@
 
 export { escapePath } from "../errors/index.ts";
 export * from "./attributes.ts";
+export * from "./clock.ts";
 export * from "./constants.ts";
 export * from "./directory.ts";
 export { ERRNO, isSystemError, SystemError } from "./errno.ts";
 export * from "./files.ts";
+export * from "./in-root.ts";
 export * from "./make-directory.ts";
 export * from "./mount.ts";
 export * from "./mountinfo.ts";
 export * from "./namespaces.ts";
 export type { Path } from "./native.ts";
+export * from "./processes.ts";
 export * from "./stat.ts";
+export * from "./terminal.ts";
 export * from "./xattr.ts";

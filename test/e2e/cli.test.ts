@@ -232,36 +232,6 @@ describe("with an image", () => {
 	});
 });
 
-describe("run", () => {
-	test("a command runs in a layer with what its image says, and its changes stay", () => {
-		ok("create", "run1", "box:1");
-		expect(ok("run", "run1", "--", "sh", "-c", "pwd; echo $FROM_IMAGE; hostname; echo new > /srv/made")).toBe(
-			"/data\nyes\nrun1",
-		);
-		expect(ok("changes", "run1")).toContain("A /srv/made");
-		expect(lamella("run", "run1", "sh", "-c", "exit 9").code).toBe(9);
-		expect(
-			ok("run", "-u", "ann", "-w", "/tmp", "-e", "X=1", "run1", "--", "sh", "-c", "id -u; pwd; echo $X"),
-		).toBe("1000\n/tmp\n1");
-		expect(json<{ mountCount: number }>("inspect", "run1").mountCount).toBe(0);
-		ok("rm", "run1");
-	});
-
-	test("with --image the layer is thrown away", () => {
-		const before = ok("layers", "--json");
-		expect(ok("run", "--image", "box:1", "--", "cat", "/etc/issue")).toBe("busybox");
-		expect(ok("layers", "--json")).toBe(before);
-	});
-
-	test("what fails before the command starts is 125", () => {
-		expect(lamella("run", "--image", "box:1", "no-such-command")).toMatchObject({
-			code: 125,
-			stderr: expect.stringContaining("no-such-command"),
-		});
-		expect(lamella("run", "nowhere", "true").code).toBe(125);
-	});
-});
-
 describe("names out of images", () => {
 	const hostile = "evil\x1b[2J\nname";
 

@@ -7,7 +7,7 @@
  */
 import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
-import { cloneFile } from "../tree/clone-file.ts";
+import { cloneFile, tryLink } from "../tree/clone-file.ts";
 import { cleanEntryPath, forPeople, toBytes } from "./entry-path.ts";
 import type { Directory } from "./target-directory.ts";
 import type { TargetTree } from "./target-tree.ts";
@@ -142,16 +142,5 @@ export class HardLinks {
 		cloneFile({ directoryFd, name, stat }, this.#tree.fd(to.directory), Buffer.from(to.name, "latin1"));
 		this.madeFiles = true;
 		this.#copies.set(from.directory.pathOf(from.name), to);
-	}
-}
-
-/** Links, and says where that cannot be: too many links, another filesystem, none on this one. */
-function tryLink(fromFd: number, from: string | Buffer, toFd: number, to: string | Buffer): boolean {
-	try {
-		linux.linkat(fromFd, from, toFd, to);
-		return true;
-	} catch (error) {
-		if (linux.isSystemError(error, "EMLINK", "EXDEV", "EPERM", "EOPNOTSUPP")) return false;
-		throw error;
 	}
 }

@@ -32,8 +32,10 @@ const SLASH = Buffer.from("/");
 const OPAQUE = Buffer.from(OPAQUE_NAME);
 const NOTHING = Buffer.alloc(0);
 
-/** Content is read into it, then written out: one for the thread, as a worker does one job at a time. */
+/** Content is read into it, then written out: one for the thread, which does one job at a time. */
 let chunk: Buffer | undefined;
+/** The tar in the making, likewise. */
+let pieces: Buffer | undefined;
 
 export class LayerTar {
 	readonly #fd: number;
@@ -56,9 +58,10 @@ export class LayerTar {
 		this.#owners = new OwnerMapper(request.idMaps, "to container");
 		this.#expandHoles = request.expandHoles === true;
 		this.#context = context;
+		pieces ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
 		this.#tar = new TarWriter((bytes) => this.#write(bytes), {
 			wholeSeconds: request.wholeSeconds,
-			bufferSizeBytes: CHUNK_BYTES,
+			buffer: pieces,
 		});
 	}
 

@@ -6,11 +6,9 @@ import { diffSize, writeDiff } from "../diff/diff.ts";
 import { flattenTree } from "../overlay/flatten.ts";
 import { copyTree } from "../tree/copy.ts";
 import { removeTrees } from "../tree/remove.ts";
-import { flushAll, syncFilesystem, syncTrees } from "../tree/sync.ts";
+import { flushAll, syncFilesystem } from "../tree/sync.ts";
 import { usageOf } from "../tree/usage.ts";
 import type { LayerJobs } from "./job-contract.ts";
-import { withdrawNote, writeNote, writeNoteWithTree } from "./note.ts";
-import { packTree, unpackTree } from "./packed-tree.ts";
 
 export const jobs: JobFunctions<LayerJobs> = {
 	apply: applyLayer,
@@ -21,19 +19,6 @@ export const jobs: JobFunctions<LayerJobs> = {
 	copy: copyTree,
 	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
-	sync: ({ path, note }) => {
-		syncFilesystem(path);
-		if (note !== undefined) writeNote(note);
-		return undefined;
-	},
-	syncTrees: ({ directories, note }) => {
-		syncTrees(directories);
-		writeNote(note);
-		return undefined;
-	},
-	noteTree: ({ directory, note }) => writeNoteWithTree(note, directory),
-	withdrawNote: (note) => withdrawNote(note) as undefined,
+	sync: ({ path }) => syncFilesystem(path) as undefined,
 	flush: (request) => flushAll(request) as undefined,
-	holdsTree: ({ directory, tree }) => packTree(directory, tree.length)?.bytes.equals(tree) === true,
-	restoreTree: ({ directory, tree }) => unpackTree(tree, directory) as undefined,
 };

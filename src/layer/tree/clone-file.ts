@@ -76,3 +76,14 @@ function copyRange(sourceFd: number, copyFd: number, offset: number, sizeBytes: 
 	if (count > 0) linux.pwrite(copyFd, buffer, 0, count, offset);
 	return count;
 }
+
+/** Links, and says where that cannot be: too many links, another filesystem, none on this one. */
+export function tryLink(fromFd: number, from: string | Buffer, toFd: number, to: string | Buffer): boolean {
+	try {
+		linux.linkat(fromFd, from, toFd, to);
+		return true;
+	} catch (error) {
+		if (linux.isSystemError(error, "EMLINK", "EXDEV", "EPERM", "EOPNOTSUPP")) return false;
+		throw error;
+	}
+}

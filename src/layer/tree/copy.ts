@@ -6,7 +6,7 @@ import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { LayerJobs } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
-import { cloneFile } from "./clone-file.ts";
+import { cloneFile, tryLink } from "./clone-file.ts";
 import { DirectoryStack } from "./directory-stack.ts";
 import { TreePath } from "./tree-path.ts";
 import { InodeMap, linkBelow, openTop, runWalk, type Walk } from "./walk.ts";
@@ -21,6 +21,7 @@ const PERMISSIONS = 0o7777;
  * @throws {LamellaError} `ENOSPACE`, `EPERMISSION`, `ESYSTEM`, `EABORTED`
  */
 export function copyTree(request: LayerJobs["copy"]["request"], context: JobContext): { entries: number } {
+	const { share = false } = request;
 	let path = TreePath.root;
 	const fds: number[] = [];
 	try {
@@ -29,7 +30,7 @@ export function copyTree(request: LayerJobs["copy"]["request"], context: JobCont
 		makeIfMissing(request.to);
 		const toFd = openTop(request.to);
 		fds.push(toFd);
-		const copier = new TreeCopier(toFd, context, (current) => {
+		const copier = new TreeCopier(toFd, { context, share }, (current) => {
 			path = current;
 		});
 		using from = new DirectoryStack(fromFd);
@@ -48,13 +49,19 @@ class TreeCopier {
 	entries = 0;
 	readonly #rootFd: number;
 	readonly #context: JobContext;
+	readonly #share: boolean;
 	readonly #at: (path: TreePath) => void;
 	/** Inode of the original → the path of its copy, for its further links. */
 	readonly #copies = new InodeMap<TreePath>();
 
-	constructor(rootFd: number, context: JobContext, at: (path: TreePath) => void) {
+	constructor(
+		rootFd: number,
+		{ context, share }: { readonly context: JobContext; readonly share: boolean },
+		at: (path: TreePath) => void,
+	) {
 		this.#rootFd = rootFd;
 		this.#context = context;
+		this.#share = share;
 		this.#at = at;
 	}
 
@@ -71,7 +78,10 @@ class TreeCopier {
 				yield this.copyDirectory(from, to, itsPath);
 				from.leave();
 				to.leave();
-			} else if (!this.#linkToCopy(stat, to.fd, name)) {
+			} else if (
+				!(this.#share && tryLink(from.fd, name, to.fd, name)) &&
+				!this.#linkToCopy(stat, to.fd, name)
+			) {
 				cloneFile({ directoryFd: from.fd, name, stat }, to.fd, name);
 				if (stat.nlink > 1) this.#copies.set(stat, itsPath);
 			}
