@@ -64,7 +64,8 @@ function withInput(error: unknown, input: string | Readable): unknown {
 	if (!isLamellaError(error) || !ABOUT_CONTENT.has(error.code)) return error;
 	const { code, message, layer, path } = error;
 	const name = typeof input === "string" && input !== "-" ? input : "the stream";
-	return new LamellaError(code, `cannot apply ${name}: ${message}`, { layer, path, cause: error });
+	const wayOut = code === "ETAR" ? "; the tar is damaged or badly made: get it, or make it, again" : "";
+	return new LamellaError(code, `cannot apply ${name}: ${message}${wayOut}`, { layer, path, cause: error });
 }
 
 async function fileSource(file: string): Promise<LayerSource | Readable> {

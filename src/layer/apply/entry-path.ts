@@ -54,7 +54,11 @@ function clean(text: string): string {
 		if (component !== "..") components.push(component);
 		else if (components.pop() === undefined) {
 			const path = forPeople(text);
-			throw new LamellaError("EUNSAFE", `"${path}" leads out of the layer`, { path });
+			throw new LamellaError(
+				"EUNSAFE",
+				`"${path}" leads out of the layer by ".."; tools do not write such names, so it may be an attack`,
+				{ path },
+			);
 		}
 	}
 	return components.join("/");
@@ -64,7 +68,7 @@ function nameTooLong(name: string): LamellaError {
 	const start = forPeople(name.slice(0, 60));
 	return new LamellaError(
 		"ETAR",
-		`the name "${start}…" has ${name.length} bytes, and Linux takes ${NAME_BYTES_MAX}; make the layer again with a shorter one`,
+		`the name "${start}…" has ${name.length} bytes, and Linux takes ${NAME_BYTES_MAX}`,
 		{ path: start },
 	);
 }

@@ -1,11 +1,9 @@
 /** A directory of the tree that a layer is applied to, and the cache of the descriptors of those in use. */
 import * as linux from "../../linux/index.ts";
+import { CALL_PATH_BYTES, openBelow } from "../tree/walk.ts";
 import { toBytes } from "./entry-path.ts";
 
-const SLASH = Buffer.from("/");
 const OPEN_MAX = 96;
-/** Paths of this length and more no system call takes. */
-const CALL_PATH_BYTES = 4096;
 /** Fewer than OPEN_MAX, so that none is closed again before the deepest is open. */
 const DEEP_STEP = 32;
 const DIRECTORY_FLAGS = linux.O_RDONLY | linux.O_DIRECTORY | linux.O_NOFOLLOW;
@@ -115,30 +113,11 @@ export class OpenDirectories {
 			from = from.parent;
 		}
 		if (from.fd === -1) {
-			from.fd = this.#openInPieces(from);
+			from.fd = openBelow(this.#root.fd, from.components());
 			this.#open.add(from);
 		}
 		let { fd } = from;
 		for (const next of above.reverse()) fd = this.fd(next);
-		return fd;
-	}
-
-	/** By pieces of the path, each as long as a call takes. */
-	#openInPieces(directory: Directory): number {
-		const names = directory.components();
-		let fd = this.#root.fd;
-		for (let at = 0; at < names.length; ) {
-			const piece: Buffer[] = [];
-			for (let length = 0; at < names.length; at++) {
-				const name = names[at] as Buffer;
-				length += name.length + 1;
-				if (length >= CALL_PATH_BYTES) break;
-				piece.push(name, SLASH);
-			}
-			const next = linux.openat2(fd, Buffer.concat(piece), { flags: DIRECTORY_FLAGS, resolve: BELOW });
-			if (fd !== this.#root.fd) linux.close(fd);
-			fd = next;
-		}
 		return fd;
 	}
 }

@@ -15,13 +15,11 @@ import { isWhiteoutDevice } from "../overlay/overlay-marks.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { removeEntry } from "../tree/remove.ts";
 import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
-import { runWalk, type Walk } from "../tree/walk.ts";
+import { CALL_PATH_BYTES, runWalk, type Walk } from "../tree/walk.ts";
 import { forPeople, latin1, toBytes } from "./entry-path.ts";
 import { Directory, OpenDirectories } from "./target-directory.ts";
 
 const SYMLINKS_MAX = 255;
-/** Longer paths are not remembered: walking to them costs no more than reading them did. */
-const REMEMBERED_PATH_BYTES = 4096;
 const DEFAULT_ACL = "system.posix_acl_default";
 
 export class TargetTree implements Disposable {
@@ -68,7 +66,8 @@ export class TargetTree implements Disposable {
 	/** The directory at a cleaned path, through symbolic links; it need not be present in the target. */
 	resolve(path: string): Directory {
 		if (path === this.#lastPath) return this.#last;
-		const isShort = path.length < REMEMBERED_PATH_BYTES;
+		// Longer ones are not remembered: walking to them costs no more than reading them did.
+		const isShort = path.length < CALL_PATH_BYTES;
 		let directory = isShort ? this.#resolved.get(path) : undefined;
 		if (directory === undefined) {
 			// Most go on from the directory before.
@@ -154,7 +153,7 @@ export class TargetTree implements Disposable {
 			}
 			if (how === "implied" && !this.isWhiteout(stat) && this.isOurs(parent, name)) {
 				const path = forPeople(parent.pathOf(name));
-				throw new LamellaError("ETAR", `an entry lies below "${path}", which the layer has as a file`, {
+				throw new LamellaError("ETAR", `"${path}" is a file in the layer, and a later entry lies below it`, {
 					path,
 				});
 			}
@@ -303,7 +302,11 @@ export class TargetTree implements Disposable {
 			links += 1;
 			if (links > SYMLINKS_MAX) {
 				const where = forPeople(path);
-				throw new LamellaError("EUNSAFE", `"${where}" goes through too many symbolic links`, { path: where });
+				throw new LamellaError(
+					"EUNSAFE",
+					`"${where}" goes through more than ${SYMLINKS_MAX} symbolic links; they may lead in a circle`,
+					{ path: where },
+				);
 			}
 			this.#followed.add(current.pathOf(name));
 			if (next.startsWith("/")) current = this.root;
@@ -318,9 +321,13 @@ export class TargetTree implements Disposable {
 		if (known !== undefined) return known;
 		if (name.startsWith(WHITEOUT_PREFIX)) {
 			const path = forPeople(current.pathOf(name));
-			throw new LamellaError("EUNSAFE", `"${path}" is the name of a whiteout and cannot be a directory`, {
-				path,
-			});
+			throw new LamellaError(
+				"EUNSAFE",
+				`"${path}" would be a directory, but in a layer a name that begins with ".wh." means a deletion`,
+				{
+					path,
+				},
+			);
 		}
 		// Through symbolic links it can be longer than the entry's own.
 		if (current.path.length + name.length + 1 > PATH_BYTES_MAX) {

@@ -70,7 +70,7 @@ class ChangeWalk implements Disposable {
 	readonly #subject: DiffSubject;
 	readonly #context: JobContext;
 	readonly #marks: MarkReader | undefined;
-	readonly #comparer = new FileComparer();
+	readonly #comparer: FileComparer;
 	readonly #records: ChangeRecord[] = [];
 	readonly #links = new LinkSets<ChangeRecord>();
 	/** Where in the subject the walk is. */
@@ -78,6 +78,7 @@ class ChangeWalk implements Disposable {
 
 	constructor(subject: DiffSubject, top: number, context: JobContext) {
 		this.#directories = new DirectoryStack(top);
+		this.#comparer = new FileComparer(context.checkAborted);
 		this.#subject = subject;
 		this.#context = context;
 		this.#marks = subject.form === "upper" ? new MarkReader(subject.xattrPrefix) : undefined;
@@ -100,7 +101,6 @@ class ChangeWalk implements Disposable {
 	}
 
 	*#visit(visit: Visit): Walk {
-		this.#context.checkAborted();
 		const { old, record } = visit;
 		const directories = this.#directories;
 		const marks = this.#marks?.directory(directories.fd, () => String(record.path));
@@ -111,6 +111,7 @@ class ChangeWalk implements Disposable {
 			for (; precedes(oldNames[next], name); next++) this.#deleted(record, oldNames[next]);
 			if (oldNames[next]?.name.equals(name) === true) next += 1;
 			const before = old?.lookup(name);
+			this.#context.checkAborted();
 			const { fd } = directories;
 			const stat = linux.tryFstatat(fd, name);
 			// Undefined: gone since it was listed, from a layer that is in use.

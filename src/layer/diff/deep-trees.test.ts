@@ -10,7 +10,9 @@ import { Workplace } from "../testing/overlay-mount.ts";
 import { applyMembers, applyTar, entryOf, quietContext } from "../testing/tar-of.ts";
 import { copyTree } from "../tree/copy.ts";
 import { removeTree } from "../tree/remove.ts";
+import { TreePath } from "../tree/tree-path.ts";
 import { usageOf } from "../tree/usage.ts";
+import { linkBelow } from "../tree/walk.ts";
 import { changesOf } from "./changes.ts";
 
 const DEPTH = 12_000;
@@ -71,6 +73,22 @@ test("a layer goes deep into a lower: a new file, a deleted one, directories wit
 	const { tar } = diffToFile(place, upperSubject(layer, [lower]));
 	applyTar({ directory: lower, form: "plain" }, [tar]);
 	expect(changesOf({ form: "trees", to: lower }, quietContext).at(-1)?.path.toString()).toBe(`/${deep}new`);
+});
+
+test("copies keep link sets, where paths are longer than a call takes, too", () => {
+	using place = new Workplace();
+	place.useMemory();
+	const tree = place.make("tree");
+	makeDeep(tree, 3000, "d", "leaf");
+	const leaf = TreePath.root.child(Buffer.from("leaf"));
+	let deep = TreePath.root;
+	for (let level = 0; level < 3000; level++) deep = deep.child(Buffer.from("d"));
+	const treeFd = linux.openat(linux.AT_FDCWD, tree, linux.O_RDONLY);
+	linkBelow(treeFd, deep.child(leaf.name), treeFd, leaf.name);
+	linux.close(treeFd);
+	const copy = path.join(place.make("copy"), "tree");
+	copyTree({ from: tree, to: copy }, quietContext);
+	expect(fs.statSync(path.join(copy, "leaf")).nlink).toBe(2);
 });
 
 test("changes, diff and apply have one limit for paths", () => {

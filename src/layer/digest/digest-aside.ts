@@ -34,9 +34,13 @@ export class DigestAside implements Disposable {
 		this.#digest = new Promise((resolve, reject) => {
 			worker.once("message", resolve);
 			const fail = (why: unknown): void => {
-				this.#failure ??= new LamellaError("ESYSTEM", "the thread that makes a layer's digest has died", {
-					cause: why,
-				});
+				this.#failure ??= new LamellaError(
+					"ESYSTEM",
+					"the thread that makes a layer's digest has died; try again",
+					{
+						cause: why,
+					},
+				);
 				reject(this.#failure);
 			};
 			worker.once("error", fail);

@@ -12,7 +12,7 @@ import type { LayerJobs } from "../jobs/job-contract.ts";
 import { cloneFile } from "../tree/clone-file.ts";
 import { DirectoryStack } from "../tree/directory-stack.ts";
 import { TreePath } from "../tree/tree-path.ts";
-import { InodeMap, openTop, runWalk, type Walk } from "../tree/walk.ts";
+import { InodeMap, linkBelow, openTop, runWalk, type Walk } from "../tree/walk.ts";
 import { readXattrs } from "../tree/xattrs.ts";
 import { type MergedName, MergedWalk } from "./merged-view.ts";
 
@@ -73,8 +73,8 @@ class Flattener {
 
 	/** Fills the empty directory that the walk is at and gives it its metadata. */
 	*fill(path: TreePath): Walk {
-		this.#context.checkAborted();
 		for (const entry of this.#merged.entries()) {
+			this.#context.checkAborted();
 			if (!this.#isDirectory(entry)) {
 				this.#link(entry, path);
 				continue;
@@ -116,10 +116,10 @@ class Flattener {
 		const copy = this.#copies.get(stat);
 		if (copy !== undefined) {
 			try {
-				linux.linkat(this.#rootFd, copy.bytes, targetFd, name, 0);
+				linkBelow(this.#rootFd, copy, targetFd, name);
 				return;
 			} catch (error) {
-				if (!linux.isSystemError(error, "EMLINK", "ENAMETOOLONG")) throw error;
+				if (!linux.isSystemError(error, "EMLINK")) throw error;
 			}
 		}
 		cloneFile({ directoryFd, name, stat }, targetFd, name);

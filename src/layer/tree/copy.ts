@@ -9,7 +9,7 @@ import { asLamellaError } from "../system-failure.ts";
 import { cloneFile, tryLink } from "./clone-file.ts";
 import { DirectoryStack } from "./directory-stack.ts";
 import { TreePath } from "./tree-path.ts";
-import { InodeMap, openTop, runWalk, type Walk } from "./walk.ts";
+import { InodeMap, linkBelow, openTop, runWalk, type Walk } from "./walk.ts";
 import { readXattrs } from "./xattrs.ts";
 
 const PRIVATE_MODE = 0o700;
@@ -66,8 +66,8 @@ class TreeCopier {
 	}
 
 	*copyDirectory(from: DirectoryStack, to: DirectoryStack, path: TreePath): Walk {
-		this.#context.checkAborted();
 		for (const { name } of linux.readDirectory(from.fd)) {
+			this.#context.checkAborted();
 			const itsPath = path.child(name);
 			this.#at(itsPath);
 			const stat = linux.fstatat(from.fd, name);
@@ -95,11 +95,11 @@ class TreeCopier {
 		const copy = stat.nlink > 1 ? this.#copies.get(stat) : undefined;
 		if (copy === undefined) return false;
 		try {
-			linux.linkat(this.#rootFd, copy.bytes, toFd, name);
+			linkBelow(this.#rootFd, copy, toFd, name);
 			return true;
 		} catch (error) {
-			// A path that is too long, or as many links as the filesystem takes: another copy starts here.
-			if (linux.isSystemError(error, "EMLINK", "ENAMETOOLONG", "EPERM", "EOPNOTSUPP")) return false;
+			// As many links as the filesystem takes, or none: another copy starts here.
+			if (linux.isSystemError(error, "EMLINK", "EPERM", "EOPNOTSUPP")) return false;
 			throw error;
 		}
 	}

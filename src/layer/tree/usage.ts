@@ -60,8 +60,8 @@ class UsageCounter {
 	}
 
 	*addChildren(directories: DirectoryStack): Walk {
-		this.#context.checkAborted();
 		for (const { name } of linux.readDirectory(directories.fd)) {
+			this.#context.checkAborted();
 			const stat = linux.tryFstatat(directories.fd, name);
 			// Undefined: gone since it was listed, from a layer that is in use.
 			if (stat === undefined) continue;

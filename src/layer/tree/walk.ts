@@ -3,6 +3,7 @@
  * in order and children opened safely. Where the walk is, is kept in a DirectoryStack and a TreePath.
  */
 import * as linux from "../../linux/index.ts";
+import type { TreePath } from "./tree-path.ts";
 
 const CHILD_FLAGS = linux.O_RDONLY | linux.O_DIRECTORY | linux.O_NOFOLLOW;
 
@@ -41,6 +42,48 @@ export function runWalk(walk: Walk): void {
 	} finally {
 		// After a failure, each lets go of what it holds.
 		for (const left of running.reverse()) left.return();
+	}
+}
+
+const SLASH = Buffer.from("/");
+/** Paths of this length and more no system call takes. */
+export const CALL_PATH_BYTES = 4096;
+const BELOW = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_NO_MAGICLINKS;
+
+/** Opens the directory `names` below an open one, however long its path, never through a symbolic link. */
+export function openBelow(topFd: number, names: readonly Buffer[]): number {
+	let fd = linux.openat(topFd, ".", CHILD_FLAGS);
+	try {
+		for (let at = 0; at < names.length; ) {
+			const piece: Buffer[] = [];
+			for (let lengthBytes = 0; at < names.length; at++) {
+				const name = names[at] as Buffer;
+				lengthBytes += name.length + 1;
+				if (lengthBytes >= CALL_PATH_BYTES) break;
+				piece.push(name, SLASH);
+			}
+			const next = linux.openat2(fd, Buffer.concat(piece), { flags: CHILD_FLAGS, resolve: BELOW });
+			linux.close(fd);
+			fd = next;
+		}
+		return fd;
+	} catch (error) {
+		linux.close(fd);
+		throw error;
+	}
+}
+
+/** Makes `name` in the open directory `toFd` a link to the file at `path` below `topFd`. @throws {SystemError} */
+export function linkBelow(topFd: number, path: TreePath, toFd: number, name: Buffer): void {
+	if (path.lengthBytes < CALL_PATH_BYTES) {
+		linux.linkat(topFd, path.bytes, toFd, name);
+		return;
+	}
+	const directoryFd = openBelow(topFd, path.parent?.names ?? []);
+	try {
+		linux.linkat(directoryFd, path.name, toFd, name);
+	} finally {
+		linux.close(directoryFd);
 	}
 }
 
