@@ -26,7 +26,7 @@ export class DigestAside implements Disposable {
 		const slots = Array.from({ length: SLOTS }, () => new SharedArrayBuffer(slotSizeBytes));
 		this.#slots = slots.map((slot) => Buffer.from(slot));
 		const workerData: DigestThreadData = { control: this.#control, slots };
-		const worker = new Worker(new URL("../layer/digest-thread.js", import.meta.url), {
+		const worker = new Worker(new URL("./digest-thread.js", import.meta.url), {
 			workerData,
 			execArgv: [],
 		});
