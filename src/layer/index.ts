@@ -21,5 +21,5 @@ export type {
 	LayerJobs,
 	LayerSource,
 } from "./jobs/job-contract.ts";
-export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
+export { LAYER_JOBS } from "./layer-jobs.ts";
 export { joinWarnings } from "./warnings.ts";

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { LamellaError } from "../../errors/index.ts";
 import { JobPool } from "../../jobs/index.ts";
 import type { ApplyRequest, LayerJobs } from "../jobs/job-contract.ts";
-import { LAYER_JOBS } from "../jobs/layer-jobs.ts";
+import { LAYER_JOBS } from "../layer-jobs.ts";
 import { Workplace } from "../testing/overlay-mount.ts";
 import { snapshotTree } from "../testing/snapshot-tree.ts";
 import { quietContext } from "../testing/tar-of.ts";
