@@ -1,16 +1,8 @@
 /** Images over a layer store: finds what references mean and hands the work to the file that does it. */
 import { LamellaError } from "../errors/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
-import {
-	detailsOf,
-	findImage,
-	type ImageRecord,
-	imageRecords,
-	infoOf,
-	listImages,
-	saveImage,
-} from "./catalog.ts";
-import { commitLayer } from "./commit-layer.ts";
+import { openContent } from "./archive/open-content.ts";
+import { commitLayer } from "./commit/commit-layer.ts";
 import type {
 	CommitOptions,
 	ExportResult,
@@ -23,13 +15,21 @@ import type {
 	ImportOptions,
 	RemovedImage,
 } from "./contract.ts";
-import { exportImage } from "./export-image.ts";
+import { exportImage } from "./export/export-image.ts";
 import { checkAborted } from "./failure.ts";
-import { importPlanned } from "./import-image.ts";
-import { openContent } from "./open-content.ts";
-import { namesOf, readPlan, selectImages } from "./read-plan.ts";
-import { parseImageName, parseReference } from "./reference.ts";
-import { removeName, removeWhole } from "./remove-image.ts";
+import { importPlanned } from "./import/import-image.ts";
+import { namesOf, readPlan, selectImages } from "./import/read-plan.ts";
+import {
+	detailsOf,
+	findImage,
+	type ImageRecord,
+	imageRecords,
+	infoOf,
+	listImages,
+	saveImage,
+} from "./records/catalog.ts";
+import { parseImageName, parseReference } from "./records/reference.ts";
+import { removeName, removeWhole } from "./records/remove-image.ts";
 
 /** The images of an open layer store. */
 export function openImages(store: LayerStore): Images {

@@ -3,15 +3,15 @@
  * image below gets one more diffID. The active layer is only read; it may be mounted and goes on as it was.
  */
 import path from "node:path";
-import { LamellaError } from "../errors/index.ts";
-import { type ChainId, chainId, type DiffId, digestOf } from "../layer/index.ts";
-import type { LayerId, LayerInfo, LayerStore } from "../store/index.ts";
-import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
-import { emptyConfig, extendConfig } from "./config-edit.ts";
-import type { CommitOptions, ImageId, ImageLayer, ImageName, ProgressEvent } from "./contract.ts";
-import { createdAtMs, parseConfig } from "./documents.ts";
-import { asArchiveError } from "./failure.ts";
-import { writeLayerBlob } from "./layer-blob.ts";
+import { LamellaError } from "../../errors/index.ts";
+import { type ChainId, chainId, type DiffId, digestOf } from "../../layer/index.ts";
+import type { LayerId, LayerInfo, LayerStore } from "../../store/index.ts";
+import type { CommitOptions, ImageId, ImageLayer, ImageName, ProgressEvent } from "../contract.ts";
+import { emptyConfig, extendConfig } from "../documents/edit-config.ts";
+import { createdAtMs, parseConfig } from "../documents/parse.ts";
+import { writeLayerBlob } from "../export/layer-blob.ts";
+import { asArchiveError } from "../failure.ts";
+import { type ImageRecord, imageRecords, listImages, saveImage } from "../records/catalog.ts";
 
 /** Says which image a layer was created from, where several images end at the same layer. */
 export const BASE_IMAGE_LABEL = "lamella.image";

@@ -5,14 +5,14 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
-import { DETECT_BYTES, decompress, detectCompression } from "../compression/index.ts";
-import { LamellaError } from "../errors/index.ts";
-import type { ScratchDirectory } from "../store/index.ts";
+import { DETECT_BYTES, decompress, detectCompression } from "../../compression/index.ts";
+import { LamellaError } from "../../errors/index.ts";
+import type { ScratchDirectory } from "../../store/index.ts";
+import type { ImageInput, ImageOperationOptions } from "../contract.ts";
+import { asArchiveError } from "../failure.ts";
+import { repositoryFromPath } from "../records/reference.ts";
 import type { ImageContent } from "./content.ts";
-import type { ImageInput, ImageOperationOptions } from "./contract.ts";
-import { asArchiveError } from "./failure.ts";
 import { LayoutDirectory } from "./layout-directory.ts";
-import { repositoryFromPath } from "./reference.ts";
 import { TarArchive } from "./tar-archive.ts";
 
 /** gzip cannot do more than about 1030; zstd could fill any disk from a few kilobytes. */

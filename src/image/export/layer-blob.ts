@@ -3,9 +3,9 @@ import { createHash, type Hash } from "node:crypto";
 import fs from "node:fs";
 import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { compress } from "../compression/index.ts";
-import type { Compression, DiffId, DiffResult, Digest } from "../layer/index.ts";
-import type { LayerId, LayerStore, OperationOptions } from "../store/index.ts";
+import { compress } from "../../compression/index.ts";
+import type { Compression, DiffId, DiffResult, Digest } from "../../layer/index.ts";
+import type { LayerId, LayerStore, OperationOptions } from "../../store/index.ts";
 
 export interface LayerBlob {
 	readonly path: string;

@@ -1,5 +1,5 @@
 /** Which image of a multi-platform index is for this machine. */
-import type { Descriptor } from "./documents.ts";
+import type { Descriptor } from "../documents/parse.ts";
 
 /** Node's names of processors in the image formats' (Go's) words. */
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = {

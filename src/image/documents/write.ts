@@ -2,10 +2,10 @@
  * The documents of an exported image, the same bytes for the same image. Source: OCI image spec 1.1 (image-layout.md,
  * manifest.md, image-index.md, annotations.md); moby image/spec/v1.2.md for manifest.json.
  */
-import { type Compression, type Digest, digestOf } from "../layer/index.ts";
-import { blobName } from "./content.ts";
-import type { ImageName } from "./contract.ts";
-import { splitName } from "./reference.ts";
+import { type Compression, type Digest, digestOf } from "../../layer/index.ts";
+import { blobName } from "../archive/content.ts";
+import type { ImageName } from "../contract.ts";
+import { splitName } from "../records/reference.ts";
 
 /** A blob that is in memory. */
 export interface DocumentBlob {

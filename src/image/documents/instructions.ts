@@ -2,7 +2,7 @@
  * The Dockerfile instructions that `commit` takes to change an image's config, one a string: `ENV A=b`, `CMD ["sh"]`.
  * Source: Dockerfile reference, for the forms of each; OCI image spec config.md for the fields.
  */
-import { LamellaError } from "../errors/index.ts";
+import { LamellaError } from "../../errors/index.ts";
 
 /** The `config` member of an image config: what a runtime is told. */
 export type RuntimeConfig = Readonly<Record<string, unknown>>;

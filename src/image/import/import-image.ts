@@ -2,11 +2,11 @@
  * Brings a planned image into the store: the layers that are missing are applied, and recorded together with the
  * image in one transaction. A failure leaves nothing of it.
  */
-import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
-import { type ChainId, chainId } from "../layer/index.ts";
-import type { ChainLayer, LayerId, LayerStore, StoreTransaction } from "../store/index.ts";
-import { type ImageRecord, imageRecords, listImages, saveImage } from "./catalog.ts";
-import type { ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "./contract.ts";
+import { type ErrorCode, isLamellaError, LamellaError } from "../../errors/index.ts";
+import { type ChainId, chainId } from "../../layer/index.ts";
+import type { ChainLayer, LayerId, LayerStore, StoreTransaction } from "../../store/index.ts";
+import type { ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "../contract.ts";
+import { type ImageRecord, imageRecords, listImages, saveImage } from "../records/catalog.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
 
 /** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { DiffId } from "../layer/index.ts";
-import { digestOf } from "../layer/index.ts";
-import { emptyConfig, extendConfig, replaceDiffIds } from "./config-edit.ts";
+import type { DiffId } from "../../layer/index.ts";
+import { digestOf } from "../../layer/index.ts";
+import { choosePlatform } from "../import/platform.ts";
+import { emptyConfig, extendConfig, replaceDiffIds } from "./edit-config.ts";
 import {
 	createdAtMs,
 	type Descriptor,
@@ -11,8 +12,7 @@ import {
 	parseIndex,
 	parseManifest,
 	verifyDigest,
-} from "./documents.ts";
-import { choosePlatform } from "./platform.ts";
+} from "./parse.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 const archive = expect.objectContaining({ code: "EARCHIVE" });

@@ -4,9 +4,9 @@ import os from "node:os";
 import path from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { run } from "../../test/support/processes.ts";
+import { run } from "../../../test/support/processes.ts";
+import { cleanName, TarArchive } from "../archive/tar-archive.ts";
 import { readPlan, selectImages } from "./read-plan.ts";
-import { cleanName, TarArchive } from "./tar-archive.ts";
 
 let directory: string;
 

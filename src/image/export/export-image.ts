@@ -5,16 +5,16 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { isLamellaError, LamellaError } from "../errors/index.ts";
-import type { Compression } from "../layer/index.ts";
-import type { LayerStore } from "../store/index.ts";
+import { isLamellaError, LamellaError } from "../../errors/index.ts";
+import type { Compression } from "../../layer/index.ts";
+import type { LayerStore } from "../../store/index.ts";
+import { blobName } from "../archive/content.ts";
+import type { ExportResult, ImageExportOptions, ImageId, ImageName, ImageOutput } from "../contract.ts";
+import { replaceDiffIds } from "../documents/edit-config.ts";
+import { dockerManifestFile, documentBlob, indexFile, layoutFile, manifestBlob } from "../documents/write.ts";
+import { asArchiveError, checkAborted } from "../failure.ts";
+import type { ImageRecord } from "../records/catalog.ts";
 import { type ArchiveMember, writeArchive } from "./archive-writer.ts";
-import type { ImageRecord } from "./catalog.ts";
-import { replaceDiffIds } from "./config-edit.ts";
-import { blobName } from "./content.ts";
-import type { ExportResult, ImageExportOptions, ImageId, ImageName, ImageOutput } from "./contract.ts";
-import { dockerManifestFile, documentBlob, indexFile, layoutFile, manifestBlob } from "./export-documents.ts";
-import { asArchiveError, checkAborted } from "./failure.ts";
 import { type LayerBlob, writeLayerBlob } from "./layer-blob.ts";
 import { asideName, openOutput, syncDirectory } from "./output-file.ts";
 

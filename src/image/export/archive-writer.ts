@@ -1,7 +1,7 @@
 /** A deterministic tar of an image layout, written to an Output: directories, then files, all of root and of 1970. */
 import fs from "node:fs";
-import { type TarEntry, TarWriter } from "../tar/index.ts";
-import { checkAborted } from "./failure.ts";
+import { type TarEntry, TarWriter } from "../../tar/index.ts";
+import { checkAborted } from "../failure.ts";
 import type { Output } from "./output-file.ts";
 
 const COPY_BYTES = 1 << 20;

@@ -1,11 +1,11 @@
 /** Which of the archive formats a content has, and the images in it. */
-import { LamellaError } from "../errors/index.ts";
-import type { ImageContent } from "./content.ts";
+import { LamellaError } from "../../errors/index.ts";
+import type { ImageContent } from "../archive/content.ts";
+import { parseReference } from "../records/reference.ts";
 import { DOCKER_MANIFEST, planDockerArchive } from "./docker-archive.ts";
 import { LEGACY_REPOSITORIES, planLegacyArchive } from "./legacy-archive.ts";
-import { OCI_INDEX, planOci } from "./oci.ts";
+import { OCI_INDEX, planOci } from "./oci-layout.ts";
 import type { PlannedImage } from "./plan.ts";
-import { parseReference } from "./reference.ts";
 
 /**
  * All images. Archives of docker 25 and later have both `manifest.json` and `index.json`; the first is read, for it has the

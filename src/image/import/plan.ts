@@ -1,6 +1,6 @@
 /** What an archive holds, before anything of it is in the store: documents read and checked, layers located. */
-import type { DiffId, Digest, LayerSource } from "../layer/index.ts";
-import type { ImageId, ImageName } from "./contract.ts";
+import type { DiffId, Digest, LayerSource } from "../../layer/index.ts";
+import type { ImageId, ImageName } from "../contract.ts";
 
 export interface PlannedLayer {
 	readonly diffId: DiffId;

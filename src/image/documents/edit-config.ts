@@ -2,9 +2,9 @@
  * Makes the config of an image from that of the image below it. Members that nobody here knows are kept, in order.
  * Source: OCI image spec config.md.
  */
-import type { DiffId } from "../layer/index.ts";
+import type { DiffId } from "../../layer/index.ts";
+import { hostArchitecture } from "../import/platform.ts";
 import { applyInstruction, type RuntimeConfig } from "./instructions.ts";
-import { hostArchitecture } from "./platform.ts";
 
 export interface NewLayer {
 	readonly diffId: DiffId;

@@ -3,8 +3,8 @@
  * docker's image spec 1.2 (manifest.json, repositories). Bytes in, checked values out; nothing here reads files.
  */
 import * as v from "valibot";
-import { LamellaError } from "../errors/index.ts";
-import { type DiffId, type Digest, digestOf } from "../layer/index.ts";
+import { LamellaError } from "../../errors/index.ts";
+import { type DiffId, type Digest, digestOf } from "../../layer/index.ts";
 
 /** No document of an image is larger: registries take manifests of 4 MiB. */
 export const MAX_DOCUMENT_BYTES: number = 4 << 20;

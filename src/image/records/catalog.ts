@@ -5,10 +5,10 @@
  * What changes records is a function of a StoreTransaction: it happens together with the recording or the removing of
  * layers, so that no process ever sees an image without its layers.
  */
-import { LamellaError } from "../errors/index.ts";
-import type { Digest } from "../layer/index.ts";
-import type { LayerId, LayerStore, RecordsReader, StoreTransaction } from "../store/index.ts";
-import type { ImageDetails, ImageId, ImageInfo, ImageLayer, ImageName } from "./contract.ts";
+import { LamellaError } from "../../errors/index.ts";
+import type { Digest } from "../../layer/index.ts";
+import type { LayerId, LayerStore, RecordsReader, StoreTransaction } from "../../store/index.ts";
+import type { ImageDetails, ImageId, ImageInfo, ImageLayer, ImageName } from "../contract.ts";
 import { parseReference } from "./reference.ts";
 
 /** As it is stored. Documents are UTF-8 text, byte for byte: parsing refused them otherwise. */

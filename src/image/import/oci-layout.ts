@@ -2,10 +2,10 @@
  * Reads an OCI image layout (in an archive or a directory): `index.json`, nested indexes, manifests and blobs.
  * Docker's media types are taken as well. Source: OCI image spec 1.1, image-layout.md, image-index.md, manifest.md.
  */
-import { LamellaError } from "../errors/index.ts";
-import type { LayerSource } from "../layer/index.ts";
-import { blobName, type ImageContent } from "./content.ts";
-import type { ImageId, ImageName } from "./contract.ts";
+import { LamellaError } from "../../errors/index.ts";
+import type { LayerSource } from "../../layer/index.ts";
+import { blobName, type ImageContent } from "../archive/content.ts";
+import type { ImageId, ImageName } from "../contract.ts";
 import {
 	createdAtMs,
 	type Descriptor,
@@ -14,10 +14,10 @@ import {
 	parseIndex,
 	parseManifest,
 	verifyDigest,
-} from "./documents.ts";
+} from "../documents/parse.ts";
+import { nameFromAnnotation } from "../records/reference.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
 import { choosePlatform, hostArchitecture, isImageCandidate, platformText } from "./platform.ts";
-import { nameFromAnnotation } from "./reference.ts";
 
 export const OCI_INDEX = "index.json";
 

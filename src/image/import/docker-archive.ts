@@ -3,19 +3,19 @@
  * `<id>/layer.tar` (a repeated one is a symlink to the first), or at `blobs/sha256/<digest>` from docker 25 on.
  * Source: moby image/spec/v1.2.md; what is checked beyond it is the digests that names promise.
  */
-import { LamellaError } from "../errors/index.ts";
-import { type Digest, digestOf } from "../layer/index.ts";
-import type { ImageContent } from "./content.ts";
-import type { ImageId, ImageName } from "./contract.ts";
+import { LamellaError } from "../../errors/index.ts";
+import { type Digest, digestOf } from "../../layer/index.ts";
+import type { ImageContent } from "../archive/content.ts";
+import type { ImageId, ImageName } from "../contract.ts";
 import {
 	createdAtMs,
 	MAX_DOCUMENT_BYTES,
 	parseConfig,
 	parseDockerManifest,
 	verifyDigest,
-} from "./documents.ts";
+} from "../documents/parse.ts";
+import { nameFromAnnotation } from "../records/reference.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
-import { nameFromAnnotation } from "./reference.ts";
 
 export const DOCKER_MANIFEST = "manifest.json";
 

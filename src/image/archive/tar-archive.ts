@@ -3,8 +3,8 @@
  * links are followed among them (docker save before 25 links a repeated layer to the first). Nothing is unpacked.
  */
 import fs from "node:fs";
-import { isLamellaError, LamellaError } from "../errors/index.ts";
-import { type TarMember, tarMembers } from "../tar/index.ts";
+import { isLamellaError, LamellaError } from "../../errors/index.ts";
+import { type TarMember, tarMembers } from "../../tar/index.ts";
 import type { ImageContent, Located } from "./content.ts";
 import { readLocated } from "./layout-directory.ts";
 

@@ -4,10 +4,10 @@ import os from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { run } from "../../test/support/processes.ts";
-import type { ErrorCode } from "../errors/index.ts";
-import { type BusyboxImage, makeBusyboxImage } from "./testing/busybox-layout.ts";
-import { leftovers, openTestImages, type TestImages } from "./testing/open-images.ts";
+import { run } from "../../../test/support/processes.ts";
+import type { ErrorCode } from "../../errors/index.ts";
+import { type BusyboxImage, makeBusyboxImage } from "../testing/busybox-layout.ts";
+import { leftovers, openTestImages, type TestImages } from "../testing/open-images.ts";
 
 let directory: string;
 let image: BusyboxImage;

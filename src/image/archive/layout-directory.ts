@@ -4,10 +4,10 @@
  * is what is read.
  */
 import fs from "node:fs";
-import { LamellaError } from "../errors/index.ts";
-import * as linux from "../linux/index.ts";
+import { LamellaError } from "../../errors/index.ts";
+import * as linux from "../../linux/index.ts";
+import { repositoryFromPath } from "../records/reference.ts";
 import type { ImageContent, Located } from "./content.ts";
-import { repositoryFromPath } from "./reference.ts";
 
 /** A directory of blobs has hundreds of files at most; open files are a limited good. */
 const MAX_OPEN_FILES = 4096;

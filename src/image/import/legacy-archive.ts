@@ -5,10 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
-import { LamellaError } from "../errors/index.ts";
-import { type DiffId, type Digest, digestOf } from "../layer/index.ts";
-import type { ImageContent, Located } from "./content.ts";
-import type { ImageId, ImageName } from "./contract.ts";
+import { LamellaError } from "../../errors/index.ts";
+import { type DiffId, type Digest, digestOf } from "../../layer/index.ts";
+import type { ImageContent, Located } from "../archive/content.ts";
+import type { ImageId, ImageName } from "../contract.ts";
 import {
 	createdAtMs,
 	type LegacyImageDocument,
@@ -16,9 +16,9 @@ import {
 	parseConfig,
 	parseLegacyImage,
 	parseRepositories,
-} from "./documents.ts";
+} from "../documents/parse.ts";
+import { nameFromAnnotation } from "../records/reference.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
-import { nameFromAnnotation } from "./reference.ts";
 
 export const LEGACY_REPOSITORIES = "repositories";
 

@@ -1,8 +1,7 @@
 /**
- * Named files of an image archive or layout directory, wherever they lie. What they mean is for docker-archive.ts,
- * legacy-archive.ts and oci.ts to say.
+ * Named files of an image archive or layout directory, wherever they lie. What they mean is for image/import to say.
  */
-import type { Digest } from "../layer/index.ts";
+import type { Digest } from "../../layer/index.ts";
 
 /** Bytes of one file: `sizeBytes` from `offset` of the file at `path` (which stays valid until the content is closed). */
 export interface Located {

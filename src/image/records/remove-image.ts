@@ -2,11 +2,11 @@
  * Removing images: a name, then with the last one the image, then the layers that nothing uses any more; all in one
  * transaction with the removal of the layers' records.
  */
-import { isLamellaError, LamellaError } from "../errors/index.ts";
-import type { LayerId, LayerInfo, LayerStore, StoreTransaction } from "../store/index.ts";
+import { isLamellaError, LamellaError } from "../../errors/index.ts";
+import type { LayerId, LayerInfo, LayerStore, StoreTransaction } from "../../store/index.ts";
+import { BASE_IMAGE_LABEL } from "../commit/commit-layer.ts";
+import type { ImageName, RemovedImage } from "../contract.ts";
 import { forgetImage, type ImageRecord, imageRecords, listImages, usedLayers } from "./catalog.ts";
-import { BASE_IMAGE_LABEL } from "./commit-layer.ts";
-import type { ImageName, RemovedImage } from "./contract.ts";
 
 const MAX_ATTEMPTS = 5;
 

@@ -5,9 +5,9 @@
  * Grammar: distribution's "reference" package, without digests after a name. What has no tag means `latest`.
  * No registry host is added: `debian` stays `debian`, and docker's default host is taken off where it is written out.
  */
-import { LamellaError } from "../errors/index.ts";
-import type { Digest } from "../layer/index.ts";
-import type { ImageName } from "./contract.ts";
+import { LamellaError } from "../../errors/index.ts";
+import type { Digest } from "../../layer/index.ts";
+import type { ImageName } from "../contract.ts";
 
 const HOST = "(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)";
 const DOMAIN = `(?:(?:${HOST}(?:\\.${HOST})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?)`;

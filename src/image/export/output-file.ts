@@ -6,8 +6,8 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import type { Writable } from "node:stream";
-import { LamellaError } from "../errors/index.ts";
-import { asArchiveError } from "./failure.ts";
+import { LamellaError } from "../../errors/index.ts";
+import { asArchiveError } from "../failure.ts";
 
 /** Takes bytes in order. What it was given may be reused once its promise resolves. */
 export interface Output {
