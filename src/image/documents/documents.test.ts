@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { DiffId } from "../../layer/index.ts";
 import { digestOf } from "../../layer/index.ts";
-import { choosePlatform } from "../import/platform.ts";
+import { fittingPlatform } from "../import/platform.ts";
 import { emptyConfig, extendConfig, replaceDiffIds } from "./edit-config.ts";
 import {
 	createdAtMs,
@@ -34,6 +34,11 @@ describe("documents", () => {
 			parseIndex(Buffer.from(JSON.stringify({ manifests: [{ digest: `sha256:${HEX}`, size: -1 }] })), "x"),
 		).toThrowError(/size/);
 		expect(() => parseDockerManifest(Buffer.from('[{"Config": 3}]'), "x")).toThrowError(archive);
+	});
+
+	it("refuses a byte order mark, as every engine that will read it later does", () => {
+		const marked = Buffer.from('\ufeff{"rootfs":{"diff_ids":[]}}');
+		expect(() => parseConfig(marked, "config x")).toThrowError(/config x is not JSON: .*byte order mark/);
 	});
 
 	it("takes what real tools leave out or set to null", () => {
@@ -86,16 +91,16 @@ describe("platforms", () => {
 		const v6 = descriptor({ os: "linux", architecture: "arm", variant: "v6" });
 		const v7 = descriptor({ os: "linux", architecture: "arm", variant: "v7" });
 		const all = [windows, amd64v3, v6, amd64, v7];
-		expect(choosePlatform(all, "amd64")).toBe(amd64);
-		expect(choosePlatform(all, "arm")).toBe(v7);
-		expect(choosePlatform(all, "s390x")).toBeUndefined();
+		expect(fittingPlatform(all, "amd64")).toEqual([amd64]);
+		expect(fittingPlatform(all, "arm")).toEqual([v7]);
+		expect(fittingPlatform(all, "s390x")).toEqual([]);
 	});
 
 	it("passes attestations by, and takes a lone image that names no platform", () => {
 		const attestation = descriptor({ os: "unknown", architecture: "unknown" });
 		const plain = descriptor();
-		expect(choosePlatform([attestation, plain], "amd64")).toBe(plain);
-		expect(choosePlatform([plain, descriptor(undefined, { size: 2 })], "amd64")).toBeUndefined();
+		expect(fittingPlatform([attestation, plain], "amd64")).toEqual([plain]);
+		expect(fittingPlatform([plain, descriptor(undefined, { size: 2 })], "amd64")).toEqual([]);
 	});
 });
 

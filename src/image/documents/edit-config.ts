@@ -5,6 +5,7 @@
 import type { DiffId } from "../../layer/index.ts";
 import { hostArchitecture } from "../import/platform.ts";
 import { applyInstruction, type RuntimeConfig } from "./instructions.ts";
+import { jsonBytes, parseJson } from "./json.ts";
 
 export interface NewLayer {
 	readonly diffId: DiffId;
@@ -19,15 +20,13 @@ type Json = Record<string, unknown>;
 
 /** A config with no layers, for what starts from nothing. */
 export function emptyConfig(): Buffer {
-	return Buffer.from(
-		JSON.stringify({
-			architecture: hostArchitecture(),
-			os: "linux",
-			config: {},
-			rootfs: { type: "layers", diff_ids: [] },
-			history: [],
-		}),
-	);
+	return jsonBytes({
+		architecture: hostArchitecture(),
+		os: "linux",
+		config: {},
+		rootfs: { type: "layers", diff_ids: [] },
+		history: [],
+	});
 }
 
 /**
@@ -39,32 +38,28 @@ export function extendConfig(
 	layers: readonly NewLayer[],
 	instructions: readonly string[] = [],
 ): Buffer {
-	const config = JSON.parse(base.toString()) as Json;
+	const config = parseJson(base, "the config of the image below") as Json;
 	const rootfs = (config.rootfs ?? {}) as Json;
 	const diffIds = (rootfs.diff_ids ?? []) as readonly DiffId[];
 	const top = layers.at(-1);
 	const runtime = instructions.reduce(applyInstruction, (config.config ?? {}) as RuntimeConfig);
-	return Buffer.from(
-		JSON.stringify({
-			...config,
-			...(top === undefined ? {} : { created: iso(top.createdAtMs) }),
-			...(top?.author === undefined ? {} : { author: top.author }),
-			config: runtime,
-			rootfs: { ...rootfs, type: "layers", diff_ids: [...diffIds, ...layers.map(({ diffId }) => diffId)] },
-			history: [...paddedHistory(config, diffIds.length), ...layers.map(historyEntry)],
-		}),
-	);
+	return jsonBytes({
+		...config,
+		...(top === undefined ? {} : { created: iso(top.createdAtMs) }),
+		...(top?.author === undefined ? {} : { author: top.author }),
+		config: runtime,
+		rootfs: { ...rootfs, type: "layers", diff_ids: [...diffIds, ...layers.map(({ diffId }) => diffId)] },
+		history: [...paddedHistory(config, diffIds.length), ...layers.map(historyEntry)],
+	});
 }
 
 /** The config with other diffIDs: for layers whose tars came out with other bytes than they came in. */
 export function replaceDiffIds(base: Buffer, diffIds: readonly DiffId[]): Buffer {
-	const config = JSON.parse(base.toString()) as Json;
-	return Buffer.from(
-		JSON.stringify({
-			...config,
-			rootfs: { ...(config.rootfs as Json), type: "layers", diff_ids: diffIds },
-		}),
-	);
+	const config = parseJson(base, "the config") as Json;
+	return jsonBytes({
+		...config,
+		rootfs: { ...(config.rootfs as Json), type: "layers", diff_ids: diffIds },
+	});
 }
 
 /** Readers match history to layers by counting; a base without a history gets an entry for each of its layers. */

@@ -5,12 +5,17 @@
 import * as v from "valibot";
 import { LamellaError } from "../../errors/index.ts";
 import { type DiffId, type Digest, digestOf } from "../../layer/index.ts";
+import type { ImageInfo } from "../contract.ts";
+import { parseJson } from "./json.ts";
 
 /** No document of an image is larger: registries take manifests of 4 MiB. */
 export const MAX_DOCUMENT_BYTES: number = 4 << 20;
 /** More layers than any engine stacks; overlayfs itself ends at 500. */
 const MAX_LAYERS = 1000;
 const MAX_MANIFESTS = 1000;
+/** Of what is recorded with an image: a platform's words, and the names that an archive gives one image. */
+const MAX_WORD_LENGTH = 64;
+const MAX_NAMES = 1000;
 
 const digest = v.pipe(
 	v.string(),
@@ -18,6 +23,7 @@ const digest = v.pipe(
 	v.transform((text) => text as Digest),
 );
 const sizeBytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const word = v.pipe(v.string(), v.maxLength(MAX_WORD_LENGTH));
 const annotations = v.nullish(v.record(v.string(), v.string()));
 
 /** What a document has beyond what is named here is kept: a config is written again with it. */
@@ -111,8 +117,8 @@ const manifest: v.GenericSchema<unknown, ManifestDocument> = v.looseObject({
 });
 
 const config: v.GenericSchema<unknown, ConfigDocument> = v.looseObject({
-	architecture: v.optional(v.string(), ""),
-	os: v.optional(v.string(), ""),
+	architecture: v.optional(word, ""),
+	os: v.optional(word, ""),
 	created: v.nullish(v.string()),
 	rootfs: v.looseObject({
 		type: v.optional(v.literal("layers")),
@@ -130,7 +136,7 @@ const dockerManifest: v.GenericSchema<unknown, DockerManifestDocument> = v.pipe(
 	v.array(
 		v.looseObject({
 			Config: v.string(),
-			RepoTags: v.nullish(v.array(v.string())),
+			RepoTags: v.nullish(v.pipe(v.array(v.string()), v.maxLength(MAX_NAMES))),
 			Layers: v.pipe(v.nullish(v.array(v.string()), []), v.maxLength(MAX_LAYERS)),
 		}),
 	),
@@ -179,6 +185,13 @@ export function parseLegacyImage(bytes: Buffer, from: string): LegacyImageDocume
 	return parse(legacyImage, bytes, from);
 }
 
+/** What a listing shows of a config. */
+export function describeConfig(
+	config: ConfigDocument,
+): Pick<ImageInfo, "os" | "architecture" | "createdAtMs"> {
+	return { os: config.os, architecture: config.architecture, createdAtMs: createdAtMs(config.created) };
+}
+
 /** Milliseconds since 1970 of a config's `created`; undefined where there is none that can be read. */
 export function createdAtMs(created: string | null | undefined): number | undefined {
 	const ms = created == null ? Number.NaN : Date.parse(created);
@@ -197,13 +210,7 @@ export function verifyDigest(bytes: Uint8Array, promised: string, what: string, 
 }
 
 function parse<T>(schema: v.GenericSchema<unknown, T>, bytes: Buffer, from: string): T {
-	let json: unknown;
-	try {
-		json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-	} catch (cause) {
-		throw new LamellaError("EARCHIVE", `${from} is not JSON: ${(cause as Error).message}`, { cause });
-	}
-	const result = v.safeParse(schema, json);
+	const result = v.safeParse(schema, parseJson(bytes, from));
 	if (!result.success) {
 		const [issue] = result.issues;
 		const where = v.getDotPath(issue) ?? "the document";

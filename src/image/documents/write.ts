@@ -6,6 +6,7 @@ import { type Compression, type Digest, digestOf } from "../../layer/index.ts";
 import { blobName } from "../archive/content.ts";
 import type { ImageName } from "../contract.ts";
 import { splitName } from "../records/reference.ts";
+import { jsonBytes } from "./json.ts";
 
 /** A blob that is in memory. */
 export interface DocumentBlob {
@@ -30,7 +31,7 @@ export function documentBlob(bytes: Buffer): DocumentBlob {
 
 /** The marker file of a layout. */
 export function layoutFile(): Buffer {
-	return json({ imageLayoutVersion: "1.0.0" });
+	return jsonBytes({ imageLayoutVersion: "1.0.0" });
 }
 
 export function manifestBlob(
@@ -39,7 +40,7 @@ export function manifestBlob(
 	compression: Compression,
 ): DocumentBlob {
 	return documentBlob(
-		json({
+		jsonBytes({
 			schemaVersion: 2,
 			mediaType: "application/vnd.oci.image.manifest.v1+json",
 			config: {
@@ -63,7 +64,7 @@ export function indexFile(
 	name: ImageName | undefined,
 ): Buffer {
 	const tag = name === undefined ? undefined : splitName(name)?.tag;
-	return json({
+	return jsonBytes({
 		schemaVersion: 2,
 		mediaType: "application/vnd.oci.image.index.v1+json",
 		manifests: [
@@ -93,15 +94,11 @@ export function dockerManifestFile(
 	layers: readonly BlobDescriptor[],
 	name: ImageName | undefined,
 ): Buffer {
-	return json([
+	return jsonBytes([
 		{
 			Config: blobName(config.digest),
 			RepoTags: name === undefined ? null : [name],
 			Layers: layers.map(({ digest }) => blobName(digest)),
 		},
 	]);
-}
-
-function json(value: unknown): Buffer {
-	return Buffer.from(JSON.stringify(value));
 }

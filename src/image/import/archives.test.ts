@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { run } from "../../../test/support/processes.ts";
 import { cleanName, TarArchive } from "../archive/tar-archive.ts";
-import { readPlan, selectImages } from "./read-plan.ts";
+import { hostArchitecture } from "./platform.ts";
+import { readPlan } from "./read-plan.ts";
 
 let directory: string;
 
@@ -63,7 +64,7 @@ describe("docker-save archives", () => {
 			{ Config: `${sha256(config)}.json`, RepoTags: ["a:1", "a:2"], Layers: ["1/layer.tar", "2/layer.tar"] },
 		]);
 		await using content = openTar();
-		const [image] = await readPlan(content, undefined);
+		const [image] = await readPlan(content);
 		expect(image?.names).toEqual(["a:1", "a:2"]);
 		expect(image?.layers[1]?.source).toEqual(image?.layers[0]?.source);
 		const { path: file = "", offset = 0, sizeBytes = 0 } = image?.layers[0]?.source ?? {};
@@ -83,7 +84,7 @@ describe("docker-save archives", () => {
 			write("config.json", config);
 			write("manifest.json", [{ Config: "config.json", Layers: ["2/layer.tar"] }]);
 			await using content = openTar();
-			await expect(readPlan(content, undefined)).rejects.toMatchObject({ code: "EARCHIVE" });
+			await expect(readPlan(content)).rejects.toMatchObject({ code: "EARCHIVE" });
 		},
 	);
 
@@ -91,13 +92,13 @@ describe("docker-save archives", () => {
 		write(`${"0".repeat(64)}.json`, { os: "linux", rootfs: { diff_ids: [] } });
 		write("manifest.json", [{ Config: `${"0".repeat(64)}.json`, RepoTags: null, Layers: [] }]);
 		await using content = openTar();
-		await expect(readPlan(content, undefined)).rejects.toMatchObject({ code: "EDIGEST" });
+		await expect(readPlan(content)).rejects.toMatchObject({ code: "EDIGEST" });
 	});
 
 	it("with a document of many megabytes are refused before it is read", async () => {
 		write("manifest.json", Buffer.alloc(5 << 20, 0x20));
 		await using content = openTar();
-		await expect(readPlan(content, undefined)).rejects.toThrow(/no more than/);
+		await expect(readPlan(content)).rejects.toThrow(/no more than/);
 	});
 });
 
@@ -124,10 +125,10 @@ describe("archives from before docker 1.10", () => {
 		write(`${top}/layer.tar`, layers[1]);
 		write("repositories", { old: { "1": top } });
 		await using content = openTar();
-		const [image] = await readPlan(content, undefined);
+		const [image] = await readPlan(content);
 		expect(image?.names).toEqual(["old:1"]);
 		expect(image?.layers.map(({ diffId }) => diffId)).toEqual(layers.map((tar) => `sha256:${sha256(tar)}`));
-		expect(JSON.parse(image?.configBytes.toString() ?? "")).toMatchObject({
+		expect(JSON.parse(image?.readConfig().toString() ?? "")).toMatchObject({
 			config: { Cmd: ["sh"] },
 			history: [{ created: "2015-01-01T00:00:00Z" }, {}],
 		});
@@ -143,7 +144,77 @@ describe("archives from before docker 1.10", () => {
 		}
 		write("repositories", { old: { "1": top } });
 		await using content = openTar();
-		await expect(readPlan(content, undefined)).rejects.toMatchObject({ code: "EARCHIVE" });
+		await expect(readPlan(content)).rejects.toMatchObject({ code: "EARCHIVE" });
+	});
+});
+
+describe("OCI layouts", () => {
+	const architecture = hostArchitecture();
+	const foreign = architecture === "arm64" ? "amd64" : "arm64";
+	type Entry = { readonly digest: string; readonly size: number; readonly mediaType: string };
+
+	function blob(document: object, mediaType: string, extra: object = {}): Entry {
+		const bytes = JSON.stringify(document);
+		write(`blobs/sha256/${sha256(bytes)}`, bytes);
+		return { digest: `sha256:${sha256(bytes)}`, size: Buffer.byteLength(bytes), mediaType, ...extra };
+	}
+
+	/** An image without layers, told from others by its author. */
+	function image(author: string, extra: object = {}): Entry {
+		const config = blob({ author, rootfs: { diff_ids: [] } }, "application/vnd.oci.image.config.v1+json");
+		const manifest = { schemaVersion: 2, config, layers: [] };
+		return blob(manifest, "application/vnd.oci.image.manifest.v1+json", extra);
+	}
+
+	const platform = (architecture: string, os = "linux"): object => ({ platform: { os, architecture } });
+	const named = (name: string): object => ({ annotations: { "org.opencontainers.image.ref.name": name } });
+	const attestation = (): Entry => image("in-toto", platform("unknown", "unknown"));
+
+	async function authors(select?: string): Promise<readonly unknown[]> {
+		await using content = openTar();
+		const images = await readPlan(content, { select });
+		return images.map(({ readConfig }) => (JSON.parse(readConfig().toString()) as { author: string }).author);
+	}
+
+	it("of several platforms in a flat index mean this machine's, named or not", async () => {
+		const flat = [attestation(), image("other", platform(foreign)), image("own", platform(architecture))];
+		write("index.json", { manifests: flat });
+		expect(await authors()).toEqual(["own"]);
+		write("index.json", { manifests: flat.map((entry) => ({ ...entry, ...named("x:1") })) });
+		expect(await authors()).toEqual(["own"]);
+	});
+
+	it("of several images in a flat index hold them all", async () => {
+		write("index.json", {
+			manifests: [image("a"), image("b"), { ...image("c", platform(foreign)), ...named("c") }],
+		});
+		expect(await authors()).toEqual(["a", "b", "c"]);
+		const own = [image("a", platform(architecture)), image("b", platform(architecture))];
+		write("index.json", { manifests: [...own, image("c", platform(foreign))] });
+		expect(await authors()).toEqual(["a", "b"]);
+	});
+
+	it("without one for this machine list digests with platforms, and give the one that is selected", async () => {
+		const z80 = image("z80", platform("z80"));
+		const pdp = image("pdp", { platform: { os: "linux", architecture: "pdp", variant: "v11" } });
+		const nested = blob({ manifests: [z80, pdp] }, "application/vnd.oci.image.index.v1+json");
+		const offers = new RegExp(
+			`no image for linux/${architecture}.* offers ${z80.digest} \\(linux/z80\\), ${pdp.digest} \\(linux/pdp/v11\\)`,
+		);
+		for (const manifests of [[z80, attestation(), pdp], [nested]]) {
+			write("index.json", { manifests });
+			await expect(authors()).rejects.toThrow(offers);
+			expect(await authors(pdp.digest)).toEqual(["pdp"]);
+		}
+	});
+
+	it("with a config that begins with a byte order mark are refused", async () => {
+		const bytes = '\ufeff{"rootfs":{"diff_ids":[]}}';
+		write(`blobs/sha256/${sha256(bytes)}`, bytes);
+		const config = { digest: `sha256:${sha256(bytes)}`, size: Buffer.byteLength(bytes) };
+		const type = "application/vnd.oci.image.manifest.v1+json";
+		write("index.json", { manifests: [blob({ schemaVersion: 2, config, layers: [] }, type)] });
+		await expect(authors()).rejects.toThrow(/config .* is not JSON: .*byte order mark/);
 	});
 });
 
@@ -156,11 +227,12 @@ describe("selecting", () => {
 			{ Config: "1.json", RepoTags: ["x:1"], Layers: [] },
 		]);
 		await using content = openTar();
-		const images = await readPlan(content, undefined);
-		expect(selectImages(images, undefined, "f")).toHaveLength(2);
-		expect(selectImages(images, "x:1", "f")).toEqual([images[1]]);
-		expect(selectImages(images, sha256(configs[0] ?? ""), "f")).toEqual([images[0]]);
-		expect(() => selectImages(images, "y", "f")).toThrow(/it has x:0, x:1/);
+		const names = async (select?: string): Promise<readonly string[]> =>
+			(await readPlan(content, { select })).flatMap((image) => image.names);
+		expect(await names()).toEqual(["x:0", "x:1"]);
+		expect(await names("x:1")).toEqual(["x:1"]);
+		expect(await names(sha256(configs[0] ?? ""))).toEqual(["x:0"]);
+		await expect(names("y")).rejects.toThrow(/it has x:0, x:1/);
 	});
 });
 

@@ -8,7 +8,7 @@ import { type Digest, digestOf } from "../../layer/index.ts";
 import type { ImageContent } from "../archive/content.ts";
 import type { ImageId, ImageName } from "../contract.ts";
 import {
-	createdAtMs,
+	describeConfig,
 	MAX_DOCUMENT_BYTES,
 	parseConfig,
 	parseDockerManifest,
@@ -27,7 +27,8 @@ export function planDockerArchive(content: ImageContent): readonly PlannedImage[
 		`${DOCKER_MANIFEST} in ${from}`,
 	);
 	return manifest.map(({ Config, RepoTags, Layers }) => {
-		const configBytes = content.read(Config, MAX_DOCUMENT_BYTES);
+		const readConfig = (): Buffer => content.read(Config, MAX_DOCUMENT_BYTES);
+		const configBytes = readConfig();
 		const promised = digestInName(Config);
 		if (promised !== undefined) verifyDigest(configBytes, promised, `config ${Config}`, from);
 		const config = parseConfig(configBytes, `${Config} in ${from}`);
@@ -55,14 +56,12 @@ export function planDockerArchive(content: ImageContent): readonly PlannedImage[
 			};
 		});
 		return {
+			...describeConfig(config),
 			id: digestOf<ImageId>(configBytes),
 			names: (RepoTags ?? [])
 				.map((tag) => nameFromAnnotation(tag, undefined))
 				.filter((name): name is ImageName => name !== undefined),
-			configBytes,
-			os: config.os,
-			architecture: config.architecture,
-			createdAtMs: createdAtMs(config.created),
+			readConfig,
 			layers,
 		};
 	});

@@ -179,7 +179,7 @@ const LAYOUT_BREAKAGES: readonly Breakage[] = [
 	[
 		"an index for another machine only",
 		"EARCHIVE",
-		/offers linux\/z80/,
+		/offers sha256:[0-9a-f]{64} \(linux\/z80\)/,
 		(layout) => {
 			const file = path.join(layout, "index.json");
 			const index = readJson<{ manifests: object[] }>(file);

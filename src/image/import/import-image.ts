@@ -4,9 +4,11 @@
  */
 import { type ErrorCode, isLamellaError, LamellaError } from "../../errors/index.ts";
 import { type ChainId, chainId } from "../../layer/index.ts";
-import type { ChainLayer, LayerId, LayerStore, StoreTransaction } from "../../store/index.ts";
-import type { ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "../contract.ts";
-import { type ImageRecord, imageRecords, listImages, saveImage } from "../records/catalog.ts";
+import type { ChainLayer, LayerId, LayerInfo, LayerStore, StoreTransaction } from "../../store/index.ts";
+import type { ImageInfo, ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "../contract.ts";
+import { verifyDigest } from "../documents/parse.ts";
+import { listImages, saveImage } from "../records/catalog.ts";
+import { putDocument } from "../records/documents.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
 
 /** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */
@@ -29,13 +31,16 @@ export async function importPlanned(
 	names: readonly ImageName[],
 	description: string,
 	options: ImageOperationOptions,
-): Promise<ImageRecord> {
+): Promise<ImageInfo> {
 	const chain = placeLayers(image);
+	await keepDocuments(store, image, description);
 	for (let attempt = 1; ; attempt++) {
 		try {
-			return await importOnce(store, image, chain, names, description, options);
+			return await importOnce(store, image, chain, names, options);
 		} catch (error) {
-			if (!(error instanceof LayersVanished)) throw error;
+			const isGone = isLamellaError(error, "ENOTFOUND") && chain.some(({ layer }) => layer === error.layer);
+			if (!isGone && !(error instanceof LayersVanished))
+				throw withArchive(store, error, description, image, chain);
 			if (attempt < MAX_ATTEMPTS) continue;
 			throw new LamellaError(
 				"EBUSY",
@@ -53,64 +58,71 @@ function placeLayers(image: PlannedImage): readonly PlacedLayer[] {
 	});
 }
 
+/** What is kept has to be what was looked at: a layout directory may change meanwhile. */
+async function keepDocuments(store: LayerStore, image: PlannedImage, from: string): Promise<void> {
+	for (const [what, read, promised] of [
+		["config", image.readConfig, image.id],
+		["manifest", image.readManifest, image.manifestDigest],
+	] as const) {
+		if (read === undefined || promised === undefined) continue;
+		const bytes = read();
+		verifyDigest(bytes, promised, what, from);
+		await putDocument(store, bytes);
+	}
+}
+
 async function importOnce(
 	store: LayerStore,
 	image: PlannedImage,
 	chain: readonly PlacedLayer[],
 	names: readonly ImageName[],
-	description: string,
 	options: ImageOperationOptions,
-): Promise<ImageRecord> {
+): Promise<ImageInfo> {
 	const report = reporter(image, names[0] ?? image.id, options);
-	const sizes = chain.map(({ layer }) => knownSize(store, layer));
 	// A layer is there only when all below it are, so the missing ones are the top of the chain.
 	const firstMissing = chain.findIndex(({ layer }) => !store.has(layer));
 	const first = firstMissing === -1 ? chain.length : firstMissing;
+	const skipped = chain.slice(0, first).map(({ layer }) => store.get(layer));
+	const sizes: (number | undefined)[] = knownSizes(store, skipped);
 	for (const i of chain.keys()) report(i, i < first ? "exists" : "waiting", 0);
 
-	const saved: { record?: ImageRecord } = {};
-	const record = (transaction: StoreTransaction): void => {
+	const record = (transaction: StoreTransaction): ImageInfo => {
 		if (!chain.every(({ layer }) => transaction.has(layer))) throw new LayersVanished();
-		saved.record = saveImage(
+		return saveImage(
 			transaction,
-			{
-				id: image.id,
-				createdAtMs: image.createdAtMs,
-				os: image.os,
-				architecture: image.architecture,
-				layers: chain.map((layer, i) => ({ ...layer, tarSizeBytes: sizes[i] ?? 0 })),
-				config: image.configBytes.toString(),
-				manifest: image.manifestBytes?.toString(),
-				manifestDigest: image.manifestDigest,
-			},
+			{ ...image, layers: chain.map((layer, i) => ({ ...layer, tarSizeBytes: sizes[i] ?? 0 })) },
 			names,
 		);
 	};
-	if (first === chain.length) {
-		await store.transaction(record);
-	} else {
-		const parent = chain[first - 1]?.layer;
-		try {
-			await store.importChain(chain.slice(first).map(chainLayer(image, first)), {
-				parent,
-				keepExisting: true,
-				signal: options.signal,
-				onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
-				onApplied: (index, applied) => {
-					sizes[first + index] = applied.tarSizeBytes;
-					report(first + index, "done", image.layers[first + index]?.source.sizeBytes ?? 0);
-				},
-				also: record,
-			});
-		} catch (error) {
-			if (parent !== undefined && isLamellaError(error, "ENOTFOUND") && !store.has(parent)) {
-				throw new LayersVanished();
-			}
-			throw withArchive(store, error, description, image, chain);
-		}
+	if (first === chain.length) return await store.transaction(record);
+	let saved: ImageInfo | undefined;
+	try {
+		await store.importChain(chain.slice(first).map(chainLayer(image, first)), {
+			parent: skipped.at(-1)?.id,
+			keepExisting: true,
+			signal: options.signal,
+			onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
+			onApplied: (index, applied) => {
+				sizes[first + index] = applied.tarSizeBytes;
+				report(first + index, "done", image.layers[first + index]?.source.sizeBytes ?? 0);
+			},
+			also: (transaction) => {
+				saved = record(transaction);
+			},
+		});
+	} catch (error) {
+		throw haveVanished(store, skipped) && !isLamellaError(error, "EABORTED") ? new LayersVanished() : error;
 	}
-	if (saved.record === undefined) throw new Error("the store did not run the import's transaction");
-	return saved.record;
+	if (saved === undefined) throw new Error("the store did not run the import's transaction");
+	return saved;
+}
+
+/**
+ * Whether layers were removed meanwhile, and perhaps made again. Whatever went wrong then comes of it: layers are made by
+ * looking at those below.
+ */
+function haveVanished(store: LayerStore, layers: readonly LayerInfo[]): boolean {
+	return layers.some(({ id, directory }) => !store.has(id) || store.get(id).directory !== directory);
 }
 
 function chainLayer(image: PlannedImage, first: number): (layer: PlacedLayer, index: number) => ChainLayer {
@@ -172,12 +184,12 @@ function withArchive(
 	});
 }
 
-/** Of a layer that is here: as an image knows it, or else its disk use. */
-function knownSize(store: LayerStore, layer: LayerId): number | undefined {
-	if (!store.has(layer)) return undefined;
-	for (const { layers } of listImages(imageRecords(store))) {
-		const known = layers.find((other) => other.layer === layer);
-		if (known !== undefined) return known.tarSizeBytes;
+/** Of layers that are here: as an image knows them, or else their disk use. */
+function knownSizes(store: LayerStore, layers: readonly LayerInfo[]): number[] {
+	const known = new Map<LayerId, number>();
+	if (layers.length > 0) {
+		const described = listImages(store).flatMap((image) => image.layers);
+		for (const { layer, tarSizeBytes } of described) known.set(layer, tarSizeBytes);
 	}
-	return store.get(layer).usage?.sizeBytes;
+	return layers.map(({ id, usage }) => known.get(id) ?? usage?.sizeBytes ?? 0);
 }

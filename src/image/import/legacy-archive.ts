@@ -9,8 +9,9 @@ import { LamellaError } from "../../errors/index.ts";
 import { type DiffId, type Digest, digestOf } from "../../layer/index.ts";
 import type { ImageContent, Located } from "../archive/content.ts";
 import type { ImageId, ImageName } from "../contract.ts";
+import { jsonBytes, parseJson } from "../documents/json.ts";
 import {
-	createdAtMs,
+	describeConfig,
 	type LegacyImageDocument,
 	MAX_DOCUMENT_BYTES,
 	parseConfig,
@@ -110,7 +111,7 @@ function planChain(chain: readonly LegacyLayer[], from: string): PlannedImage {
 	if (top === undefined) throw new LamellaError("EARCHIVE", `${from} names an image without layers`);
 	const kept = chain.filter(({ json }) => json.throwaway !== true);
 	const config: Record<string, unknown> = {
-		...(JSON.parse(top.bytes.toString()) as Record<string, unknown>),
+		...(parseJson(top.bytes, `${top.member} in ${from}`) as Record<string, unknown>),
 		rootfs: { type: "layers", diff_ids: kept.map(({ diffId }) => diffId) },
 		history: chain.map(({ json }) => ({
 			created: json.created ?? undefined,
@@ -123,15 +124,12 @@ function planChain(chain: readonly LegacyLayer[], from: string): PlannedImage {
 	for (const key of DROPPED) delete config[key];
 	// Keys in order, as Go writes them: the same archive then gives the same id as docker's migration.
 	const ordered = Object.fromEntries(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1)));
-	const configBytes = Buffer.from(JSON.stringify(ordered));
-	const parsed = parseConfig(configBytes, `the config made of ${from}`);
+	const configBytes = jsonBytes(ordered);
 	return {
+		...describeConfig(parseConfig(configBytes, `the config made of ${from}`)),
 		id: digestOf<ImageId>(configBytes),
 		names: [],
-		configBytes,
-		os: parsed.os,
-		architecture: parsed.architecture,
-		createdAtMs: createdAtMs(parsed.created),
+		readConfig: () => configBytes,
 		layers: kept.map(
 			({ diffId, member, located }): PlannedLayer => ({
 				diffId,

@@ -3,12 +3,12 @@
  * Docker's media types are taken as well. Source: OCI image spec 1.1, image-layout.md, image-index.md, manifest.md.
  */
 import { LamellaError } from "../../errors/index.ts";
-import type { LayerSource } from "../../layer/index.ts";
+import type { Digest, LayerSource } from "../../layer/index.ts";
 import { blobName, type ImageContent } from "../archive/content.ts";
 import type { ImageId, ImageName } from "../contract.ts";
 import {
-	createdAtMs,
 	type Descriptor,
+	describeConfig,
 	MAX_DOCUMENT_BYTES,
 	parseConfig,
 	parseIndex,
@@ -17,7 +17,7 @@ import {
 } from "../documents/parse.ts";
 import { nameFromAnnotation } from "../records/reference.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
-import { choosePlatform, hostArchitecture, isImageCandidate, platformText } from "./platform.ts";
+import { fittingPlatform, hostArchitecture, isImageCandidate, offeredPlatforms } from "./platform.ts";
 
 export const OCI_INDEX = "index.json";
 
@@ -49,13 +49,32 @@ interface Entry {
 	readonly name: ImageName | undefined;
 }
 
-/** All images of a layout, for this machine's platform where there is a choice. @throws EARCHIVE, EDIGEST, ENOTSUPPORTED */
+/** All images of a layout, for this machine's platform where there is a choice. @throws EARCHIVE, EDIGEST, ECOMPRESSION */
 export function planOci(content: ImageContent): readonly PlannedImage[] {
-	const index = parseIndex(
-		content.read(OCI_INDEX, MAX_DOCUMENT_BYTES),
-		`${OCI_INDEX} in ${content.description}`,
-	);
-	const entries = index.manifests.filter(isImageCandidate).map((descriptor): Entry => {
+	const byId = new Map<ImageId, PlannedImage>();
+	for (const { descriptor, name } of onePerImage(topEntries(content), content.description)) {
+		const image = planEntry(content, descriptor, 0);
+		if (image === undefined) continue;
+		const names = new Set([...(byId.get(image.id)?.names ?? []), ...(name === undefined ? [] : [name])]);
+		byId.set(image.id, { ...image, names: [...names] });
+	}
+	return [...byId.values()];
+}
+
+/** The image whose manifest (or index) has this digest, of whatever platform. @throws as planOci */
+export function planOciDigest(content: ImageContent, digest: Digest): PlannedImage | undefined {
+	for (const { descriptor, name } of topEntries(content)) {
+		const found = findDescriptor(content, [descriptor], digest, 0);
+		const image = found === undefined ? undefined : planEntry(content, found, 0);
+		if (image !== undefined) return { ...image, names: name === undefined ? [] : [name] };
+	}
+	return undefined;
+}
+
+function topEntries(content: ImageContent): readonly Entry[] {
+	const bytes = content.read(OCI_INDEX, MAX_DOCUMENT_BYTES);
+	const { manifests } = parseIndex(bytes, `${OCI_INDEX} in ${content.description}`);
+	return manifests.filter(isImageCandidate).map((descriptor): Entry => {
 		const annotations = descriptor.annotations ?? {};
 		const full = annotations["io.containerd.image.name"];
 		const ref = annotations["org.opencontainers.image.ref.name"];
@@ -64,76 +83,86 @@ export function planOci(content: ImageContent): readonly PlannedImage[] {
 			(ref === undefined ? undefined : nameFromAnnotation(ref, content.repository));
 		return { descriptor, name };
 	});
-	const byId = new Map<ImageId, PlannedImage>();
-	for (const { descriptor, name } of onePerName(entries)) {
-		const manifest = imageManifest(content, descriptor, 0);
-		if (manifest === undefined) continue;
-		const image = planManifest(content, manifest.descriptor, manifest.bytes);
-		const known = byId.get(image.id);
-		const names = [...(known?.names ?? []), ...(name === undefined ? [] : [name])];
-		byId.set(image.id, { ...image, names: [...new Set(names)] });
-	}
-	return [...byId.values()];
 }
 
-/** A top index may list one name once for each platform; then this machine's is meant. */
-function onePerName(entries: readonly Entry[]): readonly Entry[] {
-	const groups = new Map<ImageName | Entry, Entry[]>();
-	for (const entry of entries) {
-		const key = entry.name ?? entry;
-		groups.set(key, [...(groups.get(key) ?? []), entry]);
-	}
-	return [...groups.values()].map((group) => {
-		const chosen = choosePlatform(group.map(({ descriptor }) => descriptor));
-		return group.find(({ descriptor }) => descriptor === chosen) ?? (group[0] as Entry);
+/**
+ * A top index may list one image once for each platform, under one name or under none; then this machine's is meant.
+ * Entries without a name and a platform are images of their own.
+ */
+function onePerImage(entries: readonly Entry[], from: string): readonly Entry[] {
+	const groups = Map.groupBy(
+		entries,
+		(entry) => entry.name ?? (entry.descriptor.platform == null ? entry : undefined),
+	);
+	return [...groups.values()].flatMap((group) => {
+		const descriptors = group.map(({ descriptor }) => descriptor);
+		if (group.length === 1 || descriptors.every(({ platform }) => platform == null)) return group.slice(0, 1);
+		const fitting = fittingPlatform(descriptors);
+		if (fitting.length === 0) throw noPlatform(from, descriptors, group[0]?.name);
+		const chosen = group.filter(({ descriptor }) => fitting.includes(descriptor));
+		return chosen[0]?.name === undefined ? chosen : chosen.slice(0, 1);
 	});
 }
 
-/** The manifest that a descriptor leads to, through indexes; undefined where it is no image. */
-function imageManifest(
+function noPlatform(from: string, offered: readonly Descriptor[], what: string | undefined): LamellaError {
+	return new LamellaError(
+		"EARCHIVE",
+		`${from} has no image for linux/${hostArchitecture()}${what === undefined ? "" : ` in ${what}`}; ` +
+			`it offers ${offeredPlatforms(offered)}; select one of them by its digest`,
+	);
+}
+
+/** At any depth; indexes that the layout does not have are passed over. */
+function findDescriptor(
 	content: ImageContent,
-	descriptor: Descriptor,
+	descriptors: readonly Descriptor[],
+	digest: Digest,
 	depth: number,
-): { descriptor: Descriptor; bytes: Buffer } | undefined {
+): Descriptor | undefined {
+	for (const descriptor of descriptors) {
+		if (descriptor.digest === digest) return descriptor;
+		const isIndex = INDEX_TYPES.has(descriptor.mediaType) && depth < MAX_INDEX_DEPTH;
+		if (!isIndex || content.find(blobName(descriptor.digest)) === undefined) continue;
+		const found = findDescriptor(content, readIndex(content, descriptor), digest, depth + 1);
+		if (found !== undefined) return found;
+	}
+	return undefined;
+}
+
+function readIndex(content: ImageContent, descriptor: Descriptor): readonly Descriptor[] {
+	const bytes = readBlob(content, descriptor, "index");
+	return parseIndex(bytes, `index ${descriptor.digest} in ${content.description}`).manifests;
+}
+
+/** The image that a descriptor leads to, through indexes; undefined where it is none: artifacts may stand beside images. */
+function planEntry(content: ImageContent, descriptor: Descriptor, depth: number): PlannedImage | undefined {
+	if (MANIFEST_TYPES.has(descriptor.mediaType)) return planManifest(content, descriptor);
+	if (!INDEX_TYPES.has(descriptor.mediaType)) return undefined;
 	const from = content.description;
-	if (MANIFEST_TYPES.has(descriptor.mediaType)) {
-		return { descriptor, bytes: readBlob(content, descriptor, "manifest") };
-	}
-	if (!INDEX_TYPES.has(descriptor.mediaType)) {
-		// Signatures and other artifacts may stand beside images.
-		return undefined;
-	}
 	if (depth === MAX_INDEX_DEPTH) {
 		throw new LamellaError(
 			"EARCHIVE",
 			`${from} has indexes more than ${MAX_INDEX_DEPTH} deep in one another`,
 		);
 	}
-	const bytes = readBlob(content, descriptor, "index");
-	const { manifests } = parseIndex(bytes, `index ${descriptor.digest} in ${from}`);
-	const chosen = choosePlatform(manifests);
-	if (chosen === undefined) {
-		const offered = manifests.filter(isImageCandidate).map(platformText).join(", ") || "nothing";
-		throw new LamellaError(
-			"EARCHIVE",
-			`${from} has no image for linux/${hostArchitecture()}: index ${descriptor.digest} offers ${offered}`,
-		);
-	}
-	return imageManifest(content, chosen, depth + 1);
+	const manifests = readIndex(content, descriptor);
+	const [chosen] = fittingPlatform(manifests);
+	if (chosen === undefined) throw noPlatform(from, manifests, `index ${descriptor.digest}`);
+	return planEntry(content, chosen, depth + 1);
 }
 
-function planManifest(content: ImageContent, descriptor: Descriptor, bytes: Buffer): PlannedImage {
+function planManifest(content: ImageContent, descriptor: Descriptor): PlannedImage {
 	const from = content.description;
 	const what = `manifest ${descriptor.digest} in ${from}`;
-	const manifest = parseManifest(bytes, what);
+	const manifest = parseManifest(readBlob(content, descriptor, "manifest"), what);
 	if (manifest.config.mediaType !== "" && !CONFIG_TYPES.has(manifest.config.mediaType)) {
 		throw new LamellaError(
 			"EARCHIVE",
 			`${what} is no container image: its config is of type ${manifest.config.mediaType}`,
 		);
 	}
-	const configBytes = readBlob(content, manifest.config, "config");
-	const config = parseConfig(configBytes, `config ${manifest.config.digest} in ${from}`);
+	const readConfig = (): Buffer => readBlob(content, manifest.config, "config");
+	const config = parseConfig(readConfig(), `config ${manifest.config.digest} in ${from}`);
 	const diffIds = config.rootfs.diff_ids;
 	if (diffIds.length !== manifest.layers.length) {
 		throw new LamellaError(
@@ -142,14 +171,12 @@ function planManifest(content: ImageContent, descriptor: Descriptor, bytes: Buff
 		);
 	}
 	return {
+		...describeConfig(config),
 		id: manifest.config.digest as ImageId,
 		names: [],
-		configBytes,
-		manifestBytes: bytes,
+		readConfig,
 		manifestDigest: descriptor.digest,
-		os: config.os,
-		architecture: config.architecture,
-		createdAtMs: createdAtMs(config.created),
+		readManifest: () => readBlob(content, descriptor, "manifest"),
 		layers: diffIds.map((diffId, i) => {
 			const layer = manifest.layers[i] as Descriptor;
 			return { ...locateLayer(content, layer), diffId };

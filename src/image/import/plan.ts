@@ -14,8 +14,9 @@ export interface PlannedLayer {
 export interface PlannedImage {
 	readonly id: ImageId;
 	readonly names: readonly ImageName[];
-	readonly configBytes: Buffer;
-	readonly manifestBytes?: Buffer | undefined;
+	/** Read when they are wanted: an archive may hold hundreds, of 4 MiB each. */
+	readonly readConfig: () => Buffer;
+	readonly readManifest?: (() => Buffer) | undefined;
 	readonly manifestDigest?: Digest | undefined;
 	readonly os: string;
 	readonly architecture: string;

@@ -21,7 +21,7 @@ export function hostArchitecture(): string {
 }
 
 /** `linux/arm/v7`, or `unknown` where the descriptor does not say. */
-export function platformText({ platform }: Descriptor): string {
+function platformText({ platform }: Descriptor): string {
 	if (platform == null) return "unknown";
 	const { os, architecture, variant } = platform;
 	return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
@@ -31,26 +31,33 @@ export function platformText({ platform }: Descriptor): string {
 export function isImageCandidate(descriptor: Descriptor): boolean {
 	return (
 		descriptor.platform?.os !== "unknown" &&
+		descriptor.platform?.architecture !== "unknown" &&
 		descriptor.annotations?.["vnd.docker.reference.type"] === undefined &&
 		descriptor.artifactType === undefined
 	);
 }
 
 /**
- * The descriptor for linux on `architecture`. Of several variants the plain or the highest-numbered one;
- * a lone descriptor that says no platform is taken as it is. Undefined where nothing fits.
+ * Those for linux on `architecture`, of several variants the plain or the highest-numbered one. Empty where none is.
+ * A lone descriptor that says no platform is taken as it is.
  */
-export function choosePlatform(
+export function fittingPlatform(
 	descriptors: readonly Descriptor[],
 	architecture: string = hostArchitecture(),
-): Descriptor | undefined {
+): readonly Descriptor[] {
 	const candidates = descriptors.filter(isImageCandidate);
+	if (candidates.length === 1 && candidates[0]?.platform == null) return candidates;
 	const fitting = candidates.filter(
 		({ platform }) => platform?.os === "linux" && platform.architecture === architecture,
 	);
-	const [only] = candidates;
-	if (fitting.length === 0) return candidates.length === 1 && only?.platform == null ? only : undefined;
-	return fitting.sort((a, b) => variantRank(b) - variantRank(a))[0];
+	const best = Math.max(...fitting.map(variantRank));
+	return fitting.filter((descriptor) => variantRank(descriptor) === best);
+}
+
+/** For people: the digests that an index offers, with their platforms. */
+export function offeredPlatforms(descriptors: readonly Descriptor[]): string {
+	const offered = descriptors.filter(isImageCandidate);
+	return offered.map((one) => `${one.digest} (${platformText(one)})`).join(", ") || "nothing";
 }
 
 /** On amd64 v2 and higher need newer processors, so the plain one is best; on arm v7 and v8 are the usual ones. */

@@ -4,24 +4,34 @@ import type { ImageContent } from "../archive/content.ts";
 import { parseReference } from "../records/reference.ts";
 import { DOCKER_MANIFEST, planDockerArchive } from "./docker-archive.ts";
 import { LEGACY_REPOSITORIES, planLegacyArchive } from "./legacy-archive.ts";
-import { OCI_INDEX, planOci } from "./oci-layout.ts";
+import { OCI_INDEX, planOci, planOciDigest } from "./oci-layout.ts";
 import type { PlannedImage } from "./plan.ts";
 
+export interface ReadPlanOptions {
+	/** Only the image of this name, image id or manifest digest; by digest also one for another platform. */
+	readonly select?: string | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * All images. Archives of docker 25 and later have both `manifest.json` and `index.json`; the first is read, for it has the
- * names as people know them and lists just what was saved.
- * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`
+ * The images, all or those selected. Archives of docker 25 and later have both `manifest.json` and `index.json`; the
+ * first is read, for it has the names as people know them and lists just what was saved.
+ * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ENOTFOUND` (none is selected)
  */
 export async function readPlan(
 	content: ImageContent,
-	signal: AbortSignal | undefined,
+	{ select, signal }: ReadPlanOptions = {},
 ): Promise<readonly PlannedImage[]> {
 	const from = content.description;
-	let images: readonly PlannedImage[] | undefined;
-	if (content.find(DOCKER_MANIFEST) !== undefined) images = planDockerArchive(content);
-	else if (content.find(OCI_INDEX) !== undefined) images = planOci(content);
-	else if (content.find(LEGACY_REPOSITORIES) !== undefined) images = await planLegacyArchive(content, signal);
-	if (images === undefined) {
+	const { name, digest } = select === undefined ? {} : parseReference(select);
+	const has = (member: string): boolean => content.find(member) !== undefined;
+	const exact = digest !== undefined && has(OCI_INDEX) ? planOciDigest(content, digest) : undefined;
+	if (exact !== undefined) return [exact];
+	let images: readonly PlannedImage[];
+	if (has(DOCKER_MANIFEST)) images = planDockerArchive(content);
+	else if (has(OCI_INDEX)) images = planOci(content);
+	else if (has(LEGACY_REPOSITORIES)) images = await planLegacyArchive(content, signal);
+	else {
 		throw new LamellaError(
 			"EARCHIVE",
 			`${from} is not an image: it has neither ${DOCKER_MANIFEST} (docker save) nor ${OCI_INDEX} (OCI layout); ` +
@@ -29,26 +39,12 @@ export async function readPlan(
 		);
 	}
 	if (images.length === 0) throw new LamellaError("EARCHIVE", `${from} has no image in it`);
-	return images;
-}
-
-/** The images that `select` means: by name, image id or manifest digest. @throws {LamellaError} `ENOTFOUND` */
-export function selectImages(
-	images: readonly PlannedImage[],
-	select: string | undefined,
-	from: string,
-): readonly PlannedImage[] {
 	if (select === undefined) return images;
-	const { name, digest } = parseReference(select);
 	const found = images.filter(
-		(image) =>
-			(name !== undefined && image.names.includes(name)) ||
-			(digest !== undefined && (image.id === digest || image.manifestDigest === digest)),
+		({ names, id }) => (name !== undefined && names.includes(name)) || id === digest,
 	);
-	if (found.length === 0) {
-		throw new LamellaError("ENOTFOUND", `${from} has no image ${select}; it has ${namesOf(images)}`);
-	}
-	return found;
+	if (found.length > 0) return found;
+	throw new LamellaError("ENOTFOUND", `${from} has no image ${select}; it has ${namesOf(images)}`);
 }
 
 /** For people: names, or ids of those that have none. */

@@ -1,62 +1,55 @@
 /**
- * The image records of a store, and what references to them mean. A record is one JSON value under the hex digits of
- * the image's id; it holds its names, so that a name moves from one image to another in one transaction.
+ * The images of a store, and what references to them mean. An image's record holds its names; a second namespace says
+ * in which record to look for a name. Both change in one transaction, so that a name moves in one step.
  *
  * What changes records is a function of a StoreTransaction: it happens together with the recording or the removing of
  * layers, so that no process ever sees an image without its layers.
  */
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
-import type { LayerId, LayerStore, RecordsReader, StoreTransaction } from "../../store/index.ts";
-import type { ImageDetails, ImageId, ImageInfo, ImageLayer, ImageName } from "../contract.ts";
+import type { LayerId, LayerStore, RecordsWriter, StoreTransaction } from "../../store/index.ts";
+import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
+import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
 import { parseReference } from "./reference.ts";
-
-/** As it is stored. Documents are UTF-8 text, byte for byte: parsing refused them otherwise. */
-export interface ImageRecord {
-	readonly id: ImageId;
-	readonly names: readonly ImageName[];
-	readonly createdAtMs?: number | undefined;
-	readonly importedAtMs: number;
-	readonly os: string;
-	readonly architecture: string;
-	readonly layers: readonly ImageLayer[];
-	readonly config: string;
-	readonly manifest?: string | undefined;
-	readonly manifestDigest?: Digest | undefined;
-}
 
 export type NewImage = Omit<ImageRecord, "names" | "importedAtMs">;
 
-const NAMESPACE = "images";
+/** Says which image a layer was created from, where several images end at the same layer. */
+export const BASE_IMAGE_LABEL = "lamella.image";
 
-/** The records as they are now. */
-export function imageRecords(store: LayerStore | StoreTransaction): RecordsReader<ImageRecord> {
-	return store.records<ImageRecord>(NAMESPACE);
-}
+const IMAGES = "images";
+/** Name → key of the image's record. */
+const NAMES = "image-names";
 
-/** In order of first name, nameless ones last. */
-export function listImages(records: RecordsReader<ImageRecord>): readonly ImageRecord[] {
-	return Array.from(records.list(), ([, record]) => record).sort((a, b) =>
+type Reader = LayerStore | StoreTransaction;
+
+/** In order of first name, nameless ones last. @throws {LamellaError} `ECORRUPT` */
+export function listImages(reader: Reader): readonly ImageInfo[] {
+	return Array.from(reader.records(IMAGES).list(), ([key, stored]) => readRecord(key, stored)).sort((a, b) =>
 		sortKey(a) < sortKey(b) ? -1 : 1,
 	);
 }
 
+/** The image of this id. @throws {LamellaError} `ECORRUPT` */
+export function imageOf(reader: Reader, id: Digest): ImageInfo | undefined {
+	return byKey(reader, keyOf(id));
+}
+
 /**
  * The image that a reference means: a whole digest (of the image or its manifest), a name, the beginning of an id.
- * @throws {LamellaError} `EINVALID` where several ids begin so
+ * @throws {LamellaError} `EINVALID` where several ids begin so, `ECORRUPT`
  */
-export function findImage(records: RecordsReader<ImageRecord>, reference: string): ImageRecord | undefined {
+export function findImage(reader: Reader, reference: string): ImageInfo | undefined {
 	const { digest, name, idPrefix } = parseReference(reference);
 	if (digest !== undefined) {
 		return (
-			records.get(keyOf(digest)) ??
-			listImages(records).find(({ manifestDigest }) => manifestDigest === digest)
+			imageOf(reader, digest) ?? listImages(reader).find(({ manifestDigest }) => manifestDigest === digest)
 		);
 	}
-	const all = listImages(records);
-	const named = name === undefined ? undefined : all.find(({ names }) => names.includes(name));
-	if (named !== undefined || idPrefix === undefined) return named;
-	const begun = all.filter(({ id }) => keyOf(id).startsWith(idPrefix));
+	const key = name === undefined ? undefined : reader.records<string>(NAMES).get(name);
+	if (key !== undefined) return byKey(reader, key);
+	if (idPrefix === undefined) return undefined;
+	const begun = listImages(reader).filter(({ id }) => keyOf(id).startsWith(idPrefix));
 	if (begun.length > 1) {
 		const ids = begun.map(({ id }) => keyOf(id).slice(0, 16)).join(", ");
 		throw new LamellaError(
@@ -67,65 +60,69 @@ export function findImage(records: RecordsReader<ImageRecord>, reference: string
 	return begun[0];
 }
 
+export function noSuchImage(reference: string): LamellaError {
+	return new LamellaError(
+		"ENOTFOUND",
+		`there is no image ${JSON.stringify(reference)}; \`lamella images\` lists them`,
+	);
+}
+
+function byKey(reader: Reader, key: string): ImageInfo | undefined {
+	const stored = reader.records(IMAGES).get(key);
+	return stored === undefined ? undefined : readRecord(key, stored);
+}
+
 /** Records an image with these names, besides those that it has; other images lose them. */
 export function saveImage(
 	transaction: StoreTransaction,
 	image: NewImage,
 	names: readonly ImageName[],
-): ImageRecord {
-	const records = transaction.records<ImageRecord>(NAMESPACE);
-	for (const other of listImages(records)) {
-		if (other.id === image.id || !other.names.some((name) => names.includes(name))) continue;
-		records.put(keyOf(other.id), { ...other, names: other.names.filter((name) => !names.includes(name)) });
+): ImageInfo {
+	const known = imageOf(transaction, image.id);
+	const owners = transaction.records<string>(NAMES);
+	for (const name of names) {
+		const owner = owners.get(name);
+		if (owner !== undefined && owner !== keyOf(image.id)) forgetNames(transaction, owner, [name]);
+		owners.put(name, keyOf(image.id));
 	}
-	const known = records.get(keyOf(image.id));
-	const record: ImageRecord = {
+	return putRecord(transaction, {
 		...image,
-		manifest: image.manifest ?? known?.manifest,
 		manifestDigest: image.manifestDigest ?? known?.manifestDigest,
 		names: [...new Set([...(known?.names ?? []), ...names])].sort(),
 		importedAtMs: known?.importedAtMs ?? Date.now(),
-	};
-	records.put(keyOf(image.id), record);
-	return record;
+	});
 }
 
-/** Takes an image out, or with `names` only these from it. */
-export function forgetImage(transaction: StoreTransaction, id: ImageId, names?: readonly ImageName[]): void {
-	const records = transaction.records<ImageRecord>(NAMESPACE);
-	const known = records.get(keyOf(id));
+/** Takes these names from an image, which stays. */
+export function forgetNames(transaction: StoreTransaction, key: string, names: readonly ImageName[]): void {
+	const known = byKey(transaction, key);
 	if (known === undefined) return;
-	if (names === undefined) records.remove(keyOf(id));
-	else records.put(keyOf(id), { ...known, names: known.names.filter((name) => !names.includes(name)) });
+	for (const name of names) transaction.records<string>(NAMES).remove(name);
+	putRecord(transaction, { ...known, names: known.names.filter((name) => !names.includes(name)) });
 }
 
-/** Layers of any image. */
-export function usedLayers(records: RecordsReader<ImageRecord>): ReadonlySet<LayerId> {
-	return new Set(listImages(records).flatMap(({ layers }) => layers.map(({ layer }) => layer)));
+/** Takes an image out, with all its names, also where its record is damaged. */
+export function forgetImage(transaction: StoreTransaction, id: ImageId): void {
+	const key = keyOf(id);
+	const owners = transaction.records<string>(NAMES);
+	const names = Array.from(owners.list()).filter(([, owner]) => owner === key);
+	for (const [name] of names) owners.remove(name);
+	transaction.records(IMAGES).remove(key);
 }
 
-/** A record as the library shows it. */
-export function infoOf(record: ImageRecord): ImageInfo {
-	const { id, names, createdAtMs, importedAtMs, os, architecture, layers } = record;
-	const sizeBytes = layers.reduce((sum, { tarSizeBytes }) => sum + tarSizeBytes, 0);
-	return { id, names, createdAtMs, importedAtMs, sizeBytes, os, architecture, layers };
+function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo {
+	const { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest } = image;
+	const record = { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest };
+	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
+	records.put(keyOf(id), record);
+	return readRecord(keyOf(id), record);
 }
 
-/** A record with its documents. */
-export function detailsOf(record: ImageRecord): ImageDetails {
-	return {
-		...infoOf(record),
-		configBytes: Buffer.from(record.config),
-		config: JSON.parse(record.config),
-		manifestBytes: record.manifest === undefined ? undefined : Buffer.from(record.manifest),
-		manifestDigest: record.manifestDigest,
-	};
+/** Layers of any of these images. */
+export function layersOf(images: readonly ImageInfo[]): ReadonlySet<LayerId> {
+	return new Set(images.flatMap(({ layers }) => layers.map(({ layer }) => layer)));
 }
 
-function keyOf(id: Digest): string {
-	return id.slice("sha256:".length);
-}
-
-function sortKey({ names, id }: ImageRecord): string {
-	return names[0] === undefined ? `~${id}` : names[0];
+function sortKey({ names, id }: ImageInfo): string {
+	return names[0] ?? `~${id}`;
 }

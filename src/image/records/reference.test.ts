@@ -79,6 +79,23 @@ describe("references", () => {
 	});
 });
 
+describe("names with a digest", () => {
+	const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
+
+	it("mean what they are pinned to", () => {
+		expect(parseReference(`debian:12@${digest}`)).toEqual({ digest });
+		expect(parseReference(`debian@${digest}`)).toEqual({ digest });
+		expect(parseReference(`Not A Name@${digest}`)).toEqual({});
+		expect(parseReference("debian@sha256:12")).toEqual({ name: undefined, idPrefix: undefined });
+	});
+
+	it("keep their tag in an archive, and are no name without one", () => {
+		expect(nameFromAnnotation(`host:5000/a/b:1@${digest}`, undefined)).toBe("host:5000/a/b:1");
+		expect(nameFromAnnotation(`host:5000/a/b@${digest}`, undefined)).toBeUndefined();
+		expect(nameFromAnnotation(`a@${digest}`, "archive")).toBeUndefined();
+	});
+});
+
 describe("names from archives", () => {
 	it("gives a bare tag the archive's own name, and leaves a full name as it is", () => {
 		expect(nameFromAnnotation("demo", "debian")).toBe("debian:demo");

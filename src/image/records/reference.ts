@@ -15,6 +15,8 @@ const COMPONENT = "(?:[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)";
 const REPOSITORY = new RegExp(`^(?:${DOMAIN}/)?${COMPONENT}(?:/${COMPONENT})*$`);
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const MAX_REPOSITORY_LENGTH = 255;
+/** Distribution's "canonical" form: a name, perhaps with a tag, and the digest of its manifest. */
+const PINNED = /^(.+)@(sha256:[0-9a-f]{64})$/;
 const HEX64 = /^[0-9a-f]{64}$/;
 
 /** A name's two parts. */
@@ -65,7 +67,7 @@ export function parseImageName(text: string): ImageName {
 
 /** What a person may mean by a text: in the order in which they are tried. */
 export interface Reference {
-	/** A whole digest: `sha256:` and 64 digits, or the 64 digits alone. */
+	/** A whole digest: `sha256:` and 64 digits, the 64 digits alone, or what stands behind a name's `@`. */
 	readonly digest?: Digest | undefined;
 	readonly name?: ImageName | undefined;
 	/** The beginning of an id, without `sha256:`. */
@@ -77,6 +79,10 @@ export interface Reference {
  * A name of hex digits and the beginning of an id look alike: both are then set, and the name comes first.
  */
 export function parseReference(text: string): Reference {
+	const [, pinnedName, pinned] = PINNED.exec(text) ?? [];
+	// What it is pinned to says more than its name.
+	if (pinnedName !== undefined)
+		return splitName(pinnedName) === undefined ? {} : { digest: pinned as Digest };
 	const hex = text.startsWith("sha256:") ? text.slice("sha256:".length) : text;
 	const prefixed = hex !== text;
 	if (HEX64.test(hex)) return { digest: `sha256:${hex}` as Digest };
@@ -91,15 +97,27 @@ export function parseReference(text: string): Reference {
 
 /**
  * The name that an archive gives an image, from OCI annotations or docker's RepoTags.
- * A bare tag (what umoci writes) gets `repository`, the archive's own name.
+ * A bare tag (what umoci writes) gets `repository`, the archive's own name. Of a name with tag and digest the tag
+ * counts; a name with a digest alone is none: it was never `latest`.
  */
-export function nameFromAnnotation(text: string, repository: string | undefined): ImageName | undefined {
+export function nameFromAnnotation(
+	annotation: string,
+	repository: string | undefined,
+): ImageName | undefined {
+	const text = withoutDigest(annotation);
 	if (!/[:/]/.test(text) && repository !== undefined) {
 		const parts = splitName(`${repository}:${text}`);
 		if (parts !== undefined) return `${parts.repository}:${parts.tag}` as ImageName;
 	}
 	const parts = splitName(text);
 	return parts === undefined ? undefined : (`${parts.repository}:${parts.tag}` as ImageName);
+}
+
+/** `a:1@sha256:…` without its digest; empty where no tag is left. */
+function withoutDigest(text: string): string {
+	const [, name, digest] = PINNED.exec(text) ?? [];
+	if (name === undefined || digest === undefined) return text;
+	return name.lastIndexOf(":") > name.lastIndexOf("/") ? name : "";
 }
 
 /** A repository name made of a file's name: `/a/Debian 12.tar.gz` gives `debian-12`. */
