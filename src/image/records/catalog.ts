@@ -9,6 +9,7 @@ import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
 import type { LayerId, LayerStore, RecordsWriter, StoreTransaction } from "../../store/index.ts";
 import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
+import { keepDocuments } from "./documents.ts";
 import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
 import { parseReference } from "./reference.ts";
 
@@ -115,6 +116,7 @@ function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo
 	const record = { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest };
 	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
 	records.put(keyOf(id), record);
+	keepDocuments(transaction, record);
 	return readRecord(keyOf(id), record);
 }
 

@@ -9,11 +9,22 @@ import { type ImageRecord, keyOf } from "./image-record.ts";
 
 const NAMESPACE = "documents";
 
-/** Keeps a document for the image that is recorded next. */
-export async function putDocument(store: LayerStore, bytes: Buffer): Promise<Digest> {
+/** Documents of images that are not recorded yet. */
+const coming = new Map<Digest, Buffer>();
+
+/** Makes a document ready for the image that is recorded next. */
+export async function putDocument(_store: LayerStore, bytes: Buffer): Promise<Digest> {
 	const digest = digestOf(bytes);
-	await store.records<string>(NAMESPACE).put(keyOf(digest), bytes.toString());
+	coming.set(digest, bytes);
 	return digest;
+}
+
+/** Keeps the documents of an image that is recorded. */
+export function keepDocuments(transaction: StoreTransaction, record: ImageRecord): void {
+	for (const digest of documentsOf(record)) {
+		const bytes = coming.get(digest);
+		if (bytes !== undefined) transaction.records<string>(NAMESPACE).put(keyOf(digest), bytes.toString());
+	}
 }
 
 /** @throws {LamellaError} `ENOTFOUND`, `ECORRUPT` */
@@ -24,7 +35,7 @@ export function getDocument(store: LayerStore, digest: Digest): Buffer {
 }
 
 /** What a record keeps alive. */
-export function documentsOf({ id, manifestDigest }: ImageRecord): readonly Digest[] {
+function documentsOf({ id, manifestDigest }: ImageRecord): readonly Digest[] {
 	return manifestDigest === undefined ? [id] : [id, manifestDigest];
 }
 
