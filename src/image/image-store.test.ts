@@ -103,25 +103,35 @@ describe("import beside rmi", () => {
 		return Object.create(store, { importChain: { value: importChain } }) as LayerStore;
 	}
 
-	it("takes layers from the archive again that were skipped, and are removed meanwhile", async () => {
-		await using test = await openTestImages();
-		const { store, images } = test;
-		const [base] = await images.import(image.layout, { name: "base" });
-		await store.create("web" as LayerId, { parent: base?.layers.at(-1)?.layer });
-		const archive = path.join(test.work, "made.tar");
-		await images.commit("web" as LayerId, "made:1");
-		await images.export("made:1", archive, { format: "docker" });
-		await images.remove("made:1");
-		await store.remove("web" as LayerId);
+	it.each(["before its first layer is made", "once its last layer is made"])(
+		"takes skipped layers from the archive where they are removed %s",
+		async (when) => {
+			await using test = await openTestImages();
+			const { store, images } = test;
+			const [base] = await images.import(image.layout, { name: "base" });
+			await store.create("web" as LayerId, { parent: base?.layers.at(-1)?.layer });
+			const archive = path.join(test.work, "made.tar");
+			await images.commit("web" as LayerId, "made:1");
+			await images.export("made:1", archive, { format: "docker" });
+			await images.remove("made:1");
+			await store.remove("web" as LayerId);
 
-		const interruptedStore = interrupted(store, () => images.remove("base"));
-		const [made] = await openImages(interruptedStore).import(archive);
-		expect(images.list().map(({ names }) => names)).toEqual([["made:1"]]);
-		expect(store.chain(made?.layers.at(-1)?.layer as LayerId)).toHaveLength(2);
-		await images.remove("made:1");
-		expect([...store.list()]).toEqual([]);
-		expect(leftovers(test.root)).toEqual([]);
-	});
+			const early = when.startsWith("before");
+			let removal: Promise<unknown> | undefined;
+			const target = early ? openImages(interrupted(store, () => images.remove("base"))) : images;
+			const [made] = await target.import(archive, {
+				onProgress: ({ phase }) => {
+					if (phase === "done" && !early) removal ??= images.remove("base");
+				},
+			});
+			await removal;
+			expect(images.list().map(({ names }) => names)).toEqual([["made:1"]]);
+			expect(store.chain(made?.layers.at(-1)?.layer as LayerId)).toHaveLength(2);
+			await images.remove("made:1");
+			expect([...store.list()]).toEqual([]);
+			expect(leftovers(test.root)).toEqual([]);
+		},
+	);
 });
 
 describe("commit", () => {

@@ -29,7 +29,10 @@ export class LayoutDirectory implements ImageContent {
 		const known = this.#files.get(name);
 		if (known !== undefined) return { ...located(known.fd), sizeBytes: known.sizeBytes };
 		if (this.#files.size === MAX_OPEN_FILES) {
-			throw new LamellaError("EARCHIVE", `${this.description} has more than ${MAX_OPEN_FILES} files in use`);
+			throw new LamellaError(
+				"EARCHIVE",
+				`${this.description} has more than ${MAX_OPEN_FILES} files in use; no image needs so many`,
+			);
 		}
 		let fd: number;
 		try {
@@ -59,7 +62,11 @@ export class LayoutDirectory implements ImageContent {
 
 	read(name: string, maxBytes: number): Buffer {
 		const file = this.find(name);
-		if (file === undefined) throw new LamellaError("EARCHIVE", `${this.description} has no ${name}`);
+		if (file === undefined)
+			throw new LamellaError(
+				"EARCHIVE",
+				`${this.description} has no ${name}: it was not copied whole; get it anew`,
+			);
 		return readLocated(file, maxBytes, `${name} in ${this.description}`);
 	}
 
@@ -85,7 +92,10 @@ export function readLocated(file: Located, maxBytes: number, what: string): Buff
 		while (done < bytes.length) {
 			const count = fs.readSync(fd, bytes, done, bytes.length - done, file.offset + done);
 			if (count === 0)
-				throw new LamellaError("EARCHIVE", `${what} ends after ${done} of ${bytes.length} bytes`);
+				throw new LamellaError(
+					"EARCHIVE",
+					`${what} ends after ${done} of ${bytes.length} bytes: it was cut off; get it anew`,
+				);
 			done += count;
 		}
 		return bytes;

@@ -59,6 +59,7 @@ async function spool(
 ): Promise<ImageContent> {
 	const { signal, onProgress } = options;
 	let doneBytes = 0;
+	let doing = `read ${source.name}`;
 	const counted = async function* (): AsyncGenerator<Uint8Array> {
 		for await (const chunk of stream) {
 			if (!(chunk instanceof Uint8Array)) {
@@ -81,6 +82,7 @@ async function spool(
 	try {
 		const scratch = await options.scratch();
 		const place = path.join(scratch.path, "archive.tar");
+		doing += `, which is first written out to ${place}`;
 		const file = await fs.promises.open(place, "wx", 0o600);
 		try {
 			for await (const chunk of decompress(counted(), "detect", { signal, maxRatio: MAX_RATIO })) {
@@ -97,7 +99,7 @@ async function spool(
 		if (error instanceof LamellaError && error.code === "ECOMPRESSION") {
 			throw new LamellaError(error.code, `cannot read ${source.name}: ${error.message}`, { cause: error });
 		}
-		throw asArchiveError(error, `read ${source.name}`);
+		throw asArchiveError(error, doing);
 	} finally {
 		signal?.removeEventListener("abort", abort);
 	}

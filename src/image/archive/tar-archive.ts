@@ -74,7 +74,11 @@ export class TarArchive implements ImageContent {
 
 	read(name: string, maxBytes: number): Buffer {
 		const file = this.find(name);
-		if (file === undefined) throw new LamellaError("EARCHIVE", `${this.description} has no ${name}`);
+		if (file === undefined)
+			throw new LamellaError(
+				"EARCHIVE",
+				`${this.description} has no ${name}: it is truncated or was not saved whole; get it anew`,
+			);
 		return readLocated(file, maxBytes, `${name} in ${this.description}`);
 	}
 

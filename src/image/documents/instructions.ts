@@ -45,7 +45,7 @@ export function applyInstruction(config: RuntimeConfig, instruction: string): Ru
 	if (match === null || edit === undefined) {
 		throw new LamellaError(
 			"EINVALID",
-			`${JSON.stringify(instruction)} is no change that commit knows; there are ${Object.keys(EDITS).join(", ")}, each with a value`,
+			`${JSON.stringify(instruction)} is no instruction that commit takes; it takes ${Object.keys(EDITS).join(", ")}, each with a value`,
 		);
 	}
 	return edit(config, match[2] ?? "");
@@ -107,7 +107,10 @@ function words(text: string): string[] {
 		}
 	}
 	if (quote !== undefined)
-		throw new LamellaError("EINVALID", `${JSON.stringify(text)} has a quote that is never closed`);
+		throw new LamellaError(
+			"EINVALID",
+			`${JSON.stringify(text)} has a quote that is never closed; close it, or put a backslash before it`,
+		);
 	if (word !== undefined) found.push(word);
 	return found;
 }

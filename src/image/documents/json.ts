@@ -10,7 +10,9 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function parseJson(bytes: Uint8Array, from: string): unknown {
 	try {
 		const text = decoder.decode(bytes);
-		if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
+		if (text.startsWith("\ufeff")) {
+			throw new SyntaxError("it begins with a byte order mark; whatever made the image must leave that out");
+		}
 		return JSON.parse(text);
 	} catch (cause) {
 		throw new LamellaError("EARCHIVE", `${from} is not JSON: ${(cause as Error).message}`, { cause });

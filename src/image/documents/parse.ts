@@ -216,7 +216,7 @@ function parse<T>(schema: v.GenericSchema<unknown, T>, bytes: Buffer, from: stri
 		const where = v.getDotPath(issue) ?? "the document";
 		throw new LamellaError(
 			"EARCHIVE",
-			`${from} is not as the image format wants it: ${where}: ${issue.message}`,
+			`${from} is not as the image format wants it (${where}: ${issue.message}); the image is damaged or was badly made`,
 		);
 	}
 	return result.output;

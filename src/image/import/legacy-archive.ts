@@ -76,13 +76,13 @@ async function readChain(
 		if (!LEGACY_ID.test(id)) {
 			throw new LamellaError(
 				"EARCHIVE",
-				`${content.description} names a layer ${JSON.stringify(id)}, which is no id`,
+				`${content.description} names a layer ${JSON.stringify(id)}, which is no id; get it anew`,
 			);
 		}
 		if (chain.length === MAX_CHAIN) {
 			throw new LamellaError(
 				"EARCHIVE",
-				`${content.description} has more than ${MAX_CHAIN} layers over one another, or a loop`,
+				`${content.description} has more than ${MAX_CHAIN} layers over one another, or they go in circles; get it anew`,
 			);
 		}
 		const layer: LegacyLayer = layers.get(id) ?? (await readLayer(content, id, signal));
@@ -101,7 +101,11 @@ async function readLayer(
 	const bytes = content.read(`${id}/json`, MAX_DOCUMENT_BYTES);
 	const member = `${id}/layer.tar`;
 	const located = content.find(member);
-	if (located === undefined) throw new LamellaError("EARCHIVE", `${content.description} has no ${member}`);
+	if (located === undefined)
+		throw new LamellaError(
+			"EARCHIVE",
+			`${content.description} has no ${member}: it is truncated or was not saved whole; get it anew`,
+		);
 	const json = parseLegacyImage(bytes, `${id}/json in ${content.description}`);
 	return { json, bytes, member, located, diffId: await hashLocated(located, signal) };
 }

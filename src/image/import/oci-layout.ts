@@ -108,7 +108,7 @@ function noPlatform(from: string, offered: readonly Descriptor[], what: string |
 	return new LamellaError(
 		"EARCHIVE",
 		`${from} has no image for linux/${hostArchitecture()}${what === undefined ? "" : ` in ${what}`}; ` +
-			`it offers ${offeredPlatforms(offered)}; select one of them by its digest`,
+			`it offers ${offeredPlatforms(offered)}; take one of them with --select DIGEST`,
 	);
 }
 
@@ -142,7 +142,7 @@ function planEntry(content: ImageContent, descriptor: Descriptor, depth: number)
 	if (depth === MAX_INDEX_DEPTH) {
 		throw new LamellaError(
 			"EARCHIVE",
-			`${from} has indexes more than ${MAX_INDEX_DEPTH} deep in one another`,
+			`${from} has indexes within indexes, more than ${MAX_INDEX_DEPTH} deep; no image needs that`,
 		);
 	}
 	const manifests = readIndex(content, descriptor);
@@ -158,7 +158,7 @@ function planManifest(content: ImageContent, descriptor: Descriptor): PlannedIma
 	if (manifest.config.mediaType !== "" && !CONFIG_TYPES.has(manifest.config.mediaType)) {
 		throw new LamellaError(
 			"EARCHIVE",
-			`${what} is no container image: its config is of type ${manifest.config.mediaType}`,
+			`${what} is no container image, and cannot be imported: its config is of type ${manifest.config.mediaType}`,
 		);
 	}
 	const readConfig = (): Buffer => readBlob(content, manifest.config, "config");
@@ -167,7 +167,7 @@ function planManifest(content: ImageContent, descriptor: Descriptor): PlannedIma
 	if (diffIds.length !== manifest.layers.length) {
 		throw new LamellaError(
 			"EARCHIVE",
-			`${what} lists ${manifest.layers.length} layers, but its config ${diffIds.length}`,
+			`${what} lists ${manifest.layers.length} layers and its config ${diffIds.length}; the image was badly made`,
 		);
 	}
 	return {
@@ -215,7 +215,7 @@ function readBlob(content: ImageContent, descriptor: Descriptor, what: string): 
 function missing(content: ImageContent, descriptor: Descriptor, what: string): LamellaError {
 	return new LamellaError(
 		"EARCHIVE",
-		`${content.description} lacks ${what} ${descriptor.digest}: it is truncated, or was saved without all its blobs`,
+		`${content.description} lacks ${what} ${descriptor.digest}: it is truncated, or was saved without all its blobs; get it anew`,
 	);
 }
 

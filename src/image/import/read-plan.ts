@@ -38,7 +38,7 @@ export async function readPlan(
 				"for the tar of one layer use `lamella apply`",
 		);
 	}
-	if (images.length === 0) throw new LamellaError("EARCHIVE", `${from} has no image in it`);
+	if (images.length === 0) throw new LamellaError("EARCHIVE", `${from} has no container image in it`);
 	if (select === undefined) return images;
 	const found = images.filter(
 		({ names, id }) => (name !== undefined && names.includes(name)) || id === digest,
