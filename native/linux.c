@@ -296,6 +296,13 @@ FUNCTION(l_syncfs) {
 	RETURN(CALL(__NR_syncfs, fd));
 }
 
+/* Seconds and nanoseconds of CLOCK_REALTIME go to `out` as two int64. */
+FUNCTION(l_clock_realtime) {
+	ARGS(1) BYTES(out, 0)
+	if (out_length < 16) return wrong(env, "out must hold 16 bytes");
+	RETURN(CALL(__NR_clock_gettime, 0, out));
+}
+
 FUNCTION(l_flock) {
 	ARGS(2) INT(fd, 0) INT(operation, 1)
 	RETURN(CALL(__NR_flock, fd, operation));
@@ -720,6 +727,7 @@ FUNCTION(l_wait4) {
 #define EACH(F)                                                                                           \
 	F(openat) F(openat2) F(close) F(read) F(pread) F(write) F(pwrite) F(lseek) F(ftruncate)          \
 	F(fallocate) F(copy_file_range) F(ioctl) F(fcntl) F(fsync) F(fdatasync) F(syncfs) F(flock)       \
+	F(clock_realtime)                                                                          \
 	F(sync_file_range)                                                                        \
 	F(pipe2) F(statx) F(utimensat) F(utimensat_parts) F(fchownat) F(fchown) F(fchmodat) F(fchmod)    \
 	F(umask) F(statfs) F(fstatfs) F(getdents64) F(mkdirat) F(mknodat) F(symlinkat) F(linkat)         \

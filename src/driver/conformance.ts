@@ -30,22 +30,14 @@ class Layers implements Disposable {
 	#place(): LayerPlace {
 		const directory = path.join(this.#root, `layer-${this.#made.length}`);
 		mkdirSync(directory, { mode: 0o710 });
-		const place = { directory, flattened: false };
+		const place = { directory, form: this.#driver.form };
 		this.#made.push(place);
 		return place;
 	}
 
-	async make(
-		chain: readonly LayerPlace[],
-		kind: "active" | "view" = "active",
-		{ ahead = false }: { readonly ahead?: boolean } = {},
-	): Promise<LayerPlace> {
+	async make(chain: readonly LayerPlace[], kind: "active" | "view" = "active"): Promise<LayerPlace> {
 		const layer = this.#place();
-		if (ahead) this.#driver.prepareAhead?.(layer.directory);
-		await this.#driver.prepare(layer.directory, chain, {
-			kind,
-			ahead: ahead && this.#driver.prepareAhead !== undefined,
-		});
+		await this.#driver.prepare(layer.directory, chain, { kind });
 		return layer;
 	}
 
@@ -56,6 +48,12 @@ class Layers implements Disposable {
 		this.#driver.unmount(layer);
 		this.#driver.finishCommit(layer);
 		return layer;
+	}
+
+	async copy(from: LayerPlace, { share }: { readonly share: boolean }): Promise<LayerPlace> {
+		const copy = this.#place();
+		await this.#driver.copy(copy.directory, from, { share });
+		return copy;
 	}
 
 	mount(layer: LayerPlace, chain: readonly LayerPlace[], kind: LayerKind = "active"): string {
@@ -190,12 +188,8 @@ const CASES: readonly ConformanceCase[] = [
 				linux.futimens(fd, 1_000_000_001n, -5n);
 				linux.close(fd);
 			});
-			for (const [kind, ahead] of [
-				["active", false],
-				["active", true],
-				["view", false],
-			] as const) {
-				const layer = await layers.make([bottom], kind, { ahead });
+			for (const kind of ["active", "view"] as const) {
+				const layer = await layers.make([bottom], kind);
 				const tree = layers.mount(layer, [bottom], kind);
 				const { uid, gid, mode, mtimeNs } = linux.fstatat(linux.AT_FDCWD, tree);
 				assert.deepEqual([uid, gid, mode & 0o7777, mtimeNs], [7, 8, 0o2751, -5n]);
@@ -211,7 +205,7 @@ const CASES: readonly ConformanceCase[] = [
 			const chain = await threeLayers(layers);
 			const layer = await layers.make(chain);
 			driver.unmount(layer);
-			driver.unmount({ directory: path.join(root, "no-such-layer"), flattened: false });
+			driver.unmount({ directory: path.join(root, "no-such-layer"), form: driver.form });
 			assert.equal(driver.isMounted(layer), false);
 			const tree = layers.mount(layer, chain);
 			const mountsHere = (): number =>
@@ -291,7 +285,24 @@ const CASES: readonly ConformanceCase[] = [
 			const layer = await layers.commit([], (tree) => write("x", tree, "f"));
 			for (const name of ["work", "merged"])
 				assert.equal(existsSync(path.join(layer.directory, name)), false);
-			for (const own of driver.ownDirectories(layer)) assert.deepEqual(readdirSync(own), ["f"]);
+			assert.equal((await driver.usage(layer)).inodes, 2);
+		},
+	},
+	{
+		name: "a copy of a layer has the same changes, and neither changes with the other",
+		async run(driver, root) {
+			using layers = new Layers(driver, root);
+			const [top, ...chain] = await threeLayers(layers);
+			for (const share of [true, false]) {
+				const copy = await layers.copy(top, { share });
+				await driver.seal(copy, [copy.directory]);
+				await using held = await driver.hold(copy, chain);
+				assert.equal(held.subject.form === "upper" || held.subject.form === "trees", true);
+				checkThreeLayers(layers.mount(copy, chain, "committed"));
+				const over = await layers.make([copy, ...chain]);
+				write("changed", layers.mount(over, [copy, ...chain]), "etc/c");
+				assert.equal(text(layers.mount(top, chain, "committed"), "etc/c"), "top");
+			}
 		},
 	},
 	{

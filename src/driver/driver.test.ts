@@ -9,14 +9,14 @@ import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
 import { driverConformance } from "./conformance.ts";
 import type { DriverName } from "./driver.ts";
-import { type CopyTree, openDriver } from "./index.ts";
+import { TREE, TREE_WITH_ROOT } from "./form.ts";
+import { openDriver } from "./index.ts";
 import { mountOverlay } from "./overlay/mount-overlay.ts";
 import { fixedOptions } from "./overlay/options.ts";
 import { lowersOf } from "./place.ts";
 
 const MIB = 2 ** 20;
 let jobs: JobPool<LayerJobs>;
-const copyTree: CopyTree = (request) => jobs.run("copy", request);
 beforeAll(() => {
 	jobs = new JobPool<LayerJobs>(LAYER_JOBS, { threads: 1 });
 });
@@ -41,7 +41,7 @@ describe.each(BACKINGS)("%s on %s", (name, filesystem, make) => {
 	test("opens, says what it stands on, and leaves nothing of its trial behind", () => {
 		const mountsHere = () =>
 			linux.readMountInfo().filter((m) => m.mountPoint.toString().startsWith(`${backing.path}/`));
-		const driver = openDriver({ root: backing.path, name, copyTree });
+		const driver = openDriver({ root: backing.path, name, jobs });
 		expect(driver.name).toBe(name);
 		expect(driver.status()).toContainEqual(["Backing filesystem", filesystem]);
 		expect(readdirSync(backing.path).filter((entry) => entry.startsWith("probe-"))).toEqual([]);
@@ -51,7 +51,7 @@ describe.each(BACKINGS)("%s on %s", (name, filesystem, make) => {
 	test.each(driverConformance().map((rule) => [rule.name, rule] as const))("%s", async (_, rule) => {
 		const root = path.join(backing.path, "rö,o:t\\x");
 		mkdirSync(root, { recursive: true });
-		await rule.run(openDriver({ root, name, copyTree }), root);
+		await rule.run(openDriver({ root, name, jobs }), root);
 	});
 });
 
@@ -70,17 +70,17 @@ test("on an overlay filesystem overlay is refused by name, and auto takes vfs an
 	for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(at(name));
 	const upper = { directory: at("upper"), work: at("work") };
 	mountOverlay("mount", { lowers: [at("lower")], upper, options: [] }, at("merged"));
-	const error = refusal(() => openDriver({ root: at("merged"), name: "overlay", copyTree }));
+	const error = refusal(() => openDriver({ root: at("merged"), name: "overlay", jobs }));
 	expect(isLamellaError(error, "EINCOMPATIBLEFS")).toBe(true);
 	expect(String(error)).toMatch(/overlay does not work on overlay .*mounting.*volume/);
-	const driver = openDriver({ root: at("merged"), copyTree });
+	const driver = openDriver({ root: at("merged"), jobs });
 	expect(driver.name).toBe("vfs");
 	expect(Object.fromEntries(driver.status())["Not overlay because"]).toContain("overlayfs cannot write");
 });
 
 test("a filesystem without d_type is refused, and the message says how to make it with", () => {
 	using home = makeFilesystem("ext4", 16 * MIB, { mkfs: ["-O", "^filetype"] });
-	const error = refusal(() => openDriver({ root: home.path, name: "overlay", copyTree }));
+	const error = refusal(() => openDriver({ root: home.path, name: "overlay", jobs }));
 	expect(isLamellaError(error, "EINCOMPATIBLEFS")).toBe(true);
 	expect(String(error)).toMatch(/overlay does not work on ext4 .*: d_type .*ftype=1/);
 	expect(readdirSync(home.path)).toEqual(["lost+found"]);
@@ -88,15 +88,15 @@ test("a filesystem without d_type is refused, and the message says how to make i
 
 test("a root that does not exist, or is read-only, is told apart from one on which overlay cannot work", () => {
 	using home = makeFilesystem("tmpfs", MIB, { mountOptions: "ro" });
-	expect(refusal(() => openDriver({ root: home.path, copyTree }))).toMatchObject({ code: "ECONFIG" });
-	expect(refusal(() => openDriver({ root: `${home.path}/none`, copyTree }))).toMatchObject({
+	expect(refusal(() => openDriver({ root: home.path, jobs }))).toMatchObject({ code: "ECONFIG" });
+	expect(refusal(() => openDriver({ root: `${home.path}/none`, jobs }))).toMatchObject({
 		code: "ECONFIG",
 	});
 });
 
 test("the walk down a chain ends at the first root/", () => {
-	const place = (directory: string, flattened = false) => ({ directory, flattened });
-	expect(lowersOf([place("/3"), place("/2", true), place("/1")])).toEqual(["/3/diff", "/2/root"]);
+	const place = (directory: string, form = TREE) => ({ directory, form });
+	expect(lowersOf([place("/3"), place("/2", TREE_WITH_ROOT), place("/1")])).toEqual(["/3/diff", "/2/root"]);
 	expect(lowersOf([place("/2"), place("/1")])).toEqual(["/2/diff", "/1/diff"]);
 	expect(lowersOf([])).toEqual([]);
 });
@@ -110,8 +110,8 @@ test.each([
 	"a single directory is bound, but merged with nothing where it gets a label (%s)",
 	async (kind, access) => {
 		using home = makeDirectory();
-		const driver = openDriver({ root: home.path, name: "overlay", copyTree });
-		const layer = { directory: path.join(home.path, "layer"), flattened: false };
+		const driver = openDriver({ root: home.path, name: "overlay", jobs });
+		const layer = { directory: path.join(home.path, "layer"), form: TREE };
 		mkdirSync(layer.directory);
 		await driver.prepare(layer.directory, [], { kind: kind === "view" ? "view" : "active" });
 		writeFileSync(path.join(layer.directory, "diff/file"), "content");

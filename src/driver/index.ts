@@ -1,12 +1,15 @@
 export type {
 	Driver,
 	DriverName,
+	HeldSubject,
+	LayerJobRunner,
 	LayerKind,
+	LayerPaths,
 	LayerPlace,
 	MountDescription,
 	MountRequest,
 	UnmountOptions,
 } from "./driver.ts";
+export { isFlattened, type LayerForm } from "./form.ts";
 export { idMappedMountProblem } from "./idmapped-mounts.ts";
 export { type OpenDriverOptions, openDriver } from "./open-driver.ts";
-export type { CopyTree } from "./vfs/vfs-driver.ts";

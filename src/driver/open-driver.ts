@@ -5,18 +5,17 @@
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 import { type BackingFilesystem, inspectBackingFilesystem } from "./backing-filesystem.ts";
-import type { Driver, DriverName } from "./driver.ts";
+import type { Driver, DriverName, LayerJobRunner } from "./driver.ts";
 import { OverlayDriver } from "./overlay/overlay-driver.ts";
 import { type ProbeResult, probeOverlay } from "./overlay/probe.ts";
-import { type CopyTree, VfsDriver } from "./vfs/vfs-driver.ts";
+import { VfsDriver } from "./vfs/vfs-driver.ts";
 
 export interface OpenDriverOptions {
 	/** The state root, which exists. */
 	readonly root: string;
 	/** Default `auto`. */
 	readonly name?: DriverName | "auto" | undefined;
-	/** How vfs copies a tree into an existing, empty directory. */
-	readonly copyTree: CopyTree;
+	readonly jobs: LayerJobRunner;
 }
 
 type Status = readonly (readonly [string, string])[];
@@ -26,17 +25,17 @@ type Status = readonly (readonly [string, string])[];
  * @throws {LamellaError} `EINCOMPATIBLEFS` naming the filesystem and what does not work on it; `EPERMISSION` without
  * the rights to mount or to write there; `ENOTSUPPORTED` where the kernel has no overlay; `ENATIVE`
  */
-export function openDriver({ root, name = "auto", copyTree }: OpenDriverOptions): Driver {
+export function openDriver({ root, name = "auto", jobs }: OpenDriverOptions): Driver {
 	const filesystem = inRoot(root, () => inspectBackingFilesystem(root));
-	if (name === "vfs") return new VfsDriver(copyTree, statusOf(filesystem));
+	if (name === "vfs") return new VfsDriver(jobs, statusOf(filesystem));
 	const probe = inRoot(root, () => probeOverlay(root));
-	if (probe.problems.length === 0) return openOverlay(filesystem, probe);
+	if (probe.problems.length === 0) return openOverlay(filesystem, probe, jobs);
 	const refusal = refuse(root, filesystem, probe);
 	if (name === "overlay") throw refusal;
-	return new VfsDriver(copyTree, [...statusOf(filesystem), ["Not overlay because", refusal.message]]);
+	return new VfsDriver(jobs, [...statusOf(filesystem), ["Not overlay because", refusal.message]]);
 }
 
-function openOverlay(filesystem: BackingFilesystem, probe: ProbeResult): Driver {
+function openOverlay(filesystem: BackingFilesystem, probe: ProbeResult, jobs: LayerJobRunner): Driver {
 	const { api, options, xattrPrefix } = probe;
 	const status: Status = [
 		...statusOf(filesystem),
@@ -45,7 +44,7 @@ function openOverlay(filesystem: BackingFilesystem, probe: ProbeResult): Driver 
 		["Overlay xattrs", `${xattrPrefix}*`],
 		["Mounted by", api === "fsconfig" ? "fsconfig(2), lowerdir+" : "mount(2)"],
 	];
-	return new OverlayDriver({ api, options, xattrPrefix, status });
+	return new OverlayDriver({ api, options, xattrPrefix, status }, jobs);
 }
 
 function statusOf({ name, reflinks, hardLinks }: BackingFilesystem): Status {

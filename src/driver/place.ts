@@ -5,10 +5,12 @@
  *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
  *     empty/   nothing: below a single directory that is mounted with a label
  */
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
+import { type IdMaps, toHost } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
 import type { LayerPlace } from "./driver.ts";
+import { isFlattened } from "./form.ts";
 
 export const diffOf = (layer: LayerPlace): string => path.join(layer.directory, "diff");
 export const rootOf = (layer: LayerPlace): string => path.join(layer.directory, "root");
@@ -20,7 +22,7 @@ export const mergedOf = (layer: LayerPlace): string => path.join(layer.directory
 export function lowersOf(chain: readonly LayerPlace[]): string[] {
 	const lowers: string[] = [];
 	for (const layer of chain) {
-		if (layer.flattened) {
+		if (isFlattened(layer.form)) {
 			lowers.push(rootOf(layer));
 			break;
 		}
@@ -53,4 +55,12 @@ export function inheritTreeRoot(directory: string, from: string): void {
 	}
 	chmodSync(directory, stat.mode & 0o7777);
 	linux.utimensat(linux.AT_FDCWD, directory, stat.atimeNs, stat.mtimeNs);
+}
+
+/** A container with an ID map finds its own numbers on the root directory that a new layer brings. */
+export function mapTreeRoot(directory: string, idMaps: IdMaps | undefined): void {
+	if (idMaps === undefined) return;
+	const { uid, gid, mode } = statSync(directory);
+	chownSync(directory, toHost(uid, idMaps.uids), toHost(gid, idMaps.gids));
+	chmodSync(directory, mode & 0o7777);
 }

@@ -21,7 +21,7 @@ import { asArchiveError, checkAborted } from "./failure.ts";
 import { importPlanned } from "./import/import-image.ts";
 import { namesOf, readPlan } from "./import/read-plan.ts";
 import { findImage, imageOf, listImages, noSuchImage, saveImage } from "./records/catalog.ts";
-import { getDocument } from "./records/documents.ts";
+import { configOf, manifestOf } from "./records/documents.ts";
 import { parseImageName, parseReference } from "./records/reference.ts";
 import { removeImage } from "./records/remove-image.ts";
 
@@ -70,13 +70,12 @@ class ImageStore implements Images {
 
 	get(reference: string): ImageDetails {
 		const image = this.#existing(reference);
-		const { id, manifestDigest } = image;
-		const configBytes = getDocument(this.#store, id);
+		const configBytes = configOf(this.#store, image);
 		return {
 			...image,
 			configBytes,
-			config: parseJson(configBytes, `the config of ${id}`),
-			manifestBytes: manifestDigest === undefined ? undefined : getDocument(this.#store, manifestDigest),
+			config: parseJson(configBytes, `the config of ${image.id}`),
+			manifestBytes: manifestOf(this.#store, image),
 		};
 	}
 

@@ -5,6 +5,7 @@
 import type { JobContext } from "../jobs/index.ts";
 import * as linux from "../linux/index.ts";
 import { cloneFile } from "./clone-file.ts";
+import { tryLink } from "./hard-links.ts";
 import type { LayerJobs } from "./job-contract.ts";
 import { asLamellaError } from "./system-failure.ts";
 import { childPath, InodeMap, openTop, withChild } from "./walk.ts";
@@ -19,7 +20,7 @@ const PERMISSIONS = 0o7777;
  * @throws {LamellaError} `ENOSPACE`, `EPERMISSION`, `ESYSTEM`, `EABORTED`
  */
 export function copyTree(request: LayerJobs["copy"]["request"], context: JobContext): { entries: number } {
-	const { from, to, sync } = request;
+	const { from, to, sync, share = false } = request;
 	let path: Buffer = Buffer.alloc(0);
 	const fds: number[] = [];
 	try {
@@ -28,7 +29,7 @@ export function copyTree(request: LayerJobs["copy"]["request"], context: JobCont
 		makeIfMissing(to);
 		const toFd = openTop(to);
 		fds.push(toFd);
-		const copier = new TreeCopier(toFd, context, (current) => {
+		const copier = new TreeCopier(toFd, { context, share }, (current) => {
 			path = current;
 		});
 		copier.copyDirectory(fromFd, toFd, path);
@@ -45,13 +46,19 @@ class TreeCopier {
 	entries = 0;
 	readonly #rootFd: number;
 	readonly #context: JobContext;
+	readonly #share: boolean;
 	readonly #at: (path: Buffer) => void;
 	/** Inode of the original → the path of its copy, for its further links. */
 	readonly #copies = new InodeMap<Buffer>();
 
-	constructor(rootFd: number, context: JobContext, at: (path: Buffer) => void) {
+	constructor(
+		rootFd: number,
+		{ context, share }: { readonly context: JobContext; readonly share: boolean },
+		at: (path: Buffer) => void,
+	) {
 		this.#rootFd = rootFd;
 		this.#context = context;
+		this.#share = share;
 		this.#at = at;
 	}
 
@@ -66,7 +73,7 @@ class TreeCopier {
 				withChild(fromFd, name, (from) =>
 					withChild(toFd, name, (to) => this.copyDirectory(from, to, itsPath)),
 				);
-			} else if (!this.#linkToCopy(stat, toFd, name)) {
+			} else if (!(this.#share && tryLink(fromFd, name, toFd, name)) && !this.#linkToCopy(stat, toFd, name)) {
 				cloneFile({ directoryFd: fromFd, name, stat }, toFd, name);
 				if (stat.nlink > 1) this.#copies.set(stat, itsPath);
 			}

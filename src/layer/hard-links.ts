@@ -117,7 +117,7 @@ export class HardLinks {
 }
 
 /** Links, and says where that cannot be: too many links, another filesystem, none on this one. */
-function tryLink(fromFd: number, from: string | Buffer, toFd: number, to: string | Buffer): boolean {
+export function tryLink(fromFd: number, from: string | Buffer, toFd: number, to: string | Buffer): boolean {
 	try {
 		linux.linkat(fromFd, from, toFd, to);
 		return true;

@@ -18,7 +18,5 @@ export type {
 	FlushRequest,
 	LayerJobs,
 	LayerSource,
-	Note,
 } from "./job-contract.ts";
 export { LAYER_JOBS } from "./layer-jobs.ts";
-export { noteFits, type ReadNote, readNotes } from "./note.ts";

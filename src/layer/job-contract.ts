@@ -75,14 +75,6 @@ export interface DiffResult {
 	readonly warnings: readonly string[];
 }
 
-/** What is to be written over the `bytesMax` bytes that `file` has at `offset`; see note.ts. */
-export interface Note {
-	readonly file: string;
-	readonly offset: number;
-	readonly bytesMax: number;
-	readonly text: Uint8Array;
-}
-
 export interface FlushRequest {
 	/** Directories to be flushed with all that is below. */
 	readonly trees: readonly string[];
@@ -102,27 +94,18 @@ export interface LayerJobs {
 		request: { lowers: readonly string[]; target: string; xattrPrefix: OverlayXattrPrefix; sync?: boolean };
 		result: { entries: number };
 	};
-	/** Copies a tree whole: types, owners, modes, ns times, xattrs, link sets, holes; reflinks where it can. */
-	readonly copy: { request: { from: string; to: string; sync?: boolean }; result: { entries: number } };
+	/**
+	 * Copies a tree whole: types, owners, modes, ns times, xattrs, link sets, holes; reflinks where it can. `share`: hard
+	 * links in place of copies where the filesystem takes them, for what nobody writes any more.
+	 */
+	readonly copy: {
+		request: { from: string; to: string; sync?: boolean; share?: boolean | undefined };
+		result: { entries: number };
+	};
 	/** Removes trees, however deep; what is gone already is no error. One that cannot be removed does not keep the others. */
 	readonly remove: { request: { paths: readonly string[] }; result: undefined };
 	readonly usage: { request: { directories: readonly string[] }; result: Usage };
-	/**
-	 * Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. Then writes the
-	 * note, and flushes that, too.
-	 */
-	readonly sync: { request: { path: string; note?: Note | undefined }; result: undefined };
-	/** The same for what is in and below the directories only. */
-	readonly syncTrees: { request: { directories: readonly string[]; note: Note }; result: undefined };
-	/**
-	 * Writes a note that has the tree of a directory in it, and flushes that: the tree itself may be flushed later. Counts
-	 * the tree, too; undefined, and nothing done, where it is not small.
-	 */
-	readonly noteTree: { request: { directory: string; note: Note }; result: Usage | undefined };
-	readonly withdrawNote: { request: Note; result: undefined };
+	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
+	readonly sync: { request: { path: string }; result: undefined };
 	readonly flush: { request: FlushRequest; result: undefined };
-	/** Whether a directory's tree is, to the last attribute, the one that was noted. */
-	readonly holdsTree: { request: { directory: string; tree: Uint8Array }; result: boolean };
-	/** Makes a directory with a tree that was noted. */
-	readonly restoreTree: { request: { directory: string; tree: Uint8Array }; result: undefined };
 }

@@ -6,10 +6,8 @@ import { copyTree } from "./copy.ts";
 import { diffSize, writeDiff } from "./diff.ts";
 import { flattenTree } from "./flatten.ts";
 import type { LayerJobs } from "./job-contract.ts";
-import { withdrawNote, writeNote, writeNoteWithTree } from "./note.ts";
-import { packTree, unpackTree } from "./packed-tree.ts";
 import { removeTrees } from "./remove.ts";
-import { flushAll, syncFilesystem, syncTrees } from "./sync.ts";
+import { flushAll, syncFilesystem } from "./sync.ts";
 import { usageOf } from "./usage.ts";
 
 export const jobs: JobFunctions<LayerJobs> = {
@@ -21,19 +19,6 @@ export const jobs: JobFunctions<LayerJobs> = {
 	copy: copyTree,
 	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
-	sync: ({ path, note }) => {
-		syncFilesystem(path);
-		if (note !== undefined) writeNote(note);
-		return undefined;
-	},
-	syncTrees: ({ directories, note }) => {
-		syncTrees(directories);
-		writeNote(note);
-		return undefined;
-	},
-	noteTree: ({ directory, note }) => writeNoteWithTree(note, directory),
-	withdrawNote: (note) => withdrawNote(note) as undefined,
+	sync: ({ path }) => syncFilesystem(path) as undefined,
 	flush: (request) => flushAll(request) as undefined,
-	holdsTree: ({ directory, tree }) => packTree(directory, tree.length)?.bytes.equals(tree) === true,
-	restoreTree: ({ directory, tree }) => unpackTree(tree, directory) as undefined,
 };

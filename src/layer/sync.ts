@@ -18,7 +18,7 @@ export function syncFilesystem(path: string): void {
  * their filesystem has. What others write there at the same time then does not have to be waited for.
  * @throws {LamellaError} `ESYSTEM`, `ENOSPACE`
  */
-export function syncTrees(directories: readonly string[]): void {
+function syncTrees(directories: readonly string[]): void {
 	const budget: Budget = { files: FEW_FILES, entries: FEW_ENTRIES };
 	for (const directory of directories) {
 		const flushed = attempt(directory, () =>

@@ -2,6 +2,7 @@
 
 export { escapePath } from "../errors/index.ts";
 export * from "./attributes.ts";
+export * from "./clock.ts";
 export * from "./constants.ts";
 export * from "./directory.ts";
 export { ERRNO, isSystemError, SystemError } from "./errno.ts";

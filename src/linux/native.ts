@@ -31,6 +31,7 @@ export interface Native {
 	fsync(fd: number): number;
 	fdatasync(fd: number): number;
 	syncfs(fd: number): number;
+	clock_realtime(out: Bytes): number;
 	flock(fd: number, operation: number): number;
 	pipe2(out: Bytes, flags: number): number;
 	statx(dirfd: number, path: Path, flags: number, out: Bytes): number;

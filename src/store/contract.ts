@@ -3,9 +3,9 @@
  * Everything above (image, graphdriver, serve) is written against this interface.
  */
 import type { Readable } from "node:stream";
-import type { LayerKind, MountDescription } from "../driver/index.ts";
+import type { LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
-import type { ApplyResult, Change, DiffId, DiffResult, LayerSource, Usage } from "../layer/index.ts";
+import type { ApplyResult, Change, DiffId, DiffResult, Digest, LayerSource, Usage } from "../layer/index.ts";
 
 /** Key of an active layer or name of a committed one; see `parseLayerId`. Opaque: never becomes a path. */
 export type LayerId = string & { readonly __layerId: true };
@@ -19,13 +19,16 @@ export interface LayerInfo {
 	readonly parent?: LayerId | undefined;
 	readonly kind: LayerKind;
 	readonly labels: Labels;
-	/** Milliseconds since 1970. */
-	readonly createdAtMs: number;
-	readonly updatedAtMs: number;
+	/** Nanoseconds since 1970. */
+	readonly createdAtNs: bigint;
+	readonly updatedAtNs: bigint;
 	/** Digest of the uncompressed tar the layer came from or was last written as; known for image layers. */
 	readonly diffId?: DiffId | undefined;
 	/** Known once committed (may be filled in a moment later); active layers are counted on demand. */
 	readonly usage?: Usage | undefined;
+	/** How the driver keeps it. */
+	readonly form: LayerForm;
+	/** It has a root that stands for its whole chain when it is mounted. */
 	readonly flattened: boolean;
 	/** Number of layers below. */
 	readonly depth: number;
@@ -61,11 +64,10 @@ export interface CreateOptions {
 	 */
 	readonly idMappedBelow?: boolean | undefined;
 	/**
-	 * Resolves as soon as the layer can be used and a kill cannot lose it; it is flushed and recorded a moment later,
-	 * and then other processes see it. A power cut in that moment takes the layer away whole. See
-	 * docs/decisions/0008-layers-made-early.md.
+	 * `false`: resolves without a flush. A kill cannot lose the layer then, but a power cut may: for a layer that nobody
+	 * will look for after one (a container's). Default `true`.
 	 */
-	readonly early?: boolean | undefined;
+	readonly durable?: boolean | undefined;
 }
 
 export interface ApplyOptions extends OperationOptions {
@@ -122,15 +124,29 @@ export interface RecordsReader<T> {
 	list(): Iterable<readonly [key: string, value: T]>;
 }
 
+export interface PutOptions {
+	/** Documents that live as long as this record names them. */
+	readonly documents?: readonly Digest[] | undefined;
+}
+
 export interface RecordsWriter<T> extends RecordsReader<T> {
-	put(key: string, value: T): void;
+	/** @throws {LamellaError} `ENOTFOUND` where a document that it names is not there (any more) */
+	put(key: string, value: T, options?: PutOptions): void;
 	remove(key: string): void;
 }
 
 export interface Records<T> extends RecordsReader<T> {
 	/** Durable when it resolves. */
-	put(key: string, value: T): Promise<void>;
+	put(key: string, value: T, options?: PutOptions): Promise<void>;
 	remove(key: string): Promise<void>;
+}
+
+/** Files of the rooms above, named by their digest. One that no record names is swept by and by. */
+export interface Documents {
+	/** Writes a document, durable when it resolves. One that is there already is left as it is. */
+	put(bytes: Uint8Array): Promise<Digest>;
+	/** @throws {LamellaError} `ENOTFOUND`, `ECORRUPT` where the file is not what its name says */
+	get(digest: Digest): Buffer;
 }
 
 /** Within a transaction: alone among all writers of all processes; reads see its own writes. Synchronous. */
@@ -146,11 +162,6 @@ export interface RemoveOptions {
 	readonly force?: boolean | undefined;
 	/** Part of the transaction that removes the records; what it throws undoes it all. */
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
-	/**
-	 * Resolves at once, and the removal is recorded a moment later (not with `also`). A kill or a power cut in that moment
-	 * brings the layer back whole: for callers that remove what they find and do not know, as containerd does.
-	 */
-	readonly early?: boolean | undefined;
 }
 
 /** A directory of the opener's own, on the store's filesystem; disposing removes it with its content. */
@@ -163,8 +174,14 @@ export interface CommitOptions {
 	readonly labels?: Labels | undefined;
 	/** `false`: leave the layer as a diff, whatever the policy (for one that is no image and has few users). */
 	readonly flatten?: boolean | undefined;
-	/** Resolves as soon as the commit is durable; other processes see it a moment later. */
-	readonly early?: boolean | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+export interface SnapshotOptions {
+	readonly labels?: Labels | undefined;
+	readonly diffId?: DiffId | undefined;
+	/** `false`: leave it as a diff, whatever the policy. */
+	readonly flatten?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -198,6 +215,12 @@ export interface LayerStore extends AsyncDisposable {
 	 * @throws EKIND (a view, a committed), EBUSY (mounted here), EEXISTS, ENOTFOUND
 	 */
 	commit(key: LayerId, name: LayerId, options?: CommitOptions): Promise<LayerInfo>;
+	/**
+	 * The content of `from` becomes one more committed layer over the same parent; `from` stays as it is and may be mounted.
+	 * By hard links where `from` is committed, else by reflinks where the filesystem has them, else by a copy.
+	 * @throws EEXISTS, ENOTFOUND, ENOSPACE, EABORTED
+	 */
+	snapshot(from: LayerId, name: LayerId, options?: SnapshotOptions): Promise<LayerInfo>;
 	/** @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND */
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
 	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
@@ -222,12 +245,17 @@ export interface LayerStore extends AsyncDisposable {
 	/** Gives one hold back by id (another process may have taken it). Of what is not mounted: harmless. */
 	unmount(id: LayerId, options?: { force?: boolean }): Promise<void>;
 	describeMounts(id: LayerId): readonly MountDescription[];
+	/** Where the parts of a layer are. */
+	paths(id: LayerId): LayerPaths;
+	/** Whether a writable layer still shows exactly what its parent does. */
+	isUntouched(id: LayerId): Promise<boolean>;
 	changes(id: LayerId, options?: DiffOptions): Promise<readonly Change[]>;
 	diff(id: LayerId, options?: DiffOptions): DiffStream;
 	diffSize(id: LayerId, options?: DiffOptions): Promise<number>;
 	usage(id: LayerId, options?: OperationOptions): Promise<Usage>;
 	/** Makes the layer's `root/`; no-op where it has one. */
 	flatten(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
+	readonly documents: Documents;
 	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
 	records<T>(namespace: string): Records<T>;
 	/** Changes records of any namespaces, looking at layers, at once. Runs the synchronous `work` in a transaction. */
@@ -235,7 +263,9 @@ export interface LayerStore extends AsyncDisposable {
 	/** Makes an empty directory for files in the making (spooled archives, blobs); a killed process's are swept. */
 	scratch(): Promise<ScratchDirectory>;
 	status(): StoreStatus;
-	/** Deletes what was left in trash and staging by processes that are gone. */
+	/** What recovery found that somebody should know, in words. */
+	readonly notices: readonly string[];
+	/** Does what opening the store does: sweeps what processes that are gone have left. */
 	cleanup(): Promise<void>;
 	/** Waits for background work (flattening, trash, usage) and lets go of the store. Leaves mounts alone. */
 	close(): Promise<void>;

@@ -1,5 +1,5 @@
 export type * from "./contract.ts";
-export { CRASH_POINTS, type CrashPoint } from "./crash-point.ts";
 export { parseLayerId } from "./layer-id.ts";
 export { type LayerStoreOptions, openLayerStore } from "./open-store.ts";
-export { type StreamSource, sourceFromStream } from "./pipes.ts";
+export { type StreamSource, sourceFromStream } from "./operations/pipes.ts";
+export { CRASH_POINTS, type CrashPoint } from "./processes/crash-point.ts";

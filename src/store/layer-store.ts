@@ -1,12 +1,10 @@
 /** LayerStore: the contract, each operation handed to the file that does it. */
-import { existsSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import type { Change, DiffId, Usage } from "../layer/index.ts";
-import { chainOf, childrenOf, layerRecord } from "./catalog.ts";
-import { commitLayer } from "./commit.ts";
-import { comparing, diffStream } from "./comparing.ts";
+import * as linux from "../linux/index.ts";
+import { flush, missingDirectory, type StoreContext } from "./context.ts";
 import type {
 	DiffOptions,
 	ImportedLayer,
@@ -17,17 +15,21 @@ import type {
 	ScratchDirectory,
 	StoreStatus,
 } from "./contract.ts";
-import { createLayer } from "./create.ts";
+import type { LayerRecord } from "./database/layer-record.ts";
+import { allLayers, chainOf, childrenOf, findLayer, layerRecord } from "./database/layers.ts";
+import { recordsReader } from "./database/records.ts";
+import { documentsAt } from "./disk/documents.ts";
 import { storeFailure } from "./failure.ts";
-import { flattenLayer } from "./flattening.ts";
-import { importChain } from "./importing.ts";
-import { holdMount, mountHandle, releaseMount } from "./mounting.ts";
-import { recordPath } from "./records.ts";
+import { commitLayer } from "./operations/commit.ts";
+import { comparing, diffStream } from "./operations/comparing.ts";
+import { createLayer } from "./operations/create.ts";
+import { flattenLayer } from "./operations/flattening.ts";
+import { importChain } from "./operations/importing.ts";
+import { holdMount, mountHandle, releaseMount } from "./operations/mounting.ts";
+import { removeLayers } from "./operations/remove.ts";
+import { snapshotLayer } from "./operations/snapshot.ts";
+import { layerUsage } from "./operations/usage.ts";
 import { recover } from "./recovery.ts";
-import { removeLayers } from "./remove.ts";
-import type { LayerRecord } from "./schema.ts";
-import type { StoreContext } from "./store-context.ts";
-import { layerUsage } from "./usage.ts";
 
 /** The store over its parts. `close` lets go of them, once. */
 export function layerStore(store: StoreContext, close: () => Promise<void>): LayerStore {
@@ -36,10 +38,10 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		closed ??= close();
 		return closed;
 	};
-	const read = (id: LayerId): LayerRecord => layerRecord(store.meta, id);
+	const read = (id: LayerId): LayerRecord => layerRecord(store.database, id);
 	const change = async (id: LayerId, changed: (record: LayerRecord) => LayerRecord): Promise<LayerInfo> => {
 		const after = await store.withLayer(id, (record) =>
-			store.replaceRecord(record, { ...changed(record), updatedAtMs: Date.now() }),
+			store.replaceRecord({ ...changed(record), updatedAtNs: linux.realtimeNs() }),
 		);
 		return store.infoOf(after);
 	};
@@ -57,21 +59,21 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		},
 		importChain: (layers, options = {}) => importChain(store, layers, options),
 		commit: async (key, name, options = {}) => store.infoOf(await commitLayer(store, key, name, options)),
+		snapshot: async (from, name, options = {}) =>
+			store.infoOf(await snapshotLayer(store, from, name, options)),
 		remove: (id, options = {}) => removeLayers(store, [id], options),
 		removeAll: (ids, options = {}) => removeLayers(store, ids, options),
 		get: (id) => store.infoOf(read(id)),
-		has: (id) => store.meta.get("layers", id) !== undefined,
-		*list() {
-			for (const [, record] of store.meta.entries<LayerRecord>("layers")) yield store.infoOf(record);
-		},
+		has: (id) => findLayer(store.database, id) !== undefined,
+		list: () => allLayers(store.database).map((record) => store.infoOf(record)),
 		setLabels: (id, labels) =>
 			change(id, (record) => ({
 				...record,
 				labels: typeof labels === "function" ? labels(record.labels) : labels,
 			})),
 		setDiffId: (id, diffId: DiffId) => change(id, (record) => ({ ...record, diffId })),
-		chain: (id) => chainOf(store.meta, read(id)).map((record) => store.infoOf(record)),
-		children: (id) => childrenOf(store.meta, read(id)),
+		chain: (id) => chainOf(store.database, read(id)).map((record) => store.infoOf(record)),
+		children: (id) => childrenOf(store.database, read(id)),
 		mount: async (id, options = {}) => {
 			options.signal?.throwIfAborted();
 			return mountHandle(store, id, await holdMount(store, id, options));
@@ -80,8 +82,22 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		describeMounts: (id) => {
 			const record = read(id);
 			const { kind, mountLabel } = record;
-			const layer = store.placeOf(record);
-			return [store.driver.describeMount({ layer, chain: store.placesBelow(record), kind, mountLabel })];
+			const [layer, ...chain] = store.placesFrom(record);
+			return [store.driver.describeMount({ layer, chain, kind, mountLabel })];
+		},
+		paths: (id) => {
+			const record = read(id);
+			const [layer, ...chain] = store.placesFrom(record);
+			return store.driver.paths(layer, chain);
+		},
+		isUntouched: async (id) => {
+			const record = read(id);
+			if (record.parent === undefined) return false;
+			const [layer, ...chain] = store.placesFrom(record);
+			const seen = store.driver.isUntouched(layer, chain);
+			if (seen !== undefined) return seen;
+			const changes = await comparing(store, id, {}, (subject) => store.jobs.run("changes", { subject }));
+			return changes.length === 0;
 		},
 		changes: async (id, options = {}): Promise<readonly Change[]> => {
 			const changes = await comparing(store, id, options, (subject) =>
@@ -106,13 +122,15 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 				throw storeFailure(error, `flatten layer "${id}"`, id);
 			}
 		},
+		documents: documentsAt(store.layout, { stagedPath: () => store.stagedPath(), flush }),
 		records: <T>(namespace: string) => recordsOf<T>(store, namespace),
 		transaction: (work) => store.transaction(work),
 		scratch: () => makeScratch(store),
 		status: () => statusOf(store),
+		notices: store.notices,
 		cleanup: async () => {
 			await recover(store);
-			store.deleteTrashNow();
+			store.deleteNow();
 			await store.background.begunSettled();
 		},
 		close: closeOnce,
@@ -136,39 +154,35 @@ function jobOptions({ signal, onProgress }: DiffOptions): Pick<DiffOptions, "sig
 }
 
 function recordsOf<T>(store: StoreContext, namespace: string): Records<T> {
-	const prefix = recordPath(namespace, "");
 	return {
-		get: (key) => store.meta.get<T>("records", recordPath(namespace, key)),
-		*list() {
-			for (const [key, value] of store.meta.entries<T>("records", prefix)) {
-				yield [key.slice(prefix.length), value];
-			}
-		},
-		put: (key, value) => store.transaction(({ records }) => records<T>(namespace).put(key, value)),
+		...recordsReader<T>(store.database, namespace),
+		put: (key, value, options) =>
+			store.transaction(({ records }) => records<T>(namespace).put(key, value, options)),
 		remove: (key) => store.transaction(({ records }) => records<T>(namespace).remove(key)),
 	};
 }
 
 /** In the owner's staging, so that what a killed process leaves is swept like everything else there. */
 async function makeScratch(store: StoreContext): Promise<ScratchDirectory> {
-	const directory = path.join(store.owner.directory, store.owner.nextName());
+	const directory = store.stagedPath();
 	await mkdir(directory, { mode: 0o700 });
 	const remove = (): Promise<void> => Promise.resolve(store.discard(directory));
 	return { path: directory, [Symbol.asyncDispose]: remove };
 }
 
 function statusOf(store: StoreContext): StoreStatus {
-	const layers = { active: 0, view: 0, committed: 0 };
+	const kinds = { active: 0, view: 0, committed: 0 };
 	const problems: string[] = [];
 	let mounted = 0;
-	for (const [, record] of store.meta.entries<LayerRecord>("layers")) {
-		layers[record.kind] += 1;
+	const layers = allLayers(store.database);
+	const ids = new Set(layers.map(({ id }) => id));
+	const directories = new Set(layers.length === 0 ? [] : readdirSync(store.layout.layers));
+	for (const record of layers) {
+		kinds[record.kind] += 1;
 		if (store.infoOf(record).mountCount > 0) mounted += 1;
-		if (!existsSync(store.directoryOf(record))) {
-			problems.push(
-				`layer "${record.id}" is recorded, but its directory ${store.directoryOf(record)} is gone`,
-			);
-		} else if (record.parent !== undefined && store.meta.get("layers", record.parent) === undefined) {
+		if (!directories.has(record.n)) {
+			problems.push(missingDirectory(store.layout, record));
+		} else if (record.parent !== undefined && !ids.has(record.parent)) {
 			problems.push(`layer "${record.id}" is over "${record.parent}", which the store does not have`);
 		}
 	}
@@ -177,7 +191,7 @@ function statusOf(store: StoreContext): StoreStatus {
 		root: store.layout.root,
 		driver: store.driver.name,
 		flattenPolicy: store.flattenPolicy,
-		layers,
+		layers: kinds,
 		mounted,
 		details: [
 			...store.driver.status(),

@@ -1,28 +1,25 @@
-/** Opening a store: directories, locks, database, driver, threads; then what dead processes left. */
+/** Opening a store: marker, directories, locks, database; then what processes that are gone have left. */
 import { existsSync } from "node:fs";
-import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type DriverName, openDriver } from "../driver/index.ts";
+import { type Driver, type DriverName, openDriver } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { JobPool } from "../jobs/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
-import { Background } from "./background.ts";
+import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
-import { EarlyMeta } from "./early-meta.ts";
+import { checkpointsOf } from "./database/checkpoint.ts";
+import { Database } from "./database/database.ts";
+import { type Layout, layoutAt, makeLayout, makeRoot } from "./disk/layout.ts";
+import { isStore, writeMarker } from "./disk/marker.ts";
+import { Reserve } from "./disk/reserve.ts";
 import { storeFailure } from "./failure.ts";
-import { LayerLocks } from "./layer-locks.ts";
 import { layerStore } from "./layer-store.ts";
-import { type Layout, layoutAt, makeLayout } from "./layout.ts";
-import type { MetaStore } from "./meta-store.ts";
-import { openMetadata } from "./metadata.ts";
-import { Owner } from "./owner.ts";
-import { Pending } from "./pending.ts";
-import { forgetPromises, Promises } from "./promises.ts";
+import { Background } from "./processes/background.ts";
+import { LayerLocks } from "./processes/layer-locks.ts";
+import { Owner } from "./processes/owner.ts";
+import { StateRootLock } from "./processes/state-root.ts";
+import { openDatabase } from "./rebuild.ts";
 import { recover } from "./recovery.ts";
-import { Reserve } from "./reserve.ts";
-import { Spares } from "./spares.ts";
-import { StateRootLock } from "./state-root.ts";
-import { flush, StoreContext } from "./store-context.ts";
 
 const MAKING_RETRY_MS = 10;
 const MAKING_TIMEOUT_MS = 2000;
@@ -36,6 +33,11 @@ export interface LayerStoreOptions {
 	readonly flatten?: FlattenPolicy | undefined;
 	/** Threads for bulk file work. Default: the machine's parallelism, at least 2. */
 	readonly threads?: number | undefined;
+	/**
+	 * Only for looking: nothing is made, swept or changed, and what would is refused. A root where nothing is yet reads as
+	 * an empty store.
+	 */
+	readonly readOnly?: boolean | undefined;
 }
 
 /**
@@ -47,101 +49,118 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 	// What was opened so far, to be undone from the end where the next thing fails.
 	const opened: (() => unknown)[] = [];
 	try {
-		makeLayout(layout);
-		const reserve = new Reserve(layout.root);
-		reserve.makeRoom();
-		opened.push(() => reserve.takeBack());
-		const { lock, meta } = await openLocked(layout, reserve, opened);
-		const jobs = new JobPool<LayerJobs>(LAYER_JOBS, { threads: options.threads });
-		opened.push(() => jobs.dispose());
-		const driver = openDriver({
-			root: layout.root,
-			name: chooseDriver(meta, layout, options.driver),
-			copyTree: (request) => jobs.run("copy", request),
-		});
-		const owner = Owner.claim(layout);
-		opened.push(() => owner.release());
-		const closing = new AbortController();
-		const store = new StoreContext({
-			layout,
-			meta: new EarlyMeta(meta, (request) => jobs.run("flush", request)),
-			driver,
-			jobs,
-			owner,
-			locks: new LayerLocks(),
-			background: new Background(),
-			pending: new Pending(owner.name),
-			promises: new Promises(owner.directory),
-			spares: new Spares(owner, driver),
-			flattenPolicy: options.flatten ?? "auto",
-			closing: closing.signal,
-		});
-		if (meta.get("facts", "driver") !== driver.name) {
-			await meta.transaction((transaction) => transaction.put("facts", "driver", driver.name));
-		}
-		await recover(store);
-		if (lock.alone) lock.share();
-		reserve.takeBack();
-		reserve.keep();
-		return layerStore(store, async () => {
-			closing.abort();
-			await store.background.settled();
-			const hasPromised = store.promises.close();
-			// Were the file back after a power cut, it would not be known any more what was kept of it.
-			if (hasPromised) await flush(owner.directory);
-			if (store.pending.hasDone || hasPromised) {
-				await store.transaction(({ meta }) => {
-					if (hasPromised) forgetPromises(meta, owner.name);
-				});
-			}
-			store.spares.close();
-			for (const undo of opened.reverse()) await undo();
-		});
+		const store =
+			options.readOnly === true
+				? openForReading(layout, options, opened)
+				: await open(layout, options, opened);
+		return store;
 	} catch (error) {
 		for (const undo of opened.reverse()) await undo();
 		throw storeFailure(error, `open the store at ${layout.root}`);
 	}
 }
 
-async function openLocked(
+async function open(
 	layout: Layout,
-	reserve: Reserve,
+	options: LayerStoreOptions,
 	opened: (() => unknown)[],
-): Promise<{ lock: StateRootLock; meta: MetaStore }> {
+): Promise<LayerStore> {
+	const isNew = !isStore(layout.root);
+	if (isNew) makeRoot(layout);
+	const reserve = new Reserve(layout.root);
+	reserve.makeRoom();
+	opened.push(() => reserve.takeBack());
+	const lock = await lockRoot(layout);
+	opened.push(() => lock.release());
+	if (!isStore(layout.root)) writeMarker(layout.root);
+	makeLayout(layout);
+	const { database, notices } = await openDatabase(layout, { alone: lock.alone, reserve });
+	opened.push(() => database.close());
+	const owner = Owner.claim(layout);
+	opened.push(() => owner.release());
+	const store = contextOf(layout, options, { database, owner }, opened);
+	store.notices.push(...notices);
+	// A store that has no driver yet gets one, so that who asked for what cannot be had is told at once.
+	if (factOf(database, "driver") === undefined) {
+		const { name } = store.driver;
+		await database.transaction(() => database.run("INSERT OR REPLACE INTO facts VALUES ('driver', ?)", name));
+	}
+	await recover(store);
+	if (lock.alone) lock.share();
+	reserve.takeBack();
+	reserve.keep();
+	return closing(store, opened);
+}
+
+function openForReading(layout: Layout, options: LayerStoreOptions, opened: (() => unknown)[]): LayerStore {
+	const file = isStore(layout.root) ? layout.database : "";
+	const database = Database.open(file, { readOnly: true });
+	opened.push(() => database.close());
+	return closing(contextOf(layout, options, { database, owner: undefined }, opened), opened);
+}
+
+/** The handles of an opening as one; what can wait is opened when it is first needed. */
+function contextOf(
+	layout: Layout,
+	options: LayerStoreOptions,
+	{ database, owner }: { readonly database: Database; readonly owner: Owner | undefined },
+	opened: (() => unknown)[],
+): StoreContext {
+	const jobs = new JobPool<LayerJobs>(LAYER_JOBS, { threads: options.threads });
+	opened.push(() => jobs.dispose());
+	const background = new Background();
+	const closed = new AbortController();
+	opened.push(() => closed.abort());
+	if (owner !== undefined) opened.push(checkpointsOf(database, background));
+	const name = chooseDriver(database, layout, options.driver);
+	return new StoreContext({
+		layout,
+		database,
+		openDriver: (): Driver => openDriver({ root: layout.root, name, jobs }),
+		jobs,
+		owner,
+		locks: new LayerLocks(),
+		background,
+		flattenPolicy: options.flatten ?? "auto",
+		closing: closed.signal,
+	});
+}
+
+function closing(store: StoreContext, opened: (() => unknown)[]): LayerStore {
+	return layerStore(store, async () => {
+		const undo = opened.reverse();
+		await store.background.settled();
+		for (const one of undo) await one();
+	});
+}
+
+async function lockRoot(layout: Layout): Promise<StateRootLock> {
 	const deadlineMs = performance.now() + MAKING_TIMEOUT_MS;
 	for (;;) {
 		const lock = await StateRootLock.take(layout);
 		// Whoever was making the database may have died; then the next try finds nobody there and makes it.
-		if (lock.alone || isMade(layout) || performance.now() > deadlineMs) {
-			opened.push(() => lock.release());
-			const meta = await openMetadata(layout, { alone: lock.alone, reserve });
-			opened.push(() => meta.close());
-			return { lock, meta };
-		}
+		if (lock.alone || existsSync(layout.database) || performance.now() > deadlineMs) return lock;
 		lock.release();
 		await sleep(MAKING_RETRY_MS);
 	}
 }
 
-/** Whoever is alone makes the database whole before others can have the lock, so a file that is there is whole. */
-function isMade(layout: Layout): boolean {
-	return existsSync(path.join(layout.metadata, "data.mdb"));
+function factOf(database: Database, name: string): string | undefined {
+	return database.get<{ value: string }>("SELECT value FROM facts WHERE name = ?", name)?.value;
 }
 
 /** @throws {LamellaError} `ECONFIG` where layers were made with another driver */
 function chooseDriver(
-	meta: MetaStore,
+	database: Database,
 	layout: Layout,
 	asked: DriverName | "auto" = "auto",
 ): DriverName | "auto" {
-	const before = meta.get<DriverName>("facts", "driver");
-	if (before === undefined) return asked;
+	const before = factOf(database, "driver");
+	if (before !== "overlay" && before !== "vfs") return asked;
 	if (asked === "auto" || asked === before) return before;
-	for (const _ of meta.entries("layers")) {
-		throw new LamellaError(
-			"ECONFIG",
-			`the layers in ${layout.root} were made by the ${before} driver; open it with that, or take another state root`,
-		);
-	}
-	return asked;
+	if (database.get("SELECT 1 FROM layers LIMIT 1") === undefined) return asked;
+	throw new LamellaError(
+		"ECONFIG",
+		`the layers in ${layout.root} were made by the ${before} driver; open it with that, or take another state root`,
+	);
 }

@@ -1,6 +1,17 @@
 /** What concerns the state root as a whole: several processes, a lost or damaged database, ids, pipes. */
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	truncateSync,
+	writeFileSync,
+} from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import * as fc from "fast-check";
@@ -54,6 +65,7 @@ describe("a state root", () => {
 	for (const [how, damage] of [
 		["garbage", (file: string) => writeFileSync(file, Buffer.alloc(100_000, 0x41))],
 		["cut short", (file: string) => truncateSync(file, 8192)],
+		["zero in places", (file: string) => writeFileSync(file, readFileSync(file).fill(0, 4096, 3 * 4096))],
 		["empty", (file: string) => truncateSync(file, 0)],
 	] as const) {
 		it(`rebuilds a database that is ${how}`, async () => {
@@ -62,13 +74,127 @@ describe("a state root", () => {
 				await store.create(id("web"), { labels: { a: "b" } });
 				await store.records("things").put("k", { v: 1 });
 			}
-			damage(path.join(root, "metadata/data.mdb"));
+			damage(path.join(root, "metadata/lamella.db"));
 			await using store = await openLayerStore({ root });
 			expect(store.get(id("web"))).toMatchObject({ kind: "active", labels: { a: "b" } });
 			expect(store.records("things").get("k")).toEqual({ v: 1 });
 			expect(readdirSync(root).some((name) => name.startsWith("metadata.damaged-"))).toBe(true);
 		});
 	}
+
+	it("is not made in a directory that has other things in it, and nothing in there is touched", async () => {
+		for (const name of ["staging", "trash", "layers"])
+			mkdirSync(path.join(root, name, "mine"), { recursive: true });
+		for (const readOnly of [true, false]) {
+			await expect(openLayerStore({ root, readOnly })).rejects.toMatchObject({
+				code: "ECONFIG",
+				message: expect.stringMatching(/is not a store|choose/),
+			});
+		}
+		expect(readdirSync(root).sort()).toEqual(["layers", "staging", "trash"]);
+		for (const name of readdirSync(root)) expect(readdirSync(path.join(root, name))).toEqual(["mine"]);
+	});
+
+	it("is made in an empty directory, also in one of a new filesystem", async () => {
+		mkdirSync(path.join(root, "lost+found"));
+		await using store = await openLayerStore({ root });
+		await store.create(id("web"));
+	});
+
+	it("of an older format is refused in a sentence", async () => {
+		for (const name of ["metadata", "staging", "layers"]) mkdirSync(path.join(root, name));
+		writeFileSync(path.join(root, "metadata/data.mdb"), "");
+		await expect(openLayerStore({ root })).rejects.toThrow(/store of an older format/);
+		writeFileSync(path.join(root, "store.json"), '{"lamella":3}');
+		await expect(openLayerStore({ root })).rejects.toThrow(/format 3.*reads format 2/);
+	});
+
+	it("is not changed by who only looks, and reads as empty where there is none", async () => {
+		const none = path.join(root, "none");
+		{
+			await using store = await openLayerStore({ root: none, readOnly: true });
+			expect([...store.list()]).toEqual([]);
+			await expect(store.create(id("web"))).rejects.toThrow(/open for reading only/);
+		}
+		expect(existsSync(none)).toBe(false);
+		{
+			await using store = await openLayerStore({ root });
+			await store.create(id("web"));
+		}
+		mkdirSync(path.join(root, "layers/unknown1"));
+		mkdirSync(path.join(root, "staging/gone12"));
+		const listing = (): string[] => readdirSync(root, { recursive: true, encoding: "utf8" }).sort();
+		const before = listing();
+		{
+			await using store = await openLayerStore({ root, readOnly: true });
+			expect(store.get(id("web")).kind).toBe("active");
+		}
+		expect(listing()).toEqual(before);
+	});
+
+	it("sets aside what no record knows, drops what has only a record, and tells of both", async () => {
+		{
+			await using store = await openLayerStore({ root });
+			await store.create(id("key"));
+			await store.commit(id("key"), id("base"));
+			await store.create(id("lost"), { parent: id("base") });
+			await store.create(id("kept"), { parent: id("base") });
+			rmSync(store.get(id("lost")).directory, { recursive: true });
+			mkdirSync(path.join(root, "layers/unknown1"));
+		}
+		await using store = await openLayerStore({ root });
+		expect([...store.list()].map(({ id }) => id)).toEqual(["base", "kept"]);
+		expect(readdirSync(path.join(root, "lost+found"))).toEqual(["unknown1"]);
+		expect(store.notices).toEqual([
+			expect.stringContaining("layers/unknown1"),
+			expect.stringContaining('"lost"'),
+		]);
+		await using again = await openLayerStore({ root });
+		expect(again.notices).toEqual([]);
+	});
+
+	it("with an older database put back keeps what is newer, and tells what is missing", async () => {
+		const metadata = path.join(root, "metadata");
+		{
+			await using store = await openLayerStore({ root });
+			await store.create(id("key"));
+			await store.commit(id("key"), id("removed"));
+		}
+		execFileSync("cp", ["-a", metadata, `${metadata}.older`]);
+		{
+			await using store = await openLayerStore({ root });
+			await store.remove(id("removed"));
+			await store.create(id("newer"));
+		}
+		rmSync(metadata, { recursive: true });
+		renameSync(`${metadata}.older`, metadata);
+		await using store = await openLayerStore({ root });
+		expect(readdirSync(path.join(root, "lost+found"))).toHaveLength(1);
+		expect(store.notices).toContainEqual(expect.stringMatching(/data of layer "removed" is missing/));
+		await expect(store.mount(id("removed"))).rejects.toMatchObject({ code: "ECORRUPT" });
+		await expect(store.changes(id("removed"))).rejects.toMatchObject({ code: "ECORRUPT" });
+		await expect(store.create(id("over"), { parent: id("removed") })).rejects.toMatchObject({
+			code: "ECORRUPT",
+		});
+		await store.remove(id("removed"));
+	});
+
+	it("keeps documents as long as a record names them", async () => {
+		await using store = await openLayerStore({ root });
+		const digest = await store.documents.put(Buffer.from("a document"));
+		expect(store.documents.get(digest).toString()).toBe("a document");
+		const things = store.records("things");
+		await things.put("one", { v: 1 }, { documents: [digest] });
+		await things.put("two", { v: 2 }, { documents: [digest] });
+		await things.remove("one");
+		await store.cleanup();
+		expect(store.documents.get(digest).toString()).toBe("a document");
+		await things.put("two", { v: 3 });
+		await store.cleanup();
+		expect(() => store.documents.get(digest)).toThrow(expect.objectContaining({ code: "ENOTFOUND" }));
+		await expect(things.put("two", {}, { documents: [digest] })).rejects.toMatchObject({ code: "ENOTFOUND" });
+		expect(things.get("two")).toEqual({ v: 3 });
+	});
 
 	it("tells of a layer whose directory is gone, and goes on with the rest", async () => {
 		await using store = await openLayerStore({ root });

@@ -1,7 +1,6 @@
 /**
  * What may be in a store after a power cut, from what was begun, acknowledged and looked at before it. Of each layer: in
- * which states it may be found, with which labels, and what it has in it once it is committed. See
- * docs/decisions/0008-layers-made-early.md for what `early` allows.
+ * which states it may be found, with which labels, and what it has in it once it is committed.
  */
 import type { NodeSnapshot } from "../../src/layer/testing/snapshot-tree.ts";
 import type { LayerStore } from "../../src/store/index.ts";
@@ -22,21 +21,20 @@ interface State {
 interface Layer {
 	/** What may be found; `undefined`: nothing. */
 	states: (State | undefined)[];
-	/** Whether the states are in the database for sure, so that what is removed cannot come back on its own. */
-	isRecorded: boolean;
-	isRemoved: boolean;
+	/**
+	 * What its sidecar may say besides: an operation that was cut off may have left it as it was before, or as it would have
+	 * become, and of a layer that was made without a flush it may be lost.
+	 */
+	sidecar: (State | undefined)[];
 	/** Looked at before the commit. */
 	edited?: Tree;
 }
 
 interface Begun {
-	readonly early: boolean;
+	readonly durable: boolean;
 	readonly operation: PowerCutOperation;
 	readonly layer: Layer | undefined;
 	readonly before: readonly (State | undefined)[];
-	readonly wasRecorded: boolean;
-	/** Early operations that were acknowledged before this one began: they get recorded before it. */
-	readonly earlier: readonly (() => void)[];
 }
 
 export class PowerCutModel {
@@ -44,9 +42,9 @@ export class PowerCutModel {
 	/** By every id that the layer has had. */
 	readonly #layers = new Map<string, Layer>();
 	readonly #records = new Map<string, readonly (string | undefined)[]>();
+	/** What the records' files may say besides. */
+	readonly #recordFiles = new Map<string, readonly (string | undefined)[]>();
 	#begun = new Map<number, Begun>();
-	/** What becomes certain about early operations that were acknowledged once something later is recorded. */
-	#unrecorded = new Set<() => void>();
 	readonly failures: string[] = [];
 
 	/** `imported` is what a layer that is applied from the test's tar has in it. */
@@ -61,7 +59,7 @@ export class PowerCutModel {
 
 	/** A line of the child; `isCut`: the disk was cut before it was written, perhaps. */
 	hear(line: PowerCutLine, isCut: boolean): void {
-		if (line.say === "begin") this.#begin(line.n, line, line.early);
+		if (line.say === "begin") this.#begin(line.n, line, line.durable);
 		else if (line.say === "done") this.#done(line.n);
 		else if (line.say === "failed" && !isCut) {
 			const { operation } = this.#begun.get(line.n) ?? {};
@@ -74,23 +72,21 @@ export class PowerCutModel {
 		if (layer !== undefined) layer.edited = tree;
 	}
 
-	#begin(n: number, operation: PowerCutOperation, early: boolean): void {
-		const earlier = [...this.#unrecorded];
+	#begin(n: number, operation: PowerCutOperation, durable: boolean): void {
 		if (operation.op === "records") {
 			for (const key of operation.keys) {
 				this.#records.set(key, [...(this.#records.get(key) ?? [undefined]), operation.value]);
 			}
-			this.#begun.set(n, { early, operation, layer: undefined, before: [], wasRecorded: true, earlier });
+			this.#begun.set(n, { durable, operation, layer: undefined, before: [] });
 			return;
 		}
 		const { id } = operation;
-		const layer = this.#layers.get(id) ?? { states: [undefined], isRecorded: false, isRemoved: false };
+		const layer = this.#layers.get(id) ?? { states: [undefined], sidecar: [] };
 		this.#layers.set(id, layer);
 		if (operation.op === "commit") this.#layers.set(operation.name, layer);
-		const { states: before, isRecorded: wasRecorded } = layer;
-		this.#begun.set(n, { early, operation, layer, before, wasRecorded, earlier });
-		if (operation.op === "remove") layer.isRemoved = true;
-		layer.states = [...layer.states, ...this.#after(operation, layer)];
+		const { states: before } = layer;
+		this.#begun.set(n, { durable, operation, layer, before });
+		layer.states = [...before, ...this.#after(operation, layer)];
 	}
 
 	/** The states that the operation leads to. */
@@ -122,42 +118,32 @@ export class PowerCutModel {
 		const begun = this.#begun.get(n);
 		if (begun === undefined) return;
 		this.#begun.delete(n);
-		const { early, operation, layer, before, wasRecorded, earlier } = begun;
-		if (!early) {
-			for (const certain of earlier) {
-				if (!this.#unrecorded.delete(certain)) continue;
-				certain();
+		const { durable, operation, layer, before } = begun;
+		if (operation.op === "records") {
+			for (const key of operation.keys) {
+				this.#records.set(key, [operation.value]);
+				this.#recordFiles.delete(key);
 			}
+		} else if (layer !== undefined && operation.op === "remove") {
+			layer.states = [undefined];
+		} else if (layer !== undefined && durable) {
+			layer.states = layer.states.filter((state) => !before.includes(state));
+			layer.sidecar = [];
 		}
-		if (layer === undefined) {
-			if (operation.op !== "records") return;
-			for (const key of operation.keys) this.#records.set(key, [operation.value]);
-			return;
-		}
-		const after = layer.states.filter((state) => !before.includes(state));
-		if (operation.op === "remove") {
-			if (!early) layer.states = [undefined];
-			// What nobody but the process knew of may have got to the disk without its removal.
-			else if (wasRecorded) {
-				this.#unrecorded.add(() => {
-					layer.states = [undefined];
-				});
-			}
-			return;
-		}
-		// A commit is durable though it is promised, and recorded later.
-		if (!early || operation.op === "commit") layer.states = after;
-		layer.isRecorded = !early;
-		if (!early) return;
-		this.#unrecorded.add(() => {
-			layer.isRecorded = true;
-			if (!layer.isRemoved) layer.states = layer.states.filter((state) => state !== undefined);
-		});
 	}
 
-	/** What is wrong with the store. What is found is what is expected from now on. */
-	check(store: LayerStore, treeOf: (directory: string) => Tree): string[] {
+	/**
+	 * What is wrong with the store. What is found is what is expected from now on. `rebuilt`: the database was made anew from
+	 * what lies beside the layers.
+	 */
+	check(
+		store: LayerStore,
+		treeOf: (directory: string) => Tree,
+		{ rebuilt = false }: { readonly rebuilt?: boolean } = {},
+	): string[] {
 		const wrong = this.failures.splice(0);
+		if (rebuilt)
+			for (const layer of this.#layers.values()) layer.states = [...layer.states, ...layer.sidecar];
 		const found = new Map([...store.list()].map((info) => [info.id as string, info]));
 		for (const layer of new Set(this.#layers.values())) {
 			const ids = [...new Set(layer.states.map((state) => state?.id))];
@@ -167,6 +153,7 @@ export class PowerCutModel {
 			const [id] = there;
 			const info = id === undefined ? undefined : found.get(id);
 			if (info === undefined) {
+				layer.sidecar = [];
 				if (!layer.states.includes(undefined)) wrong.push(`found nothing, not ${described}`);
 				layer.states = [undefined];
 				continue;
@@ -187,9 +174,8 @@ export class PowerCutModel {
 				);
 				continue;
 			}
+			layer.sidecar.push(...layer.states);
 			layer.states = [state];
-			layer.isRecorded = true;
-			layer.isRemoved = false;
 			if (state.tree !== undefined) {
 				const differing = differences(treeOf(info.directory), state.tree);
 				if (Object.keys(differing).length > 0) {
@@ -198,15 +184,21 @@ export class PowerCutModel {
 			}
 		}
 		for (const id of found.keys()) wrong.push(`found ${id}, which is no more or never was`);
-		for (const [key, values] of this.#records) {
-			const value = store.records<{ value: string }>("images").get(key)?.value;
-			if (!values.includes(value)) wrong.push(`record ${key} is ${value}, not of ${values.join(", ")}`);
-			this.#records.set(key, [value]);
-			const other = store.records<{ value: string }>("images").get(key.replace(/one$/, "other"))?.value;
-			if (value !== other) wrong.push(`record ${key} is ${value}, and that of the same transaction ${other}`);
+		for (const [key, now] of this.#records) {
+			const before = this.#recordFiles.get(key) ?? [];
+			const values = rebuilt ? [...now, ...before] : now;
+			const read = (key: string): string | undefined =>
+				store.records<{ value: string }>("images").get(key)?.value;
+			if (!values.includes(read(key)))
+				wrong.push(`record ${key} is ${read(key)}, not of ${values.join(", ")}`);
+			this.#recordFiles.set(key, [...before, ...now]);
+			this.#records.set(key, [read(key)]);
+			const other = key.replace(/one$/, "other");
+			if (read(key) !== read(other) && !rebuilt) {
+				wrong.push(`record ${key} is ${read(key)}, and that of the same transaction ${read(other)}`);
+			}
 		}
 		this.#begun = new Map();
-		this.#unrecorded = new Set();
 		return wrong;
 	}
 }

@@ -30,7 +30,7 @@ export const command: CommandModule = defineCommand<[]>({
 				{ title: "DEPTH", cell: ({ depth }) => String(depth), align: "right" },
 				{ title: "ROOT", cell: ({ flattened }) => (flattened ? "flattened" : "-") },
 				{ title: "MOUNTS", cell: ({ mountCount }) => String(mountCount), align: "right" },
-				{ title: "CREATED", cell: ({ createdAtMs }) => age(createdAtMs) },
+				{ title: "CREATED", cell: ({ createdAtNs }) => age(Number(createdAtNs / 1_000_000n)) },
 			],
 			layers,
 		);

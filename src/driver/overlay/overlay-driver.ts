@@ -2,11 +2,17 @@
  * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
  * lowers. Committing changes nothing on disk.
  */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
-import type { ApplyTarget, DiffSubject, OverlayXattrPrefix } from "../../layer/index.ts";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import type { RunOptions } from "../../jobs/index.ts";
+import type { ApplyTarget, DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
+	CopyOptions,
 	Driver,
+	Flattening,
+	HeldSubject,
+	LayerJobRunner,
+	LayerPaths,
 	LayerPlace,
 	MountDescription,
 	MountRequest,
@@ -14,8 +20,20 @@ import type {
 	UnmountOptions,
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
-import { diffOf, emptyOf, inheritTreeRoot, lowersOf, makeTreeRoot, mergedOf, workOf } from "../place.ts";
+import { isFlattened, type LayerForm, TREE } from "../form.ts";
+import {
+	diffOf,
+	emptyOf,
+	inheritTreeRoot,
+	lowersOf,
+	makeTreeRoot,
+	mapTreeRoot,
+	mergedOf,
+	rootOf,
+	workOf,
+} from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
+import { OverlayFlattening } from "./flattening.ts";
 import { classicalOptions, type MountApi, mountOverlay, type OverlayMount } from "./mount-overlay.ts";
 
 export interface OverlayFacts {
@@ -33,37 +51,37 @@ type Plan =
 
 export class OverlayDriver implements Driver {
 	readonly name = "overlay";
-	readonly flattens = true;
+	readonly form: LayerForm = TREE;
+	readonly appliesSideBySide = true;
+	readonly flattening: Flattening;
 	readonly #facts: OverlayFacts;
+	readonly #jobs: LayerJobRunner;
 
-	constructor(facts: OverlayFacts) {
+	constructor(facts: OverlayFacts, jobs: LayerJobRunner) {
 		this.#facts = facts;
+		this.#jobs = jobs;
+		this.flattening = new OverlayFlattening(facts.xattrPrefix, jobs);
 	}
 
 	status(): readonly (readonly [string, string])[] {
 		return this.#facts.status;
 	}
 
-	prepareAhead(staged: string): void {
-		const layer = { directory: staged, flattened: false };
-		makeTreeRoot(diffOf(layer));
-		mkdirSync(workOf(layer), { mode: 0o700 });
+	mergeDepth(chain: readonly LayerPlace[]): number {
+		return lowersOf(chain).length;
 	}
 
-	prepare(
-		staged: string,
-		chain: readonly LayerPlace[],
-		{ kind, ahead = false }: PrepareOptions,
-	): Promise<void> {
-		const layer = { directory: staged, flattened: false };
-		if (!ahead) makeTreeRoot(diffOf(layer));
+	prepare(staged: string, chain: readonly LayerPlace[], { kind, idMaps }: PrepareOptions): Promise<void> {
+		const layer = { directory: staged, form: TREE };
+		makeTreeRoot(diffOf(layer));
 		inheritFromChain(layer, chain);
-		if (!ahead && kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
+		mapTreeRoot(diffOf(layer), idMaps);
+		if (kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
 		return Promise.resolve();
 	}
 
 	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
-		const layer = { directory: staged, flattened: false };
+		const layer = { directory: staged, form: TREE };
 		makeTreeRoot(diffOf(layer));
 		inheritFromChain(layer, chain);
 		return Promise.resolve({
@@ -132,13 +150,42 @@ export class OverlayDriver implements Driver {
 		return isMountPoint(mergedOf(layer));
 	}
 
-	diffSubject(layer: LayerPlace, chain: readonly LayerPlace[]): DiffSubject {
-		const { xattrPrefix } = this.#facts;
-		return { form: "upper", upper: diffOf(layer), lowers: lowersOf(chain), xattrPrefix };
+	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths {
+		const root = isFlattened(layer.form) ? rootOf(layer) : undefined;
+		const work = existsSync(workOf(layer)) ? workOf(layer) : undefined;
+		return { root, upper: diffOf(layer), lowers: lowersOf(chain), work, merged: mergedOf(layer) };
 	}
 
-	ownDirectories(layer: LayerPlace): readonly string[] {
-		return [diffOf(layer)];
+	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): boolean {
+		const [below] = lowersOf(chain);
+		if (below === undefined || readdirSync(diffOf(layer)).length > 0) return false;
+		const [mine, theirs] = [statSync(diffOf(layer)), statSync(below)];
+		return mine.mode === theirs.mode && mine.uid === theirs.uid && mine.gid === theirs.gid;
+	}
+
+	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
+		const { xattrPrefix } = this.#facts;
+		const subject: DiffSubject = {
+			form: "upper",
+			upper: diffOf(layer),
+			lowers: lowersOf(chain),
+			xattrPrefix,
+		};
+		return Promise.resolve({ subject, [Symbol.asyncDispose]: () => Promise.resolve() });
+	}
+
+	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
+		return this.#jobs.run("usage", { directories: [diffOf(layer)] }, options);
+	}
+
+	async seal(layer: LayerPlace, also: readonly string[], options?: RunOptions): Promise<void> {
+		const trees = isFlattened(layer.form) ? [diffOf(layer), rootOf(layer)] : [diffOf(layer)];
+		await this.#jobs.run("flush", { trees, paths: also }, options);
+	}
+
+	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<void> {
+		const to = diffOf({ directory: staged, form: TREE });
+		await this.#jobs.run("copy", { from: diffOf(layer), to, share }, options);
 	}
 
 	finishCommit(layer: LayerPlace): void {

@@ -5,24 +5,36 @@
 
 import { mkdirSync } from "node:fs";
 import { LamellaError } from "../../errors/index.ts";
-import type { ApplyTarget, DiffSubject } from "../../layer/index.ts";
+import type { RunOptions } from "../../jobs/index.ts";
+import type { ApplyTarget, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
-import type { Driver, LayerPlace, MountDescription, MountRequest, UnmountOptions } from "../driver.ts";
+import type {
+	CopyOptions,
+	Driver,
+	HeldSubject,
+	LayerJobRunner,
+	LayerPaths,
+	LayerPlace,
+	MountDescription,
+	MountRequest,
+	PrepareOptions,
+	UnmountOptions,
+} from "../driver.ts";
 import { mountFailure } from "../failure.ts";
-import { inheritTreeRoot, makeTreeRoot, mergedOf, rootOf } from "../place.ts";
+import { type LayerForm, WHOLE } from "../form.ts";
+import { inheritTreeRoot, makeTreeRoot, mapTreeRoot, mergedOf, rootOf } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
-
-/** Copies the tree `from` whole into the existing, empty directory `to`: the copy job of src/layer. */
-export type CopyTree = (request: { readonly from: string; readonly to: string }) => Promise<unknown>;
 
 export class VfsDriver implements Driver {
 	readonly name = "vfs";
-	readonly flattens = false;
-	readonly #copyTree: CopyTree;
+	readonly form: LayerForm = WHOLE;
+	// A layer begins as a copy of its parent's tree, so that has to be whole.
+	readonly appliesSideBySide = false;
+	readonly #jobs: LayerJobRunner;
 	readonly #status: readonly (readonly [string, string])[];
 
-	constructor(copyTree: CopyTree, status: readonly (readonly [string, string])[]) {
-		this.#copyTree = copyTree;
+	constructor(jobs: LayerJobRunner, status: readonly (readonly [string, string])[]) {
+		this.#jobs = jobs;
 		this.#status = status;
 	}
 
@@ -30,20 +42,30 @@ export class VfsDriver implements Driver {
 		return this.#status;
 	}
 
-	async prepare(staged: string, chain: readonly LayerPlace[]): Promise<void> {
-		const root = rootOf({ directory: staged, flattened: true });
+	mergeDepth(): number {
+		return 1;
+	}
+
+	async prepare(
+		staged: string,
+		chain: readonly LayerPlace[],
+		{ idMaps }: Pick<PrepareOptions, "idMaps"> = {},
+	): Promise<void> {
+		const root = rootOf({ directory: staged, form: WHOLE });
 		makeTreeRoot(root);
 		const [parent] = chain;
-		if (parent === undefined) return;
-		await this.#copyTree({ from: rootOf(parent), to: root });
-		inheritTreeRoot(root, rootOf(parent));
+		if (parent !== undefined) {
+			await this.#jobs.run("copy", { from: rootOf(parent), to: root });
+			inheritTreeRoot(root, rootOf(parent));
+		}
+		mapTreeRoot(root, idMaps);
 	}
 
 	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
 		await this.prepare(staged, chain);
 		return {
 			form: "plain",
-			directory: rootOf({ directory: staged, flattened: true }),
+			directory: rootOf({ directory: staged, form: WHOLE }),
 			lowers: [],
 			xattrPrefix: "trusted.overlay.",
 			shareInodes: false,
@@ -81,13 +103,34 @@ export class VfsDriver implements Driver {
 		return isMountPoint(mergedOf(layer));
 	}
 
-	diffSubject(layer: LayerPlace, chain: readonly LayerPlace[]): DiffSubject {
-		const [parent] = chain;
-		return { form: "trees", from: parent === undefined ? undefined : rootOf(parent), to: rootOf(layer) };
+	paths(layer: LayerPlace): LayerPaths {
+		return { root: rootOf(layer), lowers: [], merged: mergedOf(layer) };
 	}
 
-	ownDirectories(layer: LayerPlace): readonly string[] {
-		return [rootOf(layer)];
+	isUntouched(): undefined {
+		return undefined;
+	}
+
+	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
+		const [parent] = chain;
+		const from = parent === undefined ? undefined : rootOf(parent);
+		return Promise.resolve({
+			subject: { form: "trees", from, to: rootOf(layer) },
+			[Symbol.asyncDispose]: () => Promise.resolve(),
+		});
+	}
+
+	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
+		return this.#jobs.run("usage", { directories: [rootOf(layer)] }, options);
+	}
+
+	async seal(layer: LayerPlace, also: readonly string[], options?: RunOptions): Promise<void> {
+		await this.#jobs.run("flush", { trees: [rootOf(layer)], paths: also }, options);
+	}
+
+	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<void> {
+		const to = rootOf({ directory: staged, form: WHOLE });
+		await this.#jobs.run("copy", { from: rootOf(layer), to, share }, options);
 	}
 
 	finishCommit(layer: LayerPlace): void {

@@ -7,7 +7,7 @@ import type { LayerInfo, LayerStore } from "../../store/index.ts";
 import type { ImageLayer, ImageOperationOptions } from "../contract.ts";
 import { emptyConfig } from "../documents/edit-config.ts";
 import { BASE_IMAGE_LABEL, listImages } from "../records/catalog.ts";
-import { getDocument } from "../records/documents.ts";
+import { configOf } from "../records/documents.ts";
 import { digestDiff } from "./layer-diff.ts";
 
 export interface Base {
@@ -31,7 +31,7 @@ export async function baseOf(
 		const ending = images.filter(({ layers }) => layers.length === count && layers.at(-1)?.layer === top);
 		const image = ending.find(({ id }) => id === preferred) ?? ending[0];
 		if (image === undefined) continue;
-		const config = getDocument(store, image.id);
+		const config = configOf(store, image);
 		return { config, ...(await withLayers(store, image.layers, below.slice(count), options)) };
 	}
 	return { config: emptyConfig(), ...(await withLayers(store, [], below, options)) };
@@ -47,13 +47,13 @@ async function withLayers(
 	const layers = [...known];
 	const missing: Base["missing"][number][] = [];
 	let chain: ChainId | undefined = known.at(-1)?.chainId;
-	for (const { id, createdAtMs, diffId: recorded } of more) {
+	for (const { id, createdAtNs, diffId: recorded } of more) {
 		const diff = await digestDiff(store, id, { signal: options.signal });
 		const diffId = recorded ?? diff.diffId;
 		if (recorded === undefined) await store.setDiffId(id, diffId);
 		chain = chainId(chain, diffId);
 		layers.push({ diffId, chainId: chain, layer: id, tarSizeBytes: diff.tarSizeBytes });
-		missing.push({ diffId, createdAtMs, createdBy: `lamella layer ${id}` });
+		missing.push({ diffId, createdAtMs: Number(createdAtNs / 1_000_000n), createdBy: `lamella layer ${id}` });
 	}
 	return { layers, missing };
 }

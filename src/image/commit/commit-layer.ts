@@ -11,7 +11,6 @@ import type { CommitOptions, ImageId, ImageInfo, ImageName, ProgressEvent } from
 import { extendConfig } from "../documents/edit-config.ts";
 import { describeConfig, MAX_DOCUMENT_BYTES, parseConfig } from "../documents/parse.ts";
 import { saveImage } from "../records/catalog.ts";
-import { putDocument } from "../records/documents.ts";
 import { type Base, baseOf } from "./base-image.ts";
 import { writeDiff } from "./layer-diff.ts";
 
@@ -49,7 +48,7 @@ export async function commitLayer(
 		const config = configOf(base, diffId, id, options);
 		const chain = chainId(base.layers.at(-1)?.chainId, diffId);
 		const layer = chain as string as LayerId;
-		await putDocument(store, config);
+		await store.documents.put(config);
 		const image = {
 			...describeConfig(parseConfig(config, "the new config")),
 			id: digestOf<ImageId>(config),

@@ -3,7 +3,7 @@ import { blobName } from "../archive/content.ts";
 import type { ExportResult, ImageId } from "../contract.ts";
 import { replaceDiffIds } from "../documents/edit-config.ts";
 import { dockerManifestFile, documentBlob, indexFile, layoutFile, manifestBlob } from "../documents/write.ts";
-import { getDocument } from "../records/documents.ts";
+import { configOf } from "../records/documents.ts";
 import type { ArchiveMember } from "./archive-writer.ts";
 import type { Export } from "./export-image.ts";
 import type { LayerBlob } from "./layer-blobs.ts";
@@ -17,7 +17,7 @@ export interface Layout {
 export function layoutOf(exported: Export, layers: readonly LayerBlob[]): Layout {
 	const { store, image, name, compression, forDocker } = exported;
 	const exact = layers.every(({ diffId }, i) => diffId === image.layers[i]?.diffId);
-	const original = getDocument(store, image.id);
+	const original = configOf(store, image);
 	const diffIds = layers.map(({ diffId }) => diffId);
 	const config = documentBlob(exact ? original : replaceDiffIds(original, diffIds));
 	const manifest = manifestBlob(config, layers, compression);

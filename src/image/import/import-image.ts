@@ -8,7 +8,6 @@ import type { ChainLayer, LayerId, LayerInfo, LayerStore, StoreTransaction } fro
 import type { ImageInfo, ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "../contract.ts";
 import { verifyDigest } from "../documents/parse.ts";
 import { listImages, saveImage } from "../records/catalog.ts";
-import { putDocument } from "../records/documents.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
 
 /** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */
@@ -33,14 +32,12 @@ export async function importPlanned(
 	options: ImageOperationOptions,
 ): Promise<ImageInfo> {
 	const chain = placeLayers(image);
-	await keepDocuments(store, image, description);
 	for (let attempt = 1; ; attempt++) {
+		await putDocuments(store, image, description);
 		try {
 			return await importOnce(store, image, chain, names, options);
 		} catch (error) {
-			const isGone = isLamellaError(error, "ENOTFOUND") && chain.some(({ layer }) => layer === error.layer);
-			if (!isGone && !(error instanceof LayersVanished))
-				throw withArchive(store, error, description, image, chain);
+			if (!isGone(error, chain)) throw withArchive(store, error, description, image, chain);
 			if (attempt < MAX_ATTEMPTS) continue;
 			throw new LamellaError(
 				"EBUSY",
@@ -58,8 +55,15 @@ function placeLayers(image: PlannedImage): readonly PlacedLayer[] {
 	});
 }
 
+/** Whether what an import counted on was removed meanwhile: a layer, or one of its documents. */
+function isGone(error: unknown, chain: readonly PlacedLayer[]): boolean {
+	if (error instanceof LayersVanished) return true;
+	if (!isLamellaError(error, "ENOTFOUND")) return false;
+	return error.layer === undefined || chain.some(({ layer }) => layer === error.layer);
+}
+
 /** What is kept has to be what was looked at: a layout directory may change meanwhile. */
-async function keepDocuments(store: LayerStore, image: PlannedImage, from: string): Promise<void> {
+async function putDocuments(store: LayerStore, image: PlannedImage, from: string): Promise<void> {
 	for (const [what, read, promised] of [
 		["config", image.readConfig, image.id],
 		["manifest", image.readManifest, image.manifestDigest],
@@ -67,7 +71,7 @@ async function keepDocuments(store: LayerStore, image: PlannedImage, from: strin
 		if (read === undefined || promised === undefined) continue;
 		const bytes = read();
 		verifyDigest(bytes, promised, what, from);
-		await putDocument(store, bytes);
+		await store.documents.put(bytes);
 	}
 }
 

@@ -1,3 +1,5 @@
+import fs from "node:fs";
+import path from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { digestOf } from "../../layer/index.ts";
@@ -6,7 +8,8 @@ import { openTestImages } from "../testing/open-images.ts";
 import { findImage, forgetImage, forgetNames, listImages, type NewImage, saveImage } from "./catalog.ts";
 import { keyOf } from "./image-record.ts";
 
-const IDS = ["x", "y", "z"].map((text) => digestOf<ImageId>(text));
+const CONFIGS = ["x", "y", "z"].map((text) => Buffer.from(text));
+const IDS = CONFIGS.map((config) => digestOf<ImageId>(config));
 const NAMES = ["a:1", "b:1", "c:1"] as ImageName[];
 
 const image = (id: ImageId): NewImage => ({ id, os: "linux", architecture: "amd64", layers: [] });
@@ -21,6 +24,7 @@ class Undone extends Error {}
 
 it("a name belongs to the image that got it last, however images come and go", async () => {
 	await using test = await openTestImages();
+	for (const config of CONFIGS) await test.store.documents.put(config);
 	await fc.assert(
 		fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
 			const model = new Map<ImageId, Set<ImageName>>();
@@ -55,6 +59,7 @@ it("a name belongs to the image that got it last, however images come and go", a
 
 it("a damaged record is taken out by its id, and the image can be imported again", async () => {
 	await using test = await openTestImages();
+	for (const config of CONFIGS) await test.store.documents.put(config);
 	const [id = "" as ImageId] = IDS;
 	await test.store.transaction((transaction) => {
 		saveImage(transaction, image(id), ["a:1" as ImageName]);
@@ -65,4 +70,16 @@ it("a damaged record is taken out by its id, and the image can be imported again
 	await test.images.remove(id);
 	expect(test.images.list()).toEqual([]);
 	expect(test.images.find("a:1")).toBeUndefined();
+});
+
+it("an image without its documents is told to be imported again, and can be removed", async () => {
+	await using test = await openTestImages();
+	const [id = "" as ImageId] = IDS;
+	for (const config of CONFIGS) await test.store.documents.put(config);
+	await test.store.transaction((transaction) => saveImage(transaction, image(id), ["a:1" as ImageName]));
+	fs.writeFileSync(path.join(test.root, "documents", keyOf(id)), "other");
+	expect(() => test.images.get("a:1")).toThrowError(/is damaged: .*; import the image again, or remove it/);
+	expect(test.images.list()).toHaveLength(1);
+	await test.images.remove(id);
+	expect(test.images.list()).toEqual([]);
 });

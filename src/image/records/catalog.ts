@@ -9,7 +9,7 @@ import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
 import type { LayerId, LayerStore, RecordsWriter, StoreTransaction } from "../../store/index.ts";
 import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
-import { keepDocuments } from "./documents.ts";
+import { documentsOf } from "./documents.ts";
 import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
 import { parseReference } from "./reference.ts";
 
@@ -115,8 +115,7 @@ function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo
 	const { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest } = image;
 	const record = { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest };
 	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
-	records.put(keyOf(id), record);
-	keepDocuments(transaction, record);
+	records.put(keyOf(id), record, { documents: documentsOf(record) });
 	return readRecord(keyOf(id), record);
 }
 

@@ -1,46 +1,36 @@
-/**
- * The documents of images (config and manifest) by their digests, byte for byte. Only this file knows where they are
- * kept: as records of their own, which an image's record refers to.
- */
-import { LamellaError } from "../../errors/index.ts";
-import { type Digest, digestOf } from "../../layer/index.ts";
-import type { LayerStore, StoreTransaction } from "../../store/index.ts";
-import { type ImageRecord, keyOf } from "./image-record.ts";
+/** The documents of images, byte for byte: files of the store by digest, which an image's record keeps alive. */
+import { isLamellaError, LamellaError } from "../../errors/index.ts";
+import type { Digest } from "../../layer/index.ts";
+import type { LayerStore } from "../../store/index.ts";
+import type { ImageInfo } from "../contract.ts";
 
-const NAMESPACE = "documents";
-
-/** Documents of images that are not recorded yet. */
-const coming = new Map<Digest, Buffer>();
-
-/** Makes a document ready for the image that is recorded next. */
-export async function putDocument(_store: LayerStore, bytes: Buffer): Promise<Digest> {
-	const digest = digestOf(bytes);
-	coming.set(digest, bytes);
-	return digest;
-}
-
-/** Keeps the documents of an image that is recorded. */
-export function keepDocuments(transaction: StoreTransaction, record: ImageRecord): void {
-	for (const digest of documentsOf(record)) {
-		const bytes = coming.get(digest);
-		if (bytes !== undefined) transaction.records<string>(NAMESPACE).put(keyOf(digest), bytes.toString());
-	}
-}
-
-/** @throws {LamellaError} `ENOTFOUND`, `ECORRUPT` */
-export function getDocument(store: LayerStore, digest: Digest): Buffer {
-	const text = store.records<string>(NAMESPACE).get(keyOf(digest));
-	if (text === undefined) throw new LamellaError("ENOTFOUND", `document ${digest} is gone`);
-	return Buffer.from(text);
-}
-
-/** What a record keeps alive. */
-function documentsOf({ id, manifestDigest }: ImageRecord): readonly Digest[] {
+/** What the record of an image names. */
+export function documentsOf({
+	id,
+	manifestDigest,
+}: Pick<ImageInfo, "id" | "manifestDigest">): readonly Digest[] {
 	return manifestDigest === undefined ? [id] : [id, manifestDigest];
 }
 
-/** The image is removed: so are its documents, which no other image has. */
-export function dropDocuments(transaction: StoreTransaction, record: ImageRecord): void {
-	const documents = transaction.records<string>(NAMESPACE);
-	for (const digest of documentsOf(record)) documents.remove(keyOf(digest));
+/** The config of an image. @throws {LamellaError} `ECORRUPT` where it is missing or damaged */
+export function configOf(store: LayerStore, { id }: Pick<ImageInfo, "id">): Buffer {
+	return documentOf(store, id, id);
+}
+
+/** The manifest that an image came with. @throws {LamellaError} `ECORRUPT` where it is missing or damaged */
+export function manifestOf(store: LayerStore, { id, manifestDigest }: ImageInfo): Buffer | undefined {
+	return manifestDigest === undefined ? undefined : documentOf(store, manifestDigest, id);
+}
+
+function documentOf(store: LayerStore, digest: Digest, id: Digest): Buffer {
+	try {
+		return store.documents.get(digest);
+	} catch (cause) {
+		if (!isLamellaError(cause, "ENOTFOUND") && !isLamellaError(cause, "ECORRUPT")) throw cause;
+		const way = "import the image again, or remove it by its id";
+		throw new LamellaError("ECORRUPT", `image ${id} is damaged: ${cause.message}; ${way}`, {
+			layer: id,
+			cause,
+		});
+	}
 }

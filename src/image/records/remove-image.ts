@@ -15,7 +15,6 @@ import {
 	listImages,
 	noSuchImage,
 } from "./catalog.ts";
-import { dropDocuments } from "./documents.ts";
 import { keyOf } from "./image-record.ts";
 import { parseReference } from "./reference.ts";
 
@@ -73,7 +72,6 @@ async function removeOnce(store: LayerStore, reference: string): Promise<Removed
 	const forget = (transaction: StoreTransaction): void => {
 		mustBeAsSeen(transaction);
 		forgetImage(transaction, id);
-		dropDocuments(transaction, image);
 		const used = layersOf(listImages(transaction));
 		if (layers.some((layer) => used.has(layer))) throw new Outrun();
 	};

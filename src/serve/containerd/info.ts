@@ -1,6 +1,6 @@
 /** Layers as containerd's `Info`, and the rules for their labels. */
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { LayerKind } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import type { Labels, LayerId, LayerInfo } from "../../store/index.ts";
@@ -25,8 +25,8 @@ export function infoOf(
 		name: snapshotKeyOf(layer.id),
 		parent: parent === undefined ? "" : snapshotKeyOf(parent),
 		kind: KINDS[layer.kind],
-		createdAt: timestampFromMs(layer.createdAtMs),
-		updatedAt: timestampFromMs(layer.updatedAtMs),
+		createdAt: timestampOf(layer.createdAtNs),
+		updatedAt: timestampOf(layer.updatedAtNs),
 		labels: { ...labels },
 	});
 }
@@ -73,4 +73,10 @@ export function updatedLabels(
 		}
 	}
 	return keptLabels(labels);
+}
+
+const NS_PER_SECOND = 1_000_000_000n;
+
+function timestampOf(ns: bigint): Timestamp {
+	return create(TimestampSchema, { seconds: ns / NS_PER_SECOND, nanos: Number(ns % NS_PER_SECOND) });
 }

@@ -94,7 +94,7 @@ export class ShiftedLayers {
 		for (const child of this.#store.children(id)) if (isView(child)) await this.#removeIfLeft(child);
 		const unused = this.#store.children(id).filter((child) => isCopy(child) && this.#isUnused(child));
 		if (unused.length > 0) await this.#store.removeAll([...unused, id]);
-		else await this.#store.remove(id, { early: true });
+		else await this.#store.remove(id);
 		if (parent !== undefined && isCopy(parent)) await this.#removeUnused(parent);
 	}
 
@@ -117,7 +117,7 @@ export class ShiftedLayers {
 	async #removeUnused(id: LayerId): Promise<void> {
 		if (!this.#store.has(id) || !this.#isUnused(id)) return;
 		try {
-			await this.#store.remove(id, { early: true });
+			await this.#store.remove(id);
 		} catch (error) {
 			// A new snapshot came to stand on it, or another call removed it: both are as well.
 			if (error instanceof LamellaError && ["EREFERENCED", "ENOTFOUND", "EBUSY"].includes(error.code)) return;
@@ -135,11 +135,11 @@ export class ShiftedLayers {
 
 	async #make(id: LayerId, parent: LayerId, idMaps: IdMaps): Promise<void> {
 		const view = parseLayerId(`${VIEW_PREFIX}${this.#process}/${this.#views++}`);
-		await this.#store.create(view, { kind: "view", parent, early: true });
+		await this.#store.create(view, { kind: "view", parent, durable: false });
 		try {
 			await this.#copy(view, id, parent, idMaps);
 		} finally {
-			await this.#store.remove(view, { force: true, early: true });
+			await this.#store.remove(view, { force: true });
 		}
 	}
 

@@ -48,7 +48,7 @@ export function snapshotsService(
 		let layer: LayerInfo;
 		try {
 			layer = await parents.under(parentId, idMaps, (below) =>
-				store.create(id, { kind, labels: kept, idMaps, ...below, early: true }),
+				store.create(id, { kind, labels: kept, idMaps, ...below, durable: false }),
 			);
 		} catch (error) {
 			throw wrongParent(error, parent);
@@ -80,7 +80,7 @@ export function snapshotsService(
 					`snapshot "${key}" cannot be put on "${parent}": leave "rebase" out of the capabilities`,
 				);
 			}
-			await store.commit(id, committed, { labels: keptLabels(labels), early: true, signal });
+			await store.commit(id, committed, { labels: keptLabels(labels), signal });
 			return {};
 		},
 		remove: async ({ key }) => {

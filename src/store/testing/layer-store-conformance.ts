@@ -216,61 +216,59 @@ export function layerStoreConformance(
 			expect([...store.list()]).toEqual([]);
 		});
 
-		it("answers early, and shows and keeps the same as else", async () => {
-			const early = true;
-			await store.create(id("k1"), { early });
-			await store.commit(id("k1"), id("base"), { labels: { a: "1" }, early });
-			expect(store.has(id("k1"))).toBe(false);
-			await store.create(id("k2"), { parent: id("base"), early });
+		it("shows and keeps what is made without a flush as anything else", async () => {
+			await store.create(id("k1"), { durable: false });
+			await store.commit(id("k1"), id("base"), { labels: { a: "1" } });
+			await store.create(id("k2"), { parent: id("base"), durable: false });
 			expect(store.get(id("k2"))).toMatchObject({ parent: "base", depth: 1 });
-			expect(store.children(id("base"))).toEqual(["k2"]);
-			await expect(store.create(id("k2"), { early })).rejects.toMatchObject({ code: "EEXISTS" });
-			await expect(store.remove(id("base"), { early })).rejects.toMatchObject({ code: "EREFERENCED" });
-			await store.mount(id("k2"));
-			await expect(store.commit(id("k2"), id("top"), { early })).rejects.toMatchObject({ code: "EBUSY" });
-			await store.unmount(id("k2"));
-			// An operation that is not early, on top of them all.
-			await store.commit(id("k2"), id("top"), { early });
-			await store.create(id("web"), { parent: id("top") });
-			await store.setLabels(id("top"), { b: "2" });
-			await store.create(id("gone"), { parent: id("top"), early });
-			await store.remove(id("gone"), { early });
-			await expect(store.remove(id("gone"), { early })).rejects.toMatchObject({ code: "ENOTFOUND" });
-			await store.create(id("gone"), { parent: id("base"), early });
+			await expect(store.create(id("k2"), { durable: false })).rejects.toMatchObject({ code: "EEXISTS" });
+			await expect(store.remove(id("base"))).rejects.toMatchObject({ code: "EREFERENCED" });
 			await store.close();
 			store = await open(root);
 			expect([...store.list()].map(({ id, kind }) => `${id} ${kind}`)).toEqual([
 				"base committed",
-				"gone active",
-				"top committed",
-				"web active",
+				"k2 active",
 			]);
-			expect(store.get(id("base")).labels).toEqual({ a: "1" });
-			expect(store.get(id("top")).labels).toEqual({ b: "2" });
-			expect(store.chain(id("gone")).map(({ id }) => id)).toEqual(["base"]);
 		});
 
-		it("commits nothing early of what was refused, also not at the next start", async () => {
-			const early = true;
-			await store.create(id("k1"), { early });
-			await store.create(id("k2"), { early });
+		it("commits one of two that want the same name, and leaves the other as it was", async () => {
+			await store.create(id("k1"));
+			await store.create(id("k2"));
 			const outcomes = await Promise.allSettled([
-				store.commit(id("k1"), id("name"), { early }),
-				store.commit(id("k2"), id("name"), { early }),
+				store.commit(id("k1"), id("name")),
+				store.commit(id("k2"), id("name")),
 			]);
 			expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
 			const stopped = new AbortController();
 			stopped.abort();
 			const loser = store.has(id("k1")) ? id("k1") : id("k2");
-			const again = store.commit(loser, id("other"), { early, signal: stopped.signal });
+			const again = store.commit(loser, id("other"), { signal: stopped.signal });
 			await expect(again).rejects.toMatchObject({ code: "EABORTED" });
 			expect(store.get(loser).kind).toBe("active");
-			await store.remove(id("name"), { early });
-			await store.close();
-			store = await open(root);
-			expect([...store.list()].map(({ id, kind }) => `${id} ${kind}`)).toEqual([`${loser} active`]);
-			await store.commit(loser, id("other"), { early });
+			await store.remove(id("name"));
+			await store.commit(loser, id("other"));
+			await store.cleanup();
 			expect(readdirSync(path.join(root, "layers"))).toHaveLength(1);
+		});
+
+		it("makes one more committed layer of a layer's content, and leaves that as it was", async () => {
+			await store.applyLayer(id("base"), layerTar({ a: "1", b: "1" }));
+			await store.create(id("web"), { parent: id("base") });
+			await using mount = await store.mount(id("web"));
+			writeFileSync(path.join(mount.path, "a"), "2");
+			rmSync(path.join(mount.path, "b"));
+			const taken = await store.snapshot(id("web"), id("taken"), { labels: { by: "me" } });
+			expect(taken).toMatchObject({ kind: "committed", parent: "base", labels: { by: "me" } });
+			writeFileSync(path.join(mount.path, "a"), "3");
+			await store.snapshot(id("taken"), id("again"));
+			for (const copy of [id("taken"), id("again")]) {
+				await reading(copy, (tree) => {
+					expect(readdirSync(tree)).toEqual(["a"]);
+					expect(readFileSync(path.join(tree, "a"), "utf8")).toBe("2");
+				});
+				expect(await changesOf(copy)).toEqual(["C /a", "D /b"]);
+			}
+			await expect(store.snapshot(id("web"), id("base"))).rejects.toMatchObject({ code: "EEXISTS" });
 		});
 
 		it("counts the holders of a mount, over a reopening too", async () => {

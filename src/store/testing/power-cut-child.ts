@@ -6,7 +6,7 @@
  *
  * Before a layer is committed it says `edited`, and waits for a line with the layer's id on standard input: time for the
  * parent to look at what is going to be committed. With CONTROL it cuts the disk itself, DELAY_MS after the acknowledgement
- * of the COUNTth operation AFTER (`commit early`).
+ * of the COUNTth operation AFTER (`commit`; `create volatile` is one that is not durable).
  */
 import {
 	chmodSync,
@@ -49,7 +49,7 @@ export type PowerCutOperation =
 
 export type PowerCutLine =
 	| { readonly say: "open" }
-	| ({ readonly say: "begin"; readonly n: number; readonly early: boolean } & PowerCutOperation)
+	| ({ readonly say: "begin"; readonly n: number; readonly durable: boolean } & PowerCutOperation)
 	| { readonly say: "edited"; readonly id: LayerId; readonly directory: string }
 	| { readonly say: "done"; readonly n: number }
 	| { readonly say: "failed"; readonly n: number; readonly code: string; readonly message: string }
@@ -98,11 +98,11 @@ function cutDisk(): void {
 /** Runs an operation between its lines; returns whether it was acknowledged. */
 async function run(
 	operation: PowerCutOperation,
-	early: boolean,
+	durable: boolean,
 	work: () => Promise<unknown>,
 ): Promise<boolean> {
 	const n = operations++;
-	say({ say: "begin", n, early, ...operation });
+	say({ say: "begin", n, durable, ...operation });
 	try {
 		await work();
 	} catch (error) {
@@ -110,7 +110,7 @@ async function run(
 		say({ say: "failed", n, code: String(Reflect.get(error as Error, "code")), message });
 		return false;
 	}
-	const isAwaited = after === `${operation.op}${early ? " early" : ""}` && ++counted === Number(count);
+	const isAwaited = after === `${operation.op}${durable ? "" : " volatile"}` && ++counted === Number(count);
 	// Before the line is written, where it is to be at once.
 	if (isAwaited && delayMs === "0") cutDisk();
 	say({ say: "done", n });
@@ -135,12 +135,12 @@ async function work(lane: number): Promise<void> {
 	const one = <T>(items: readonly T[]): T | undefined => items[random(items.length)];
 	for (let round = 0; ; round++) {
 		const id = parseLayerId(`${prefix}/${lane}-${round}`);
-		const early = random(3) > 0;
+		const durable = random(3) === 0;
 		const kind = random(20);
 		if (isQuiet ? kind < 10 : kind === 19) {
 			if (!(await comeAndGo(id))) return;
 		} else if (kind < 12) {
-			if (!(await makeLayer(id, early, random))) return;
+			if (!(await makeLayer(id, durable, random))) return;
 		} else if (kind < 14) {
 			const parent = one(committed);
 			const labels = { from: id };
@@ -152,7 +152,7 @@ async function work(lane: number): Promise<void> {
 				compression: "detect",
 			} as const;
 			const apply = (): Promise<boolean> =>
-				run({ op: "apply", id, parent, labels }, false, () =>
+				run({ op: "apply", id, parent, labels }, true, () =>
 					store.applyLayer(id, source, { parent, labels }),
 				);
 			if (!(await with_(parent, apply))) return;
@@ -160,13 +160,13 @@ async function work(lane: number): Promise<void> {
 		} else if (kind < 16) {
 			const labels = { changed: id };
 			const isDone = await alone(one(committed), (layer) =>
-				run({ op: "labels", id: layer, labels }, false, () => store.setLabels(layer, labels)),
+				run({ op: "labels", id: layer, labels }, true, () => store.setLabels(layer, labels)),
 			);
 			if (!isDone) return;
 		} else if (kind < 18) {
 			const leftOver = left.pop();
 			const remove = (layer: LayerId): Promise<boolean> =>
-				run({ op: "remove", id: layer }, early, () => store.remove(layer, { early }));
+				run({ op: "remove", id: layer }, true, () => store.remove(layer));
 			if (leftOver !== undefined) {
 				if (!(await remove(leftOver))) return;
 				continue;
@@ -180,7 +180,7 @@ async function work(lane: number): Promise<void> {
 		} else {
 			// Both, or neither.
 			const keys = [`${lane}-one`, `${lane}-other`];
-			const isDone = await run({ op: "records", keys, value: id }, false, () =>
+			const isDone = await run({ op: "records", keys, value: id }, true, () =>
 				store.transaction((transaction) => {
 					const records = transaction.records("images");
 					for (const key of keys) records.put(key, { value: id });
@@ -193,40 +193,36 @@ async function work(lane: number): Promise<void> {
 }
 
 /** Creates a layer, changes it, commits it; now and then it is removed or left instead. */
-async function makeLayer(id: LayerId, early: boolean, random: (below: number) => number): Promise<boolean> {
+async function makeLayer(id: LayerId, durable: boolean, random: (below: number) => number): Promise<boolean> {
 	const parent = committed[random(committed.length + 1)];
 	const labels = { made: id };
 	const create = (): Promise<boolean> =>
-		run({ op: "create", id, parent, labels }, early, () => store.create(id, { parent, labels, early }));
+		run({ op: "create", id, parent, labels }, durable, () => store.create(id, { parent, labels, durable }));
 	if (!(await with_(parent, create))) return false;
 	const { directory } = store.get(id);
 	edit(path.join(directory, "diff"), random);
 	const fate = random(12);
 	if (fate === 0) return true;
-	if (fate === 1) return await run({ op: "remove", id }, early, () => store.remove(id, { early }));
-	// Time for an early layer to get recorded.
-	if (fate === 2) await sleep(400);
+	if (fate === 1) return await run({ op: "remove", id }, true, () => store.remove(id));
 	await edited(id, path.join(directory, "diff"));
 	const name = parseLayerId(`${id}/done`);
 	const commitLabels = { committed: name };
-	const commitEarly = random(4) > 0;
-	const isDone = await run({ op: "commit", id, name, labels: commitLabels }, commitEarly, () =>
-		store.commit(id, name, { labels: commitLabels, early: commitEarly }),
+	const isDone = await run({ op: "commit", id, name, labels: commitLabels }, true, () =>
+		store.commit(id, name, { labels: commitLabels }),
 	);
 	if (isDone) committed.push(name);
 	return isDone;
 }
 
-/** Layers that are made, recorded, and removed one after the other. */
+/** Layers that are made and removed one after the other. */
 async function comeAndGo(prefix: LayerId): Promise<boolean> {
 	const ids = [1, 2, 3, 4].map((n) => parseLayerId(`${prefix}.${n}`));
 	for (const id of ids) {
 		const labels = { made: id };
-		const create = (): Promise<unknown> => store.create(id, { labels, early: true });
-		if (!(await run({ op: "create", id, parent: undefined, labels }, true, create))) return false;
+		const create = (): Promise<unknown> => store.create(id, { labels, durable: false });
+		if (!(await run({ op: "create", id, parent: undefined, labels }, false, create))) return false;
 	}
-	await sleep(400);
-	for (const id of ids) if (!(await run({ op: "remove", id }, false, () => store.remove(id)))) return false;
+	for (const id of ids) if (!(await run({ op: "remove", id }, true, () => store.remove(id)))) return false;
 	return true;
 }
 

@@ -1,0 +1,267 @@
+/** What every operation of the store works with, and the few moves that they share. */
+import { existsSync, renameSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import path from "node:path";
+import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
+import { LamellaError } from "../errors/index.ts";
+import type { JobPool } from "../jobs/index.ts";
+import type { LayerJobs } from "../layer/index.ts";
+import type { FlattenPolicy, LayerId, LayerInfo, StoreTransaction } from "./contract.ts";
+import type { Database } from "./database/database.ts";
+import type { LayerRecord } from "./database/layer-record.ts";
+import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } from "./database/layers.ts";
+import { RecordChanges } from "./database/records.ts";
+import { deleteDocument } from "./disk/documents.ts";
+import type { Layout } from "./disk/layout.ts";
+import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
+import { errnoOf } from "./failure.ts";
+import type { Background } from "./processes/background.ts";
+import { crashPoint } from "./processes/crash-point.ts";
+import type { LayerLocks } from "./processes/layer-locks.ts";
+import { mountNamespace, readHold } from "./processes/mount-holds.ts";
+import type { Owner } from "./processes/owner.ts";
+
+/** What is removed within so long is deleted by one job. */
+const BATCH_MS = 50;
+
+export interface StoreParts {
+	readonly layout: Layout;
+	readonly database: Database;
+	/** Tries what it needs on the filesystem when it is opened, so that is left to the first who needs it. */
+	readonly openDriver: () => Driver;
+	readonly jobs: JobPool<LayerJobs>;
+	/** Absent in a store that is open for reading only. */
+	readonly owner: Owner | undefined;
+	readonly locks: LayerLocks;
+	readonly background: Background;
+	readonly flattenPolicy: FlattenPolicy;
+	/** Fires when the store closes: background work that can be done another time stops then. */
+	readonly closing: AbortSignal;
+}
+
+export class StoreContext {
+	readonly layout: Layout;
+	readonly database: Database;
+	readonly jobs: JobPool<LayerJobs>;
+	readonly locks: LayerLocks;
+	readonly background: Background;
+	readonly flattenPolicy: FlattenPolicy;
+	readonly closing: AbortSignal;
+	/** What recovery found that somebody should know. */
+	readonly notices: string[] = [];
+	readonly #openDriver: () => Driver;
+	#driver: Driver | undefined;
+	readonly #owner: Owner | undefined;
+	/** Paths of the table `removed` and directories in trash/ that are to be deleted next. */
+	readonly #removed = new Set<string>();
+	readonly #trash: string[] = [];
+	#deleteNow: (() => void) | undefined;
+
+	constructor(parts: StoreParts) {
+		this.layout = parts.layout;
+		this.database = parts.database;
+		this.jobs = parts.jobs;
+		this.locks = parts.locks;
+		this.background = parts.background;
+		this.flattenPolicy = parts.flattenPolicy;
+		this.closing = parts.closing;
+		this.#openDriver = parts.openDriver;
+		this.#owner = parts.owner;
+	}
+
+	get driver(): Driver {
+		this.#driver ??= this.#openDriver();
+		return this.#driver;
+	}
+
+	/** @throws {LamellaError} `EINVALID` where the store is open for reading only */
+	get owner(): Owner {
+		if (this.#owner !== undefined) return this.#owner;
+		throw new LamellaError(
+			"EINVALID",
+			`the store at ${this.layout.root} is open for reading only; open it without readOnly to change it`,
+		);
+	}
+
+	/** A path in staging/ that nobody else has. */
+	stagedPath(): string {
+		return path.join(this.owner.directory, this.owner.nextName());
+	}
+
+	directoryOf(record: LayerRecord): string {
+		return path.join(this.layout.layers, record.n);
+	}
+
+	placeOf(record: LayerRecord): LayerPlace {
+		return { directory: this.directoryOf(record), form: record.form };
+	}
+
+	/**
+	 * The place of a layer, and those below it, nearest first.
+	 * @throws {LamellaError} `ECORRUPT` where the data of one of them is missing
+	 */
+	placesFrom(record: LayerRecord): [LayerPlace, ...LayerPlace[]] {
+		const chain = chainOf(this.database, record);
+		const missing = [record, ...chain].find((each) => !existsSync(this.directoryOf(each)));
+		// One that was removed meanwhile is for the caller to notice.
+		if (missing !== undefined && layerAt(this.database, missing.n) !== undefined) {
+			throw new LamellaError("ECORRUPT", missingDirectory(this.layout, missing), { layer: missing.id });
+		}
+		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
+	}
+
+	infoOf(record: LayerRecord): LayerInfo {
+		const { n, mountLabel: _, idMaps: __, ...shown } = record;
+		const directory = this.directoryOf(record);
+		let mountCount: number | undefined;
+		return {
+			...shown,
+			flattened: isFlattened(record.form),
+			directory,
+			// Asks the filesystem, and hardly anybody asks for it.
+			get mountCount() {
+				mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
+				return mountCount;
+			},
+		};
+	}
+
+	/**
+	 * Runs `work` with the layer's lock, and with its record as it is then.
+	 * @throws {LamellaError} `ENOTFOUND`
+	 */
+	async withLayer<R>(id: LayerId, work: (record: LayerRecord) => Promise<R>): Promise<R> {
+		for (;;) {
+			const seen = layerRecord(this.database, id);
+			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
+				const record = findLayer(this.database, id);
+				// Removed, or another layer by now, while we waited for the lock.
+				return record?.n === seen.n ? { value: await work(record) } : undefined;
+			});
+			if (outcome !== undefined) return outcome.value;
+		}
+	}
+
+	/**
+	 * The one commit point of every operation: what `work` changes is there as a whole or not at all, and durable when the
+	 * promise resolves. `work` is synchronous, and may run twice. What it removed is deleted from disk in the background.
+	 */
+	async transaction<R>(
+		work: (transaction: StoreTransaction) => R,
+		{ durable = true }: { readonly durable?: boolean | undefined } = {},
+	): Promise<R> {
+		const { nextName } = this.owner;
+		const records = new RecordChanges(this.database, this.layout);
+		const result = await this.database.transaction(() => {
+			records.clear();
+			return work({
+				records: (namespace) => records.writer(namespace),
+				has: (id) => findLayer(this.database, id) !== undefined,
+				get: (id) => {
+					const record = findLayer(this.database, id);
+					return record === undefined ? undefined : this.infoOf(record);
+				},
+				children: (id) => childrenOf(this.database, layerRecord(this.database, id)),
+			});
+		});
+		// Under a lock, so that of two processes the one that writes a file last has read last.
+		const files = records.isEmpty
+			? []
+			: await this.locks.with(this.layout.records, () => records.writeFiles(() => nextName.call(this.owner)));
+		this.deleteRemoved([...records.removed]);
+		if (durable) await Promise.all([this.database.flushed(), ...files.map(flush)]);
+		return result;
+	}
+
+	/**
+	 * Changes a layer's record, then its sidecar; durable when it resolves. Call it with the layer's lock. `flushWith` makes
+	 * the file that it is given durable, together with what else has to be before the record.
+	 */
+	async replaceRecord(
+		after: LayerRecord,
+		flushWith: (sidecar: string) => Promise<unknown> = flush,
+	): Promise<LayerRecord> {
+		const staged = this.stagedPath();
+		const directory = this.directoryOf(after);
+		try {
+			writeSidecar(staged, after);
+			await flushWith(staged);
+			crashPoint("update:staged");
+			await this.transaction(() => replaceLayer(this.database, after), { durable: false });
+			crashPoint("update:recorded");
+			renameSync(staged, sidecarOf(directory));
+		} finally {
+			rmSync(staged, { force: true });
+		}
+		await Promise.all([this.database.flushed(), flush(directory)]);
+		return after;
+	}
+
+	/** Deletes what is not recorded, in the background. What is not there is no error. */
+	discard(directory: string): void {
+		const trashed = path.join(this.layout.trash, this.owner.nextName());
+		try {
+			renameSync(directory, trashed);
+		} catch (error) {
+			if (errnoOf(error) === "ENOENT") return;
+			throw error;
+		}
+		this.deleteTrash(trashed);
+	}
+
+	/** Deletes a directory in trash/, in the background. */
+	deleteTrash(trashed: string): void {
+		this.#trash.push(trashed);
+		this.#deleteLater();
+	}
+
+	/** Deletes what a transaction removed: paths of the table `removed`. */
+	deleteRemoved(paths: readonly string[]): void {
+		for (const removed of paths) {
+			this.#removed.add(removed);
+			if (removed.startsWith("layers/")) this.discard(path.join(this.layout.root, removed));
+		}
+		if (paths.length > 0) this.#deleteLater();
+	}
+
+	/** Begins at once with what waits to be deleted. */
+	deleteNow(): void {
+		this.#deleteNow?.();
+	}
+
+	#deleteLater(): void {
+		this.#deleteNow ??= this.background.later("delete what was removed", BATCH_MS, async () => {
+			this.#deleteNow = undefined;
+			const removed = [...this.#removed];
+			this.#removed.clear();
+			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
+			crashPoint("remove:deleted");
+			// The mark goes once the rename is durable: a power cut would bring back what nobody knows.
+			if (removed.length === 0) return;
+			await flush(this.layout.layers);
+			await this.database.transaction(() => {
+				for (const one of removed) {
+					// Within the transaction: nobody can begin to name a document again meanwhile.
+					if (one.startsWith("documents/")) deleteDocument(this.database, this.layout, path.basename(one));
+					this.database.run("DELETE FROM removed WHERE path = ?", one);
+				}
+			});
+		});
+	}
+}
+
+/** What to say of a layer that has a record and nothing else. */
+export function missingDirectory(layout: Layout, { id, n }: LayerRecord): string {
+	const directory = path.join(layout.layers, n);
+	return `the data of layer "${id}" is missing (${directory}); remove the layer, and import its image again`;
+}
+
+/** fsync of a file or directory, on a thread of Node's pool. */
+export async function flush(file: string): Promise<void> {
+	const handle = await open(file, "r");
+	try {
+		await handle.sync();
+	} finally {
+		await handle.close();
+	}
+}

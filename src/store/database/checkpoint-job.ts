@@ -1,0 +1,21 @@
+/** Entry of the thread that moves the database's log into its file. */
+import { DatabaseSync } from "node:sqlite";
+import type { JobFunctions } from "../../jobs/index.ts";
+
+export interface CheckpointJobs {
+	readonly checkpoint: { request: { file: string }; result: undefined };
+}
+
+export const jobs: JobFunctions<CheckpointJobs> = {
+	checkpoint: ({ file }) => {
+		const database = new DatabaseSync(file, { timeout: 10_000 });
+		try {
+			database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+			// The next transaction starts the log anew and flushes its head: better here than on the main thread.
+			database.exec("INSERT OR REPLACE INTO facts VALUES ('checkpointed', unixepoch())");
+		} finally {
+			database.close();
+		}
+		return undefined;
+	},
+};

@@ -1,0 +1,259 @@
+/**
+ * The connection to the store's database: one SQLite file in WAL mode, one connection a process.
+ *
+ * A transaction runs on the caller's thread. It appends to the log without a flush, and every process sees it at once. It is
+ * durable when `flushed()` resolves: a thread of Node's pool flushes the log, once for all who wait. So a slow disk
+ * stops no other call, and who needs no durability does not wait. SQLite keeps the order of transactions over a power cut:
+ * where one is lost, all later ones are lost too.
+ *
+ * The log is moved into the file (a checkpoint) by a thread of its own, which does the flushes that this takes.
+ */
+import { existsSync } from "node:fs";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LamellaError } from "../../errors/index.ts";
+import type { Reserve } from "../disk/reserve.ts";
+import { LogFlush } from "./log-flush.ts";
+import { FORMAT, SCHEMA } from "./schema.ts";
+
+/** A read waits so long where another process is recovering the log. */
+const READ_TIMEOUT_MS = 10_000;
+// Writers hold the lock for well under a millisecond, but for one that starts the log anew.
+const WRITE_RETRY_MS = 1;
+const WRITE_TIMEOUT_MS = 60_000;
+/** So many transactions take about 8 MiB of log. */
+const CHECKPOINT_AFTER = 500;
+
+const SQLITE_BUSY = 5;
+const SQLITE_IOERR = 10;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+
+export interface DatabaseOptions {
+	/** Make the tables where there are none; else a file without them is a damaged one. */
+	readonly make?: boolean | undefined;
+	/** Nothing is written; a file that is missing reads as an empty store. */
+	readonly readOnly?: boolean | undefined;
+	readonly reserve?: Reserve | undefined;
+}
+
+export class Database {
+	readonly file: string;
+	readonly #connection: DatabaseSync;
+	readonly #statements = new Map<string, StatementSync>();
+	readonly #reserve: Reserve | undefined;
+	#log: LogFlush | undefined;
+	#sinceCheckpoint = 0;
+	/** Called when the log has become long: moves it into the file, off this thread. */
+	onLongLog: (() => void) | undefined;
+
+	private constructor(file: string, connection: DatabaseSync, reserve: Reserve | undefined) {
+		this.file = file;
+		this.#connection = connection;
+		this.#reserve = reserve;
+	}
+
+	/**
+	 * Opens the database at `file`.
+	 * @throws {LamellaError} `ECORRUPT` where it is damaged, `ECONFIG` where it is of another format, `ENOSPACE`
+	 */
+	static open(file: string, { make = false, readOnly = false, reserve }: DatabaseOptions = {}): Database {
+		const isEmpty = readOnly && !existsSync(file);
+		let connection: DatabaseSync | undefined;
+		try {
+			connection = new DatabaseSync(isEmpty ? ":memory:" : file, {
+				timeout: READ_TIMEOUT_MS,
+			});
+			if (!readOnly) connection.exec("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
+			// The log is flushed by `flushed`, and around checkpoints by SQLite itself.
+			connection.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+			// Not opened read-only: such a connection would leave its log behind.
+			if (readOnly && !isEmpty) connection.exec("PRAGMA query_only = ON");
+			const database = new Database(file, connection, reserve);
+			database.#needTables(make || isEmpty);
+			return database;
+		} catch (error) {
+			connection?.close();
+			throw databaseFailure(error, file);
+		}
+	}
+
+	get<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
+		return this.#attempt(() => this.#statement(sql).get(...values) as Row | undefined);
+	}
+
+	all<Row>(sql: string, ...values: SQLInputValue[]): Row[] {
+		return this.#attempt(() => this.#statement(sql).all(...values) as Row[]);
+	}
+
+	/** Changes rows, within a transaction. */
+	run(sql: string, ...values: SQLInputValue[]): void {
+		this.#statement(sql).run(...values);
+	}
+
+	/**
+	 * Runs `work` alone among the writers of all processes; what it throws undoes all of it. When the promise resolves every
+	 * process sees it, and a kill cannot lose it. `flushed` then makes it durable.
+	 * @throws {LamellaError} `ENOSPACE`, `EBUSY`, `ECORRUPT`, and what `work` throws
+	 */
+	async transaction<R>(work: () => R): Promise<R> {
+		try {
+			return await this.#attemptTransaction(work);
+		} catch (error) {
+			if (!isFull(error) || this.#reserve?.makeRoom() !== true) throw databaseFailure(error, this.file);
+		}
+		try {
+			return await this.#attemptTransaction(work);
+		} catch (error) {
+			throw databaseFailure(error, this.file);
+		} finally {
+			this.#reserve?.takeBack();
+		}
+	}
+
+	/** Resolves when all that was recorded until now is durable. @throws {LamellaError} `ESYSTEM` */
+	async flushed(): Promise<void> {
+		this.#log ??= new LogFlush(`${this.file}-wal`);
+		try {
+			await this.#log.flushed();
+		} catch (cause) {
+			throw new LamellaError("ESYSTEM", `the log of the database ${this.file} cannot be flushed`, { cause });
+		}
+	}
+
+	/** Goes through every page. Returns what is wrong, if anything. */
+	problem(): string | undefined {
+		try {
+			const [row] = this.#connection.prepare("PRAGMA quick_check(1)").all() as { quick_check: string }[];
+			return row?.quick_check === "ok" ? undefined : row?.quick_check;
+		} catch (error) {
+			return error instanceof Error ? error.message : String(error);
+		}
+	}
+
+	close(): void {
+		if (!this.#connection.isOpen) return;
+		this.#log?.close();
+		this.#connection.close();
+	}
+
+	#needTables(make: boolean): void {
+		if (this.get("SELECT 1 FROM sqlite_schema WHERE name = 'layers'") === undefined) {
+			if (!make) {
+				throw new LamellaError("ECORRUPT", `the database ${this.file} has none of the store's tables`, {
+					path: this.file,
+				});
+			}
+			this.#connection.exec(`BEGIN IMMEDIATE; ${SCHEMA}; PRAGMA user_version = ${FORMAT}; COMMIT`);
+		}
+		const { user_version: format } = this.get<{ user_version: number }>("PRAGMA user_version") ?? {};
+		if (format === FORMAT) return;
+		throw new LamellaError(
+			"ECONFIG",
+			`the database ${this.file} is of format ${format}, and this version reads format ${FORMAT}; use the version that made it`,
+			{ path: this.file },
+		);
+	}
+
+	/** Another process may hold the write lock. To wait for it in SQLite would stop this thread. */
+	async #attemptTransaction<R>(work: () => R): Promise<R> {
+		const deadlineMs = performance.now() + WRITE_TIMEOUT_MS;
+		for (;;) {
+			if (this.#begin()) return this.#finish(work);
+			if (performance.now() > deadlineMs) {
+				throw new LamellaError("EBUSY", `another process has been writing to ${this.file} for a minute`, {
+					path: this.file,
+				});
+			}
+			await sleep(WRITE_RETRY_MS);
+		}
+	}
+
+	/** Takes the write lock, where nobody has it. */
+	#begin(): boolean {
+		if (!this.#connection.isOpen) throw new LamellaError("EINVALID", "the store is closed");
+		this.#connection.exec("PRAGMA busy_timeout = 0");
+		try {
+			this.#connection.exec("BEGIN IMMEDIATE");
+			return true;
+		} catch (error) {
+			if (hasCode(error, SQLITE_BUSY)) return false;
+			throw error;
+		} finally {
+			this.#connection.exec(`PRAGMA busy_timeout = ${READ_TIMEOUT_MS}`);
+		}
+	}
+
+	#finish<R>(work: () => R): R {
+		try {
+			const result = work();
+			this.#connection.exec("COMMIT");
+			this.#sinceCheckpoint += 1;
+			if (this.#sinceCheckpoint >= CHECKPOINT_AFTER && this.onLongLog !== undefined) {
+				this.#sinceCheckpoint = 0;
+				this.onLongLog();
+			}
+			return result;
+		} catch (error) {
+			// SQLite ends the transaction itself where it ran out of room.
+			if (this.#connection.isTransaction) this.#connection.exec("ROLLBACK");
+			throw error;
+		}
+	}
+
+	#statement(sql: string): StatementSync {
+		if (!this.#connection.isOpen) throw new LamellaError("EINVALID", "the store is closed");
+		const known = this.#statements.get(sql);
+		if (known !== undefined) return known;
+		const made = this.#connection.prepare(sql);
+		this.#statements.set(sql, made);
+		return made;
+	}
+
+	#attempt<R>(read: () => R): R {
+		try {
+			return read();
+		} catch (error) {
+			throw databaseFailure(error, this.file);
+		}
+	}
+}
+
+function codeOf(error: unknown): number | undefined {
+	const code: unknown = error instanceof Error ? Reflect.get(error, "errcode") : undefined;
+	return typeof code === "number" ? code : undefined;
+}
+
+/** Extended codes have more in their upper bits. */
+function hasCode(error: unknown, ...codes: readonly number[]): boolean {
+	const code = codeOf(error);
+	return code !== undefined && codes.includes(code & 0xff);
+}
+
+/** An I/O error may stand for a disk without room: the shared index of the log has to grow, too. */
+function isFull(error: unknown): boolean {
+	return hasCode(error, SQLITE_FULL, SQLITE_IOERR);
+}
+
+/** SQLite's errors in words; others stay as they are. */
+function databaseFailure(cause: unknown, file: string): unknown {
+	if (codeOf(cause) === undefined) return cause;
+	const why = cause instanceof Error ? cause.message : String(cause);
+	const details = { path: file, cause };
+	if (hasCode(cause, SQLITE_FULL)) {
+		return new LamellaError(
+			"ENOSPACE",
+			`the disk is full: the database ${file} cannot be written; make room, or remove layers and images`,
+			details,
+		);
+	}
+	if (hasCode(cause, SQLITE_CORRUPT, SQLITE_NOTADB)) {
+		return new LamellaError(
+			"ECORRUPT",
+			`the database ${file} is damaged (${why}); end the other processes at this store and open it again: the database is then rebuilt`,
+			details,
+		);
+	}
+	return new LamellaError("ESYSTEM", `the database ${file} cannot be used: ${why}`, details);
+}

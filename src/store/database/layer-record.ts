@@ -1,0 +1,71 @@
+/** The shape of a layer's record: a row of the database, and the sidecar beside the layer's data. */
+import type { LayerForm, LayerKind } from "../../driver/index.ts";
+import type { IdMaps } from "../../idmap/index.ts";
+import type { DiffId, Usage } from "../../layer/index.ts";
+import type { Labels, LayerId } from "../contract.ts";
+import { parseLayerId } from "../layer-id.ts";
+
+export interface LayerRecord {
+	readonly id: LayerId;
+	/** Name of the directory in layers/. Never used again for another layer. */
+	readonly n: string;
+	readonly parent?: LayerId | undefined;
+	readonly kind: LayerKind;
+	readonly form: LayerForm;
+	readonly labels: Labels;
+	readonly createdAtNs: bigint;
+	readonly updatedAtNs: bigint;
+	readonly diffId?: DiffId | undefined;
+	readonly usage?: Usage | undefined;
+	/** Number of layers below. */
+	readonly depth: number;
+	readonly mountLabel?: string | undefined;
+	readonly idMaps?: IdMaps | undefined;
+}
+
+export function formatLayerRecord(record: LayerRecord, indent?: string): string {
+	const replace = (_: string, value: unknown): unknown =>
+		typeof value === "bigint" ? value.toString() : value;
+	return JSON.stringify(record, replace, indent);
+}
+
+/** Checks every field: a record may have been edited, or cut off. Throws where one is wrong. */
+export function parseLayerRecord(text: string): LayerRecord {
+	const raw = JSON.parse(text) as Record<string, unknown>;
+	const { n, kind, form, labels, usage, diffId, idMaps, mountLabel } = raw;
+	// It becomes a path: nothing but the names that owners give.
+	if (typeof n !== "string" || !/^[0-9a-z]{7,40}$/.test(n)) throw wrong("n");
+	if (kind !== "active" && kind !== "view" && kind !== "committed") throw wrong("kind");
+	if (typeof form !== "string") throw wrong("form");
+	if (typeof labels !== "object" || labels === null) throw wrong("labels");
+	for (const value of Object.values(labels)) if (typeof value !== "string") throw wrong("labels");
+	return {
+		id: parseLayerId(String(raw.id)),
+		n,
+		parent: raw.parent === undefined ? undefined : parseLayerId(String(raw.parent)),
+		kind,
+		form: form as LayerForm,
+		labels: labels as Labels,
+		createdAtNs: nanoseconds(raw.createdAtNs),
+		updatedAtNs: nanoseconds(raw.updatedAtNs),
+		diffId: typeof diffId === "string" ? (diffId as DiffId) : undefined,
+		usage: typeof usage === "object" && usage !== null ? (usage as LayerRecord["usage"]) : undefined,
+		depth: count(raw.depth),
+		mountLabel: typeof mountLabel === "string" ? mountLabel : undefined,
+		idMaps: typeof idMaps === "object" && idMaps !== null ? (idMaps as LayerRecord["idMaps"]) : undefined,
+	};
+}
+
+function nanoseconds(value: unknown): bigint {
+	if (typeof value !== "string" || !/^-?\d{1,20}$/.test(value)) throw wrong("time");
+	return BigInt(value);
+}
+
+function count(value: unknown): number {
+	if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw wrong("depth");
+	return value;
+}
+
+function wrong(field: string): Error {
+	return new Error(`its ${field} makes no sense`);
+}

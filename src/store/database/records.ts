@@ -1,0 +1,209 @@
+/**
+ * Records of the rooms above: rows of the database, and for a rebuild of it one file each,
+ * `records/<namespace>/<sha256 of the key>.json`, which is written after the transaction and before it is acknowledged.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import path from "node:path";
+import { LamellaError } from "../../errors/index.ts";
+import type { Digest } from "../../layer/index.ts";
+import type { PutOptions, RecordsReader, RecordsWriter } from "../contract.ts";
+import { documentPath, type Layout } from "../disk/layout.ts";
+import type { Database } from "./database.ts";
+
+const NAMESPACE = /^[a-z][a-z-]{0,62}$/;
+const KEY_MAX_BYTES = 1024;
+
+/** What a record's file holds. */
+interface RecordFile {
+	readonly key: string;
+	readonly value: unknown;
+	readonly documents: readonly Digest[];
+}
+
+interface RecordKey {
+	readonly namespace: string;
+	readonly key: string;
+}
+
+/** @throws {LamellaError} `EINVALID` */
+export function recordsReader<T>(database: Database, namespace: string): RecordsReader<T> {
+	checkNamespace(namespace);
+	return {
+		get: (key) => {
+			const row = database.get<{ value: string }>(
+				"SELECT value FROM records WHERE namespace = ? AND key = ?",
+				namespace,
+				key,
+			);
+			return row === undefined ? undefined : (JSON.parse(row.value) as T);
+		},
+		list: () =>
+			database
+				.all<{ key: string; value: string }>(
+					"SELECT key, value FROM records WHERE namespace = ? ORDER BY key",
+					namespace,
+				)
+				.map(({ key, value }): [string, T] => [key, JSON.parse(value) as T]),
+	};
+}
+
+/** The records that a transaction changes. */
+export class RecordChanges {
+	readonly #database: Database;
+	readonly #layout: Layout;
+	readonly #changed = new Map<string, RecordKey>();
+	/** Documents that no record names any more, as paths of the table `removed`. */
+	readonly removed: Set<string> = new Set();
+
+	constructor(database: Database, layout: Layout) {
+		this.#database = database;
+		this.#layout = layout;
+	}
+
+	get isEmpty(): boolean {
+		return this.#changed.size === 0;
+	}
+
+	/** The transaction begins, perhaps anew. */
+	clear(): void {
+		this.#changed.clear();
+		this.removed.clear();
+	}
+
+	writer<T>(namespace: string): RecordsWriter<T> {
+		return {
+			...recordsReader<T>(this.#database, namespace),
+			put: (key, value, { documents = [] }: PutOptions = {}) => {
+				checkKey(key);
+				this.#forgetDocuments(namespace, key);
+				putRecord(this.#database, namespace, { key, value, documents });
+				for (const digest of documents) this.#keepDocument(digest);
+				this.#changed.set(`${namespace}/${key}`, { namespace, key });
+			},
+			remove: (key) => {
+				this.#forgetDocuments(namespace, key);
+				this.#database.run("DELETE FROM records WHERE namespace = ? AND key = ?", namespace, key);
+				this.#changed.set(`${namespace}/${key}`, { namespace, key });
+			},
+		};
+	}
+
+	/** Writes the changed records' files as the records are now. Returns the directories that are to be flushed. */
+	async writeFiles(temporaryName: () => string): Promise<string[]> {
+		const directories = new Set<string>();
+		for (const { namespace, key } of this.#changed.values()) {
+			const directory = path.join(this.#layout.records, namespace);
+			const file = path.join(directory, `${createHash("sha256").update(key).digest("hex")}.json`);
+			const value = recordsReader(this.#database, namespace).get(key);
+			if (value === undefined) {
+				await rm(file, { force: true });
+			} else {
+				const documents = documentsOf(this.#database, namespace, key);
+				await mkdir(directory, { recursive: true, mode: 0o710 });
+				const aside = path.join(directory, `${temporaryName()}.next`);
+				await writeDurably(aside, JSON.stringify({ key, value, documents } satisfies RecordFile));
+				await rename(aside, file);
+			}
+			if (existsSync(directory)) directories.add(directory).add(this.#layout.records);
+		}
+		return [...directories];
+	}
+
+	#keepDocument(digest: Digest): void {
+		if (!existsSync(documentPath(this.#layout, digest))) {
+			throw new LamellaError("ENOTFOUND", `document ${digest} was removed meanwhile; try again`);
+		}
+		const file = removedPath(this.#layout, digest);
+		this.#database.run("DELETE FROM removed WHERE path = ?", file);
+		this.removed.delete(file);
+	}
+
+	/** Marks the documents that only this record names as removed. */
+	#forgetDocuments(namespace: string, key: string): void {
+		const digests = documentsOf(this.#database, namespace, key);
+		this.#database.run("DELETE FROM record_documents WHERE namespace = ? AND key = ?", namespace, key);
+		for (const digest of digests) {
+			if (isNamed(this.#database, digest)) continue;
+			const file = removedPath(this.#layout, digest);
+			this.#database.run("INSERT OR IGNORE INTO removed VALUES (?)", file);
+			this.removed.add(file);
+		}
+	}
+}
+
+/** Whether any record names a document. */
+export function isNamed(database: Database, digest: string): boolean {
+	return database.get("SELECT 1 FROM record_documents WHERE digest = ? LIMIT 1", digest) !== undefined;
+}
+
+/** Records what `readRecordFiles` found, for a rebuild. */
+export function putRecord(
+	database: Database,
+	namespace: string,
+	{ key, value, documents }: RecordFile,
+): void {
+	database.run("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", namespace, key, JSON.stringify(value));
+	for (const digest of documents) {
+		database.run("INSERT OR IGNORE INTO record_documents VALUES (?, ?, ?)", namespace, key, digest);
+	}
+}
+
+/** All records that have a sound file. */
+export function* readRecordFiles(layout: Layout): Iterable<readonly [namespace: string, file: RecordFile]> {
+	mkdirSync(layout.records, { recursive: true, mode: 0o710 });
+	for (const namespace of readdirSync(layout.records)) {
+		for (const file of readdirSync(path.join(layout.records, namespace))) {
+			if (!file.endsWith(".json")) continue;
+			const record = parseFile(readFileSync(path.join(layout.records, namespace, file), "utf8"));
+			if (record !== undefined) yield [namespace, record];
+		}
+	}
+}
+
+function documentsOf(database: Database, namespace: string, key: string): Digest[] {
+	return database
+		.all<{ digest: Digest }>(
+			"SELECT digest FROM record_documents WHERE namespace = ? AND key = ? ORDER BY digest",
+			namespace,
+			key,
+		)
+		.map(({ digest }) => digest);
+}
+
+function removedPath(layout: Layout, digest: Digest): string {
+	return path.relative(layout.root, documentPath(layout, digest));
+}
+
+function checkNamespace(namespace: string): void {
+	if (NAMESPACE.test(namespace)) return;
+	throw new LamellaError("EINVALID", `"${namespace}" cannot be a namespace: lower-case letters and "-" only`);
+}
+
+function checkKey(key: string): void {
+	if (!key.includes("\0") && Buffer.byteLength(key) <= KEY_MAX_BYTES) return;
+	throw new LamellaError("EINVALID", `a record's key is at most ${KEY_MAX_BYTES} bytes, without NUL`);
+}
+
+async function writeDurably(file: string, text: string): Promise<void> {
+	const handle = await open(file, "w", 0o600);
+	try {
+		await handle.writeFile(text);
+		await handle.sync();
+	} finally {
+		await handle.close();
+	}
+}
+
+function parseFile(text: string): RecordFile | undefined {
+	try {
+		const { key, value, documents } = JSON.parse(text) as RecordFile;
+		return typeof key === "string" && value !== undefined && Array.isArray(documents)
+			? { key, value, documents }
+			: undefined;
+	} catch {
+		// Cut off by a power cut before it was flushed: the record was then not acknowledged.
+		return undefined;
+	}
+}

@@ -1,0 +1,28 @@
+/**
+ * `layers/<n>/layer.json`: the layer's record beside its data. The database can be rebuilt from it, and nothing else
+ * reads it. A new layer comes with its sidecar; later it is written after the transaction that records the same, and before
+ * that is acknowledged, so it never says what never was.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "../database/layer-record.ts";
+
+/** Where a layer's sidecar is. */
+export function sidecarOf(directory: string): string {
+	return path.join(directory, "layer.json");
+}
+
+/** Writes a sidecar where nobody reads it yet. Flushing it is the caller's. */
+export function writeSidecar(file: string, record: LayerRecord): void {
+	writeFileSync(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
+}
+
+/** Reads a sidecar; undefined where it is missing or makes no sense. */
+export function readSidecar(directory: string): LayerRecord | undefined {
+	try {
+		return parseLayerRecord(readFileSync(sidecarOf(directory), "utf8"));
+	} catch {
+		// Missing, unreadable or cut off: the rebuild sets such a layer aside and says so.
+		return undefined;
+	}
+}

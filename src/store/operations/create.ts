@@ -1,0 +1,68 @@
+/** Making a writable layer or a view: made aside, renamed into place, recorded, flushed. */
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import * as linux from "../../linux/index.ts";
+import { flush, type StoreContext } from "../context.ts";
+import type { CreateOptions, LayerId } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { committedParent, insertLayer, mustBeFree } from "../database/layers.ts";
+import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
+import { storeFailure } from "../failure.ts";
+import { crashPoint } from "../processes/crash-point.ts";
+import { flattenLayer, HARD_DEPTH } from "./flattening.ts";
+
+export async function createLayer(
+	store: StoreContext,
+	id: LayerId,
+	options: CreateOptions,
+): Promise<LayerRecord> {
+	const { kind = "active", durable = true, idMaps, mountLabel } = options;
+	const { owner, database, driver, layout } = store;
+	mustBeFree(database, id);
+	let parent = options.parent === undefined ? undefined : committedParent(database, options.parent);
+	let below = parent === undefined ? [] : store.placesFrom(parent);
+	if (parent !== undefined && driver.mergeDepth(below) > HARD_DEPTH) {
+		// overlayfs takes 500 lowers: from some depth on the policy has no say.
+		parent = await flattenLayer(store, parent.id, {});
+		below = [store.placeOf(parent)];
+	}
+	const n = owner.nextName();
+	const staged = path.join(owner.directory, n);
+	const directory = path.join(layout.layers, n);
+	const nowNs = linux.realtimeNs();
+	const record: LayerRecord = {
+		id,
+		n,
+		parent: parent?.id,
+		kind,
+		form: driver.form,
+		labels: options.labels ?? {},
+		createdAtNs: nowNs,
+		updatedAtNs: nowNs,
+		depth: parent === undefined ? 0 : parent.depth + 1,
+		mountLabel,
+		idMaps,
+	};
+	try {
+		mkdirSync(staged, { mode: 0o710 });
+		const mapped = parent === undefined || options.idMappedBelow === true;
+		await driver.prepare(staged, below, { kind, idMaps: mapped ? idMaps : undefined });
+		writeSidecar(sidecarOf(staged), record);
+		crashPoint("create:staged");
+		linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
+		crashPoint("create:renamed");
+		await store.transaction(() => insertLayer(database, record, parent?.n), { durable: false });
+		crashPoint("create:recorded");
+	} catch (error) {
+		store.discard(staged);
+		store.discard(directory);
+		throw storeFailure(error, `create layer "${id}"`, id);
+	}
+	// Side by side, so that one commit of the filesystem's journal is enough for all. Should a power cut leave the record
+	// alone, recovery drops it.
+	if (durable) {
+		const written = [sidecarOf(directory), directory, layout.layers];
+		await Promise.all([database.flushed(), ...written.map(flush)]);
+	}
+	return record;
+}

@@ -1,0 +1,75 @@
+/**
+ * When layers get a `root/`, and how: hard-linked aside in staging, flushed, renamed into the layer, recorded.
+ * The policies are in DESIGN.md: `always` before a layer is usable, `auto` in the background once a chain is deep,
+ * `never` only where overlayfs could not mount the chain.
+ */
+
+import { isFlattened } from "../../driver/index.ts";
+import { LamellaError } from "../../errors/index.ts";
+import { flush, type StoreContext } from "../context.ts";
+import type { LayerId, OperationOptions } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { layerRecord } from "../database/layers.ts";
+import { crashPoint } from "../processes/crash-point.ts";
+
+/** `auto` flattens a committed layer whose mount would merge more diffs than this. */
+export const AUTO_DEPTH = 24;
+/** Beyond this a layer is flattened whatever the policy: overlayfs takes 500 lowers (OVL_MAX_STACK). */
+export const HARD_DEPTH = 400;
+
+/** Flattens a committed layer; returns its record with `flattened`. */
+export async function flattenLayer(
+	store: StoreContext,
+	id: LayerId,
+	options: OperationOptions,
+): Promise<LayerRecord> {
+	const seen = layerRecord(store.database, id);
+	if (seen.kind !== "committed") {
+		throw new LamellaError(
+			"EKIND",
+			`layer "${id}" is ${seen.kind}; only a committed layer can be flattened`,
+			{
+				layer: id,
+			},
+		);
+	}
+	const { flattening } = store.driver;
+	if (flattening === undefined || isFlattened(seen.form)) return seen;
+	const staged = store.stagedPath();
+	try {
+		const [layer, ...chain] = store.placesFrom(seen);
+		await flattening.make(layer, chain, staged, { ...options, sync: true });
+		crashPoint("flatten:staged");
+		return await store.withLayer(id, async (record) => {
+			if (record.n !== seen.n)
+				throw new LamellaError("ENOTFOUND", `layer "${id}" was removed`, { layer: id });
+			if (isFlattened(record.form)) return record;
+			const directory = store.directoryOf(record);
+			const form = flattening.place(directory, staged);
+			await flush(directory);
+			crashPoint("flatten:renamed");
+			const after = await store.replaceRecord({ ...record, form });
+			crashPoint("flatten:recorded");
+			return after;
+		});
+	} finally {
+		// Where another process was faster, or something failed; nothing is there otherwise.
+		store.discard(staged);
+	}
+}
+
+/** The policy's say after a layer was committed or imported: `auto` may flatten it in the background. */
+export function flattenLater(store: StoreContext, record: LayerRecord): void {
+	if (isFlattened(record.form) || store.flattenPolicy !== "auto") return;
+	if (store.driver.mergeDepth(store.placesFrom(record)) <= AUTO_DEPTH) return;
+	store.background.run(`flatten layer "${record.id}"`, async () => {
+		try {
+			await flattenLayer(store, record.id, { signal: store.closing });
+		} catch (error) {
+			// Removed meanwhile, or the store closes: the next commit on top of it asks again.
+			if (!(error instanceof LamellaError && (error.code === "ENOTFOUND" || error.code === "EABORTED"))) {
+				throw error;
+			}
+		}
+	});
+}

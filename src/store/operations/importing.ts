@@ -1,0 +1,327 @@
+/**
+ * Making committed layers from layer tars: each layer of a chain is made aside in a directory of its own, side by
+ * side with the others; then all are flushed at once, renamed bottom first, and recorded in one transaction.
+ *
+ * A layer whose entries need something of a layer below (a hard link, a parent directory that its tar does not
+ * have) waits within its job until those below are whole: see ApplyTarget.lowersReady. A driver whose layers are
+ * whole trees (vfs) copies the parent's tree first, so there they go one after the other.
+ */
+import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import type { LayerForm, LayerPlace } from "../../driver/index.ts";
+import { isLamellaError, LamellaError } from "../../errors/index.ts";
+import { type ApplyResult, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
+import * as linux from "../../linux/index.ts";
+import { flush, type StoreContext } from "../context.ts";
+import type { ChainLayer, ImportChainOptions, ImportedLayer, LayerId } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { committedParent, findLayer, insertLayer, mustBeFree } from "../database/layers.ts";
+import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
+import { storeFailure } from "../failure.ts";
+import { crashPoint } from "../processes/crash-point.ts";
+import { flattenLater } from "./flattening.ts";
+import { sourceFromStream } from "./pipes.ts";
+
+/** A thread more costs as much as digesting some dozen megabytes. */
+const LARGE_BYTES = 32 << 20;
+/** Of a processor's share of all bytes. */
+const LARGE_SHARE = 0.8;
+
+/** A layer of the chain on its way. */
+interface Coming {
+	readonly index: number;
+	readonly layer: ChainLayer;
+	readonly n: string;
+	readonly staged: string;
+	readonly digestAside: boolean;
+	applied?: ApplyResult | undefined;
+	record?: LayerRecord | undefined;
+}
+
+export async function importChain(
+	store: StoreContext,
+	layers: readonly ChainLayer[],
+	options: ImportChainOptions,
+): Promise<ImportedLayer[]> {
+	const { missing, parent } = whatIsMissing(store, layers, options);
+	const below = parent === undefined ? [] : store.placesFrom(parent);
+	const coming: Coming[] = missing.map(({ index, layer }) => {
+		const n = store.owner.nextName();
+		const staged = path.join(store.owner.directory, n);
+		return { index, layer, n, staged, digestAside: isLarge(layer, missing) };
+	});
+	try {
+		await applyAll(store, coming, below, options);
+		crashPoint("import:applied");
+		const form = await flattenAll(store, coming, below, options);
+		crashPoint("import:flattened");
+		writeRecords(coming, parent, form);
+		if (coming.length > 0)
+			await store.jobs.run("sync", { path: store.layout.layers }, { signal: options.signal });
+		crashPoint("import:synced");
+		for (const { staged, n } of coming) {
+			const directory = path.join(store.layout.layers, n);
+			linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
+		}
+		if (coming.length > 0) await flush(store.layout.layers);
+		crashPoint("import:renamed");
+		const unneeded = await store.transaction((transaction) => {
+			const known = recordAll(store, coming, parent, options);
+			options.also?.(transaction);
+			return known;
+		});
+		crashPoint("import:recorded");
+		for (const { n } of unneeded) store.discard(path.join(store.layout.layers, n));
+	} catch (error) {
+		for (const { staged, n } of coming) {
+			store.discard(staged);
+			store.discard(path.join(store.layout.layers, n));
+		}
+		const about = coming.length === 1 ? `layer "${coming[0]?.layer.id}"` : "the image's layers";
+		throw storeFailure(error, `apply ${about}`, coming.length === 1 ? coming[0]?.layer.id : undefined);
+	}
+	return results(store, layers, coming);
+}
+
+/** Layers at the bottom that are there already are stood on; the rest has to be made. */
+function whatIsMissing(
+	store: StoreContext,
+	layers: readonly ChainLayer[],
+	options: ImportChainOptions,
+): { missing: { index: number; layer: ChainLayer }[]; parent: LayerRecord | undefined } {
+	let parent = options.parent === undefined ? undefined : committedParent(store.database, options.parent);
+	let known = 0;
+	for (const { id } of layers) {
+		const there = options.keepExisting === true ? findLayer(store.database, id) : undefined;
+		if (there === undefined || there.kind !== "committed" || there.parent !== parent?.id) break;
+		parent = there;
+		known += 1;
+	}
+	const missing = layers.map((layer, index) => ({ index, layer })).slice(known);
+	for (const { layer } of missing) if (options.keepExisting !== true) mustBeFree(store.database, layer.id);
+	if (new Set(missing.map(({ layer }) => layer.id)).size < missing.length) {
+		throw new LamellaError("EINVALID", "a layer is twice in the chain that is to be imported");
+	}
+	return { missing, parent };
+}
+
+/** Whether a layer is so much of the whole that the others leave processors idle before it is done. */
+function isLarge(layer: ChainLayer, missing: readonly { readonly layer: ChainLayer }[]): boolean {
+	const sizeOf = ({ source }: ChainLayer): number =>
+		source instanceof Readable || source.from !== "range" ? 0 : source.sizeBytes;
+	const totalBytes = missing.reduce((sum, { layer }) => sum + sizeOf(layer), 0);
+	return sizeOf(layer) >= LARGE_BYTES && sizeOf(layer) * availableParallelism() > totalBytes * LARGE_SHARE;
+}
+
+async function applyAll(
+	store: StoreContext,
+	coming: readonly Coming[],
+	below: readonly LayerPlace[],
+	options: ImportChainOptions,
+): Promise<void> {
+	const stop = new AbortController();
+	const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+	const failures: unknown[] = [];
+	const running: Promise<boolean>[] = [];
+	for (const [position, one] of coming.entries()) {
+		const chain = [...stagedBelow(store, coming, position), ...below];
+		const lowersWhole = Promise.all(running).then((all) => all.every(Boolean));
+		// Whole trees are copied from the parent's: there is nothing to do before it is whole.
+		if (!store.driver.appliesSideBySide && !(await lowersWhole)) break;
+		running.push(
+			applyOne(store, one, { chain, lowersWhole, waitsForLowers: position > 0, signal, options }).then(
+				() => true,
+				(error: unknown) => {
+					failures.push(aboutLayer(error, one.layer.id));
+					stop.abort();
+					return false;
+				},
+			),
+		);
+	}
+	await Promise.all(running);
+	// What failed first: the others were only cancelled for it.
+	if (failures.length > 0) throw failures.find((error) => !isLamellaError(error, "EABORTED")) ?? failures[0];
+}
+
+/** The job does not know whose tar it reads; the rooms above tell people which layer of an image it was. */
+function aboutLayer(error: unknown, layer: LayerId): unknown {
+	if (!isLamellaError(error) || error.layer !== undefined) return error;
+	const { code, message, path, cause } = error;
+	return new LamellaError(code, message, { layer, path, cause: cause ?? error });
+}
+
+interface ApplyOne {
+	readonly chain: readonly LayerPlace[];
+	readonly lowersWhole: Promise<boolean>;
+	readonly waitsForLowers: boolean;
+	readonly signal: AbortSignal;
+	readonly options: ImportChainOptions;
+}
+
+async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promise<void> {
+	const { layer, index, staged } = one;
+	const { options } = how;
+	mkdirSync(staged, { mode: 0o710 });
+	const target = await store.driver.prepareApply(staged, how.chain);
+	crashPoint("import:staged");
+	const lowersReady = new SharedArrayBuffer(4);
+	void how.lowersWhole.then((whole) => {
+		const state = new Int32Array(lowersReady);
+		Atomics.store(state, 0, whole ? LOWERS_WHOLE : LOWERS_FAILED);
+		Atomics.notify(state, 0);
+	});
+	const stream = layer.source instanceof Readable ? sourceFromStream(layer.source) : undefined;
+	const source = stream?.source ?? (layer.source as Exclude<ChainLayer["source"], Readable>);
+	// A job that waits for bytes does not hear of the signal.
+	const breakOff = (): void => stream?.breakOff();
+	how.signal.addEventListener("abort", breakOff, { once: true });
+	try {
+		one.applied = await store.jobs.run(
+			"apply",
+			{
+				target: how.waitsForLowers ? { ...target, lowersReady } : target,
+				source,
+				idMaps: options.idMaps,
+				expectedDiffId: layer.expectedDiffId,
+				expectedBlobDigest: layer.expectedBlobDigest,
+				digestAside: one.digestAside,
+			},
+			{
+				signal: how.signal,
+				waits: source.from === "pipe",
+				onProgress: (doneBytes) => options.onProgress?.(index, doneBytes),
+			},
+		);
+		await stream?.done;
+	} catch (error) {
+		stream?.close();
+		// What the job found at the end of a stream that was broken off is not what went wrong.
+		if (how.signal.aborted) {
+			throw new LamellaError("EABORTED", "the import was cancelled", { layer: layer.id, cause: error });
+		}
+		throw await streamsOwnFailure(stream?.done, error, layer.id);
+	} finally {
+		how.signal.removeEventListener("abort", breakOff);
+		stream?.close();
+	}
+	options.onApplied?.(index, one.applied);
+}
+
+/** A stream that broke off is the reason for what the job found wrong with its bytes. */
+async function streamsOwnFailure(
+	done: Promise<void> | undefined,
+	error: unknown,
+	id: LayerId,
+): Promise<unknown> {
+	try {
+		await done;
+		return error;
+	} catch (broke) {
+		const code: unknown = broke instanceof Error ? Reflect.get(broke, "code") : undefined;
+		// The job gave up first, and the stream was closed on it.
+		if (code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ABORT_ERR") return error;
+		if (isLamellaError(error, "EABORTED") || isLamellaError(broke))
+			return isLamellaError(broke) ? broke : error;
+		const why = broke instanceof Error ? broke.message : String(broke);
+		return new LamellaError("ETAR", `the stream of layer "${id}" broke off: ${why}`, {
+			layer: id,
+			cause: broke,
+		});
+	}
+}
+
+function stagedBelow(store: StoreContext, coming: readonly Coming[], position: number): LayerPlace[] {
+	return coming
+		.slice(0, position)
+		.reverse()
+		.map(({ staged }) => ({ directory: staged, form: store.driver.form }));
+}
+
+/** Policy `always`: every layer gets its root before it is recorded. Returns the form that they have. */
+async function flattenAll(
+	store: StoreContext,
+	coming: readonly Coming[],
+	below: readonly LayerPlace[],
+	{ signal }: ImportChainOptions,
+): Promise<LayerForm> {
+	const { flattening, form } = store.driver;
+	if (store.flattenPolicy !== "always" || flattening === undefined) return form;
+	let chain = below;
+	let flat = form;
+	for (const { staged } of coming) {
+		const root = store.stagedPath();
+		await flattening.make({ directory: staged, form }, chain, root, { signal, sync: false });
+		flat = flattening.place(staged, root);
+		chain = [{ directory: staged, form: flat }, ...chain];
+	}
+	return flat;
+}
+
+function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined, form: LayerForm): void {
+	const nowNs = linux.realtimeNs();
+	let below: Pick<LayerRecord, "id" | "depth"> | undefined = parent;
+	for (const one of coming) {
+		const record: LayerRecord = {
+			id: one.layer.id,
+			n: one.n,
+			parent: below?.id,
+			kind: "committed",
+			labels: one.layer.labels ?? {},
+			createdAtNs: nowNs,
+			updatedAtNs: nowNs,
+			diffId: one.applied?.diffId,
+			usage: one.applied?.usage,
+			form,
+			depth: below === undefined ? 0 : below.depth + 1,
+		};
+		writeSidecar(sidecarOf(one.staged), record);
+		one.record = record;
+		below = record;
+	}
+}
+
+/** Returns those that somebody else recorded meanwhile. */
+function recordAll(
+	store: StoreContext,
+	coming: readonly Coming[],
+	parent: LayerRecord | undefined,
+	{ keepExisting }: ImportChainOptions,
+): Coming[] {
+	const unneeded: Coming[] = [];
+	let parentN = parent?.n;
+	for (const one of coming) {
+		if (one.record === undefined) continue;
+		const there = keepExisting === true ? findLayer(store.database, one.layer.id) : undefined;
+		if (there === undefined) {
+			insertLayer(store.database, one.record, parentN);
+			parentN = one.n;
+		} else if (there.kind !== "committed" || there.parent !== one.record.parent) {
+			mustBeFree(store.database, one.layer.id);
+		} else {
+			unneeded.push(one);
+			parentN = there.n;
+		}
+	}
+	return unneeded;
+}
+
+function results(
+	store: StoreContext,
+	layers: readonly ChainLayer[],
+	coming: readonly Coming[],
+): ImportedLayer[] {
+	const top = coming.at(-1)?.record;
+	if (top !== undefined && findLayer(store.database, top.id)?.n === top.n) flattenLater(store, top);
+	const made = new Map(coming.map((one) => [one.index, one]));
+	return layers.map(({ id }, index) => {
+		const one = made.get(index);
+		// Another process may have removed it again since: then what was recorded is told.
+		const record = findLayer(store.database, id) ?? one?.record;
+		if (record === undefined)
+			throw new LamellaError("ENOTFOUND", `layer "${id}" was removed meanwhile`, { layer: id });
+		return { ...store.infoOf(record), applied: one?.applied };
+	});
+}

@@ -1,0 +1,128 @@
+/** Mounts and their counts. Everything here runs with the layer's lock: mount(2) and the count have to agree. */
+import { LamellaError } from "../../errors/index.ts";
+import type { StoreContext } from "../context.ts";
+import type { LayerId, Mount } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { storeFailure } from "../failure.ts";
+import { crashPoint } from "../processes/crash-point.ts";
+import { type Hold, holdsElsewhere, mountNamespace, readHold, writeHold } from "../processes/mount-holds.ts";
+
+/** Takes one hold of the layer's mount; the first one mounts. Returns where the tree is. */
+export async function holdMount(
+	store: StoreContext,
+	id: LayerId,
+	options: { readonly mountLabel?: string | undefined },
+): Promise<string> {
+	return await store.withLayer(id, async (record) => {
+		const directory = store.directoryOf(record);
+		const namespace = mountNamespace();
+		const hold = currentHold(store, record, namespace);
+		if (hold !== undefined) {
+			writeHold(directory, namespace, { ...hold, count: hold.count + 1 });
+			crashPoint("mount:counted");
+			return hold.path;
+		}
+		const [layer, ...chain] = store.placesFrom(record);
+		try {
+			// One that a killed process left, or that came with a new mount namespace, is taken over as it is.
+			const mountLabel = options.mountLabel ?? record.mountLabel;
+			const path = store.driver.mount({
+				layer,
+				chain,
+				kind: record.kind,
+				mountLabel,
+			});
+			crashPoint("mount:mounted");
+			writeHold(directory, namespace, { count: 1, path, mounted: store.driver.isMounted(layer) });
+			crashPoint("mount:counted");
+			return path;
+		} catch (error) {
+			throw storeFailure(error, `mount layer "${id}"`, id);
+		}
+	});
+}
+
+/** Gives one hold back; the last one unmounts. With nothing held, a stale mount is taken away. */
+export async function releaseMount(
+	store: StoreContext,
+	id: LayerId,
+	{ force = false }: { readonly force?: boolean | undefined },
+): Promise<void> {
+	await store.withLayer(id, async (record) => {
+		const directory = store.directoryOf(record);
+		const namespace = mountNamespace();
+		const hold = currentHold(store, record, namespace);
+		if (hold !== undefined && hold.count > 1 && !force) {
+			writeHold(directory, namespace, { ...hold, count: hold.count - 1 });
+			crashPoint("unmount:counted");
+			return;
+		}
+		unmountRecord(store, record, namespace, force);
+	});
+}
+
+/** A `Mount` for one hold. */
+export function mountHandle(store: StoreContext, id: LayerId, path: string): Mount {
+	let released: Promise<void> | undefined;
+	const unmount = (): Promise<void> => {
+		released ??= releaseMount(store, id, {}).catch((error: unknown) => {
+			// Somebody is still in there: the hold stays, and may be given back later.
+			released = undefined;
+			throw error;
+		});
+		return released;
+	};
+	return { path, unmount, [Symbol.asyncDispose]: unmount };
+}
+
+/**
+ * Sees to it that nobody has the layer mounted, taking away a mount that nobody holds. Call it with the lock.
+ * @throws {LamellaError} `EBUSY`
+ */
+export function mustBeUnmounted(
+	store: StoreContext,
+	record: LayerRecord,
+	doing: "commit" | "remove",
+	{ force = false }: { readonly force?: boolean | undefined } = {},
+): void {
+	const namespace = mountNamespace();
+	const hold = currentHold(store, record, namespace);
+	if (hold !== undefined && !force) {
+		const holders = hold.count === 1 ? "one holder" : `${hold.count} holders`;
+		const out = doing === "remove" ? "unmount it first, or remove it with force" : "unmount it first";
+		throw new LamellaError(
+			"EBUSY",
+			`cannot ${doing} layer "${record.id}": it is mounted at ${hold.path} (${holders}); ${out}`,
+			{ layer: record.id, path: hold.path },
+		);
+	}
+	const elsewhere = holdsElsewhere(store.directoryOf(record), namespace);
+	if (elsewhere > 0 && !force) {
+		throw new LamellaError(
+			"EBUSY",
+			`cannot ${doing} layer "${record.id}": it is mounted in another mount namespace; unmount it there first`,
+			{ layer: record.id },
+		);
+	}
+	if (hold !== undefined || store.driver.isMounted(store.placeOf(record))) {
+		unmountRecord(store, record, namespace, force);
+	}
+}
+
+function unmountRecord(store: StoreContext, record: LayerRecord, namespace: string, detach: boolean): void {
+	try {
+		store.driver.unmount(store.placeOf(record), { detach });
+		crashPoint("unmount:unmounted");
+		writeHold(store.directoryOf(record), namespace, undefined);
+		crashPoint("unmount:counted");
+	} catch (error) {
+		throw storeFailure(error, `unmount layer "${record.id}"`, record.id);
+	}
+}
+
+/** The hold as it is true: a count of a mount that is gone (umount by hand, a reused namespace number) is none. */
+function currentHold(store: StoreContext, record: LayerRecord, namespace: string): Hold | undefined {
+	const hold = readHold(store.directoryOf(record), namespace);
+	if (hold === undefined || hold.count < 1) return undefined;
+	return hold.mounted && !store.driver.isMounted(store.placeOf(record)) ? undefined : hold;
+}

@@ -1,0 +1,52 @@
+/** Disk use: of a committed layer it is counted once and recorded, of others each time. */
+import { isLamellaError } from "../../errors/index.ts";
+import type { Usage } from "../../layer/index.ts";
+import type { StoreContext } from "../context.ts";
+import type { LayerId, OperationOptions } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { layerAt, layerRecord, replaceLayer } from "../database/layers.ts";
+
+/** Counting waits so long, so that it is in nobody's way who goes on with the layer right after its commit. */
+const COUNT_DELAY_MS = 200;
+
+export async function layerUsage(
+	store: StoreContext,
+	id: LayerId,
+	options: OperationOptions,
+): Promise<Usage> {
+	const record = layerRecord(store.database, id);
+	if (record.usage !== undefined) return record.usage;
+	const usage = await count(store, record, options);
+	if (record.kind === "committed") await recordUsage(store, record, usage);
+	return usage;
+}
+
+/** Counts a layer that was just committed, off the critical path. */
+export function countUsageLater(store: StoreContext, record: LayerRecord): void {
+	store.background.later(`count layer "${record.id}"`, COUNT_DELAY_MS, async () => {
+		try {
+			await recordUsage(store, record, await count(store, record, { signal: store.closing }));
+		} catch (error) {
+			// Removed meanwhile, or the store closes: then it is counted when somebody asks.
+			if (isLamellaError(error, "ENOTFOUND") || isLamellaError(error, "EABORTED")) return;
+			if (layerAt(store.database, record.n) === undefined) return;
+			throw error;
+		}
+	});
+}
+
+async function count(store: StoreContext, record: LayerRecord, options: OperationOptions): Promise<Usage> {
+	return await store.driver.usage(store.placeOf(record), options);
+}
+
+/** A count that is lost is counted again, so nothing is flushed for it and no sidecar has it. */
+async function recordUsage(store: StoreContext, seen: LayerRecord, usage: Usage): Promise<void> {
+	await store.transaction(
+		() => {
+			const record = layerAt(store.database, seen.n);
+			if (record?.kind !== "committed" || record.usage !== undefined) return;
+			replaceLayer(store.database, { ...record, usage });
+		},
+		{ durable: false },
+	);
+}

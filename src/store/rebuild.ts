@@ -1,0 +1,96 @@
+/**
+ * Making the database anew where it is missing or damaged: from the layers' sidecars and the records' files. Only a
+ * process that is alone at the store does it; see state-root.ts for how it knows.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import path from "node:path";
+import { isLamellaError, LamellaError } from "../errors/index.ts";
+import { Database } from "./database/database.ts";
+import type { LayerRecord } from "./database/layer-record.ts";
+import { restoreLayer } from "./database/layers.ts";
+import { putRecord, readRecordFiles } from "./database/records.ts";
+import type { Layout } from "./disk/layout.ts";
+import type { Reserve } from "./disk/reserve.ts";
+import { readSidecar } from "./disk/sidecar.ts";
+import { setLayerAside } from "./recovery.ts";
+
+export interface OpenedDatabase {
+	readonly database: Database;
+	/** What was done, for people. */
+	readonly notices: readonly string[];
+}
+
+/** @throws {LamellaError} `ECORRUPT` where it is missing or damaged and others are at the store */
+export async function openDatabase(
+	layout: Layout,
+	{ alone, reserve }: { readonly alone: boolean; readonly reserve: Reserve },
+): Promise<OpenedDatabase> {
+	if (!existsSync(layout.database)) {
+		if (!alone) {
+			throw new LamellaError(
+				"ECORRUPT",
+				`the database ${layout.database} is missing; end the other processes at this store and open it again: the database is then rebuilt`,
+				{ path: layout.database },
+			);
+		}
+		const isBlank = [layout.layers, layout.records].every((directory) => readdirSync(directory).length === 0);
+		if (!isBlank) return await rebuild(layout, reserve, "the database was missing");
+		return { database: Database.open(layout.database, { make: true, reserve }), notices: [] };
+	}
+	let database: Database | undefined;
+	try {
+		database = Database.open(layout.database, { reserve });
+		const problem = alone ? database.problem() : undefined;
+		if (problem === undefined) return { database, notices: [] };
+	} catch (error) {
+		if (!alone || !isLamellaError(error, "ECORRUPT")) throw error;
+	}
+	database?.close();
+	const aside = `${layout.metadata}.damaged-${Date.now()}`;
+	renameSync(layout.metadata, aside);
+	mkdirSync(layout.metadata, { mode: 0o710 });
+	return await rebuild(layout, reserve, `the database was damaged; it is kept as ${aside}`);
+}
+
+async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<OpenedDatabase> {
+	const notices: string[] = [];
+	const database = Database.open(layout.database, { make: true, reserve });
+	try {
+		const layers = readSidecars(layout, (n, problem) => {
+			const aside = setLayerAside(layout, n);
+			notices.push(`the directory layers/${n} ${problem}; it was set aside as ${aside}`);
+		});
+		const records = [...readRecordFiles(layout)];
+		await database.transaction(() => {
+			for (const record of layers) restoreLayer(database, record);
+			for (const [namespace, record] of records) putRecord(database, namespace, record);
+		});
+		await database.flushed();
+		notices.unshift(
+			`${why}, and was rebuilt from what lies beside the layers: ${layers.length} layers, ${records.length} records`,
+		);
+		return { database, notices };
+	} catch (error) {
+		database.close();
+		throw error;
+	}
+}
+
+/** Every layer's sidecar, parents before children. */
+function readSidecars(layout: Layout, setAside: (n: string, problem: string) => void): LayerRecord[] {
+	const byId = new Map<string, LayerRecord>();
+	for (const n of readdirSync(layout.layers)) {
+		const record = readSidecar(path.join(layout.layers, n));
+		if (record?.n !== n) {
+			setAside(n, "has no layer.json that makes sense");
+			continue;
+		}
+		const known = byId.get(record.id);
+		// One of two of the same id was being removed when the database was lost: the later one took its id.
+		const [kept, lost] =
+			known !== undefined && known.updatedAtNs > record.updatedAtNs ? [known, record] : [record, known];
+		byId.set(record.id, kept);
+		if (lost !== undefined) setAside(lost.n, `is of a layer "${lost.id}" that there is another of`);
+	}
+	return [...byId.values()].sort((a, b) => a.depth - b.depth);
+}
