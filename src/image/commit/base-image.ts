@@ -8,7 +8,6 @@ import type { ImageLayer, ImageOperationOptions } from "../contract.ts";
 import { emptyConfig } from "../documents/edit-config.ts";
 import { BASE_IMAGE_LABEL, listImages } from "../records/catalog.ts";
 import { configOf } from "../records/documents.ts";
-import { digestDiff } from "./layer-diff.ts";
 
 export interface Base {
 	readonly config: Buffer;
@@ -48,7 +47,10 @@ async function withLayers(
 	const missing: Base["missing"][number][] = [];
 	let chain: ChainId | undefined = known.at(-1)?.chainId;
 	for (const { id, createdAtNs, diffId: recorded } of more) {
-		const diff = await digestDiff(store, id, { signal: options.signal });
+		const { stream, result } = store.diff(id, { signal: options.signal });
+		// Only its digest is wanted. A failure is the stream's error, too, which then has somebody to hear it.
+		stream.on("error", () => undefined).resume();
+		const diff = await result;
 		const diffId = recorded ?? diff.diffId;
 		if (recorded === undefined) await store.setDiffId(id, diffId);
 		chain = chainId(chain, diffId);

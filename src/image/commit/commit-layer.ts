@@ -1,20 +1,16 @@
 /**
  * Makes an image of an active layer: its changes become a committed layer over the same parent, and the config of the
- * image below gets one more diffID. The active layer is only read; it may be mounted and goes on as it was.
+ * image below gets one more diffID. The active layer is only read; it may be mounted and goes on as it was. What is
+ * written to it meanwhile is in both the new layer and its diffID, or in neither: a snapshot is digested.
  */
-import fs from "node:fs";
-import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import { chainId, type DiffId, digestOf } from "../../layer/index.ts";
-import type { LayerId, LayerInfo, LayerStore, StoreTransaction } from "../../store/index.ts";
+import type { LayerId, LayerStore } from "../../store/index.ts";
 import type { CommitOptions, ImageId, ImageInfo, ImageName, ProgressEvent } from "../contract.ts";
 import { extendConfig } from "../documents/edit-config.ts";
 import { describeConfig, MAX_DOCUMENT_BYTES, parseConfig } from "../documents/parse.ts";
-import { saveImage } from "../records/catalog.ts";
+import { type NewImage, saveImage } from "../records/catalog.ts";
 import { type Base, baseOf } from "./base-image.ts";
-import { writeDiff } from "./layer-diff.ts";
-
-type Report = (phase: ProgressEvent["phase"], doneBytes: number, totalBytes?: number) => void;
 
 /** @throws {LamellaError} `EKIND`, `EINVALID`, `ENOTFOUND`, `EABORTED`, `ENOSPACE` */
 export async function commitLayer(
@@ -32,7 +28,7 @@ export async function commitLayer(
 	const base = await baseOf(store, active, options);
 	// A wrong instruction has to be told before the work is done.
 	extendConfig(base.config, [], options.changes);
-	const report: Report = (phase, doneBytes, totalBytes) =>
+	const report = (phase: ProgressEvent["phase"], doneBytes: number): void =>
 		options.onProgress?.({
 			operation: "commit",
 			phase,
@@ -41,26 +37,34 @@ export async function commitLayer(
 			index: 0,
 			count: 1,
 			doneBytes,
-			totalBytes,
 		});
+	report("writing", 0);
+	let image: NewImage | undefined;
 	let saved: ImageInfo | undefined;
-	const tarSizeBytes = await copyChanges(store, active, options, report, async (diffId, tarSizeBytes) => {
-		const config = configOf(base, diffId, id, options);
-		const chain = chainId(base.layers.at(-1)?.chainId, diffId);
-		const layer = chain as string as LayerId;
-		await store.documents.put(config);
-		const image = {
-			...describeConfig(parseConfig(config, "the new config")),
-			id: digestOf<ImageId>(config),
-			layers: [...base.layers, { diffId, chainId: chain, layer, tarSizeBytes }],
-		};
-		const also = (transaction: StoreTransaction): void => {
-			saved = saveImage(transaction, image, name === undefined ? [] : [name]);
-		};
-		return { layer, also };
-	});
+	await store.snapshot(
+		id,
+		async ({ diffId, tarSizeBytes }) => {
+			const config = configOf(base, diffId, id, options);
+			const chain = chainId(base.layers.at(-1)?.chainId, diffId);
+			const layer = chain as string as LayerId;
+			await store.documents.put(config);
+			image = {
+				...describeConfig(parseConfig(config, "the new config")),
+				id: digestOf<ImageId>(config),
+				layers: [...base.layers, { diffId, chainId: chain, layer, tarSizeBytes }],
+			};
+			return layer;
+		},
+		{
+			signal: options.signal,
+			onProgress: (doneBytes) => report("writing", doneBytes),
+			also: (transaction) => {
+				if (image !== undefined) saved = saveImage(transaction, image, name === undefined ? [] : [name]);
+			},
+		},
+	);
 	if (saved === undefined) throw new Error("the store did not run the commit's transaction");
-	report("done", tarSizeBytes, tarSizeBytes);
+	report("done", saved.layers.at(-1)?.tarSizeBytes ?? 0);
 	return saved;
 }
 
@@ -79,48 +83,4 @@ function configOf(base: Base, diffId: DiffId, id: LayerId, options: CommitOption
 		"EINVALID",
 		`the image's config would have ${config.length} bytes; no more than ${MAX_DOCUMENT_BYTES} are allowed: take fewer or shorter changes`,
 	);
-}
-
-/**
- * Makes a committed layer of what the active one has, under the name that `place` gives it once its diffID is known,
- * and records it together with what `place` wants recorded.
- */
-async function copyChanges(
-	store: LayerStore,
-	{ id, parent }: LayerInfo,
-	{ signal }: CommitOptions,
-	report: Report,
-	place: (
-		diffId: DiffId,
-		tarSizeBytes: number,
-	) => Promise<{ readonly layer: LayerId; readonly also: (transaction: StoreTransaction) => void }>,
-): Promise<number> {
-	await using scratch = await store.scratch();
-	const spooled = path.join(scratch.path, "diff.tar");
-	report("writing", 0);
-	const { diffId, tarSizeBytes } = await writeDiff(
-		store,
-		id,
-		fs.createWriteStream(spooled, { flags: "wx" }),
-		{
-			signal,
-			onProgress: (doneBytes) => report("writing", doneBytes),
-		},
-	);
-	const { layer, also } = await place(diffId, tarSizeBytes);
-	const source = {
-		from: "range",
-		path: spooled,
-		offset: 0,
-		sizeBytes: tarSizeBytes,
-		compression: "none",
-	} as const;
-	await store.importChain([{ id: layer, source, expectedDiffId: diffId }], {
-		parent,
-		keepExisting: true,
-		signal,
-		onProgress: (_index, doneBytes) => report("applying", doneBytes, tarSizeBytes),
-		also,
-	});
-	return tarSizeBytes;
 }
