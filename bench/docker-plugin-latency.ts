@@ -1,19 +1,27 @@
 /**
- * How long the graph driver plugin's calls take over its socket, beside a node:http server that answers at once:
- * Exists, Get+Put of an image, Create+Remove. Servers are processes of their own, and take turns in rounds.
+ * How long the graph driver plugin's calls take over its socket, beside a node:http server that answers at once, and
+ * how long the very first diff takes. Servers are processes of their own, and take turns in rounds.
  *
  *     npm run build && node --import ./scripts/ts.mjs bench/docker-plugin-latency.ts [rounds]
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { makeFilesystem } from "../test/support/filesystems.ts";
 import { LamellaPlugin } from "../test/support/lamella-plugin.ts";
 import { PluginClient } from "../test/support/plugin-client.ts";
 import { Daemon } from "../test/support/processes.ts";
 
-const CALLS_PER_ROUND = { Echo: 500, Exists: 500, "Get+Put": 50, "Create+Remove": 20 } as const;
+const CALLS_PER_ROUND = {
+	Echo: 500,
+	Exists: 500,
+	"Get+Put": 50,
+	Diff: 100,
+	Changes: 100,
+	"Create+Remove": 20,
+} as const;
 
 const ECHO = `
 const http = require("node:http");
@@ -44,6 +52,15 @@ async function main(rounds: number): Promise<void> {
 	const image = "a".repeat(64);
 	await client.create(image, "");
 	await client.applyDiff(image, "", Readable.from([Buffer.alloc(1024)]));
+	const container = "c".repeat(64);
+	await client.createReadWrite(container, image);
+	const root = await client.get(container);
+	mkdirSync(path.join(root, "etc"));
+	for (const name of ["a", "b", "c"]) writeFileSync(path.join(root, "etc", name), name.repeat(1000));
+	await client.put(container);
+	const firstMs = performance.now();
+	await buffer(await client.diff(container, image));
+	console.log(`The first diff took ${(performance.now() - firstMs).toFixed(1)} ms`);
 	let serial = 0;
 	const calls: Record<keyof typeof CALLS_PER_ROUND, () => Promise<unknown>> = {
 		Echo: () => echoClient.exists(image),
@@ -52,6 +69,8 @@ async function main(rounds: number): Promise<void> {
 			await client.get(image);
 			await client.put(image);
 		},
+		Diff: async () => buffer(await client.diff(container, image)),
+		Changes: () => client.changes(container, image),
 		"Create+Remove": async () => {
 			const id = (++serial).toString(16).padStart(64, "0");
 			await client.createReadWrite(id, image);

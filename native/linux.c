@@ -5,7 +5,8 @@
  * The calls are made raw, without libc, so that one binary serves glibc and musl. No global state: the
  * addon loads in any number of threads.
  *
- * A wrong argument type throws a TypeError (a mistake in src/linux); an errno never throws.
+ * A wrong argument type throws a TypeError (a mistake in src/linux); an errno never throws. A number that the
+ * argument cannot hold is -EINVAL: it never wraps.
  */
 #include <asm/unistd.h>
 #include <node_api.h>
@@ -154,20 +155,34 @@ static bool bytes(napi_env env, napi_value value, uint8_t **data, size_t *length
 	if (napi_get_cb_info(env, info, &argc, args, NULL, NULL) != napi_ok || argc < count) \
 		return wrong(env, "too few arguments");
 
-#define INT(name, i)                                           \
-	int32_t name;                                          \
-	if (napi_get_value_int32(env, args[i], &name) != napi_ok) \
-		return wrong(env, #name " must be a number");
+/*
+ * A whole number from `low` to `high`; a double that is none gives -EINVAL. napi's own conversions wrap or clamp,
+ * and 2^32 would become the owner 0.
+ */
+static long whole(napi_env env, napi_value value, double low, double high, int64_t *out) {
+	double d;
+	if (napi_get_value_double(env, value, &d) != napi_ok) return 1;
+	if (!(d >= low && d <= high)) return -E_INVAL;
+	*out = (int64_t)d;
+	return (double)*out == d ? 0 : -E_INVAL;
+}
 
-#define UINT(name, i)                                            \
-	uint32_t name;                                           \
-	if (napi_get_value_uint32(env, args[i], &name) != napi_ok) \
-		return wrong(env, #name " must be a number");
+#define WHOLE(type, name, i, low, high)                                        \
+	type name;                                                             \
+	{                                                                      \
+		int64_t whole_number;                                          \
+		long bad = whole(env, args[i], low, high, &whole_number);      \
+		if (bad == 1) return wrong(env, #name " must be a number");    \
+		if (bad < 0) return number(env, bad);                          \
+		name = (type)whole_number;                                     \
+	}
 
-#define LONG(name, i)                                          \
-	int64_t name;                                          \
-	if (napi_get_value_int64(env, args[i], &name) != napi_ok) \
-		return wrong(env, #name " must be a number");
+#define INT(name, i) WHOLE(int32_t, name, i, -2147483648.0, 2147483647.0)
+#define UINT(name, i) WHOLE(uint32_t, name, i, 0.0, 4294967295.0)
+/* Up to 2^53: beyond, a double skips numbers. */
+#define LONG(name, i) WHOLE(int64_t, name, i, -9007199254740992.0, 9007199254740992.0)
+/* 2^32 - 1 is no owner: chown(2) takes it for "leave it as it is". */
+#define OWNER(name, i) WHOLE(uint32_t, name, i, 0.0, 4294967294.0)
 
 #define TEXT(name, i)                                                                        \
 	char name[TEXT_SIZE];                                                                \
@@ -410,12 +425,12 @@ FUNCTION(l_utimensat_parts) {
 }
 
 FUNCTION(l_fchownat) {
-	ARGS(5) INT(dirfd, 0) TEXT(path, 1) UINT(uid, 2) UINT(gid, 3) INT(flags, 4)
+	ARGS(5) INT(dirfd, 0) TEXT(path, 1) OWNER(uid, 2) OWNER(gid, 3) INT(flags, 4)
 	RETURN(CALL(__NR_fchownat, dirfd, path, uid, gid, flags));
 }
 
 FUNCTION(l_fchown) {
-	ARGS(3) INT(fd, 0) UINT(uid, 1) UINT(gid, 2)
+	ARGS(3) INT(fd, 0) OWNER(uid, 1) OWNER(gid, 2)
 	RETURN(CALL(__NR_fchown, fd, uid, gid));
 }
 

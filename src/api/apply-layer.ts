@@ -3,7 +3,7 @@ import fs from "node:fs";
 import type { Readable } from "node:stream";
 import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import type { ProgressEvent } from "../image/index.ts";
-import type { LayerSource } from "../layer/index.ts";
+import type { LayerSource, Warning } from "../layer/index.ts";
 import type { Labels, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 
 const ABOUT_CONTENT: ReadonlySet<ErrorCode> = new Set([
@@ -13,6 +13,12 @@ const ABOUT_CONTENT: ReadonlySet<ErrorCode> = new Set([
 	"ETAR",
 	"EUNSAFE",
 ]);
+
+/** A layer that was made of a tar just now. */
+export interface AppliedLayer extends LayerInfo {
+	/** What the tar has and the layer does not. */
+	readonly warnings: readonly Warning[];
+}
 
 export interface ApplyFromOptions {
 	readonly parent?: LayerId | undefined;
@@ -27,7 +33,7 @@ export async function applyLayerFrom(
 	id: LayerId,
 	input: string | Readable,
 	options: ApplyFromOptions,
-): Promise<LayerInfo> {
+): Promise<AppliedLayer> {
 	const source = typeof input === "string" && input !== "-" ? await fileSource(input) : input;
 	const totalBytes = isRange(source) ? source.sizeBytes : undefined;
 	const report = (phase: "applying" | "done", doneBytes: number): void =>
@@ -39,10 +45,11 @@ export async function applyLayerFrom(
 		report("applying", doneBytes);
 	};
 	const { parent, labels, signal } = options;
-	let layer: LayerInfo;
+	let layer: AppliedLayer;
 	try {
 		const from = typeof source === "string" ? process.stdin : source;
-		layer = await store.applyLayer(id, from, { parent, labels, signal, onProgress });
+		const { applied, ...made } = await store.applyLayer(id, from, { parent, labels, signal, onProgress });
+		layer = { ...made, warnings: applied.warnings };
 	} catch (error) {
 		throw withInput(error, input);
 	}

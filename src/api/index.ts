@@ -10,17 +10,30 @@ export type {
 	ImageName,
 	ImageOutput,
 	ImportOptions,
+	MadeImage,
 	ProgressEvent,
 	RemovedImage,
 } from "../image/index.ts";
-export type { ChainId, Change, Compression, DiffId, Digest, Usage } from "../layer/index.ts";
+export type {
+	ChainId,
+	Change,
+	Compression,
+	DiffId,
+	DiffResult,
+	Digest,
+	Usage,
+	Warning,
+	WarningKind,
+} from "../layer/index.ts";
 export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
+export type { AppliedLayer } from "./apply-layer.ts";
 export { DEFAULT_ROOT, type OpenStoreOptions, openStore } from "./open.ts";
 export {
 	type ApplyLayerOptions,
 	type ChangesOptions,
 	type CreateLayerOptions,
 	type Inspection,
+	type LayerDiff,
 	type LayerDiffOptions,
 	Store,
 	type StoreEvents,

@@ -46,7 +46,7 @@ describe("the library", () => {
 		expect(listed.map((name) => name.replace(/\/$/, ""))).toEqual(["etc", "etc/motd"]);
 
 		const image = await store.commit("web", "demo:1", { message: "test" });
-		expect(store.images()).toEqual([image]);
+		expect([{ ...store.images()[0], warnings: [] }]).toEqual([image]);
 		expect(store.inspect("demo:1")).toMatchObject({ type: "image", image: { id: image.id } });
 		expect(store.inspect("web")).toMatchObject({ type: "layer", layer: { labels: { why: "test" } } });
 		await store.create("web2", { from: "demo:1" });
@@ -109,6 +109,33 @@ describe("the library", () => {
 		});
 		expect(store.layers().map(({ id }) => id)).toEqual(["whole"]);
 		await store.remove("whole");
+	});
+
+	it("tells in each result what was left out", async () => {
+		const tree = fs.mkdtempSync(path.join(directory, "tree-"));
+		fs.mkdirSync(path.join(tree, ".wh..wh.plnk"));
+		fs.writeFileSync(path.join(tree, ".wh..wh.plnk", "1"), "");
+		const tarFile = path.join(directory, "aufs.tar");
+		run("tar", ["-C", tree, "-cf", tarFile, "."]);
+		const aufs = [expect.objectContaining({ kind: "aufs-name", count: 2 })];
+		const applied = await store.applyLayer(tarFile, { name: "told" });
+		expect(applied.warnings).toEqual(aufs);
+		await store.create("tells", { from: "told" });
+		{
+			await using mount = await store.mount("tells");
+			for (const name of ["a", "b"]) fs.writeFileSync(path.join(mount.path, `.wh.${name}`), "");
+		}
+		const names = [expect.objectContaining({ kind: "whiteout-name", count: 2, path: ".wh.a" })];
+		const diff = store.diff("tells");
+		await buffer(diff);
+		expect((await diff.result).warnings).toEqual(names);
+		const committed = await store.commit("tells", "told:1");
+		expect(committed.warnings).toEqual(names);
+		const archive = path.join(directory, "told.tar");
+		expect((await store.exportImage("told:1", archive)).warnings).toEqual([]);
+		expect((await store.importImage(archive, { name: "told:2" }))[0]?.warnings).toEqual([]);
+		for (const name of ["told:1", "told:2"]) await store.removeImage(name);
+		for (const name of ["tells", "told"]) await store.remove(name);
 	});
 
 	it("is not opened when it is cancelled", async () => {

@@ -16,10 +16,11 @@ import {
 	type ImageOutput,
 	type Images,
 	type ImportOptions,
+	type MadeImage,
 	type ProgressEvent,
 	type RemovedImage,
 } from "../image/index.ts";
-import type { Change } from "../layer/index.ts";
+import type { Change, DiffResult } from "../layer/index.ts";
 import type {
 	DiffOptions,
 	Labels,
@@ -29,7 +30,7 @@ import type {
 	StoreStatus as LayerStoreStatus,
 	Mount,
 } from "../store/index.ts";
-import { applyLayerFrom } from "./apply-layer.ts";
+import { type AppliedLayer, applyLayerFrom } from "./apply-layer.ts";
 import { nearest, parseLayerName, quoted, whyNot } from "./names.ts";
 import { layerTree, type TreeNode } from "./tree.ts";
 
@@ -58,7 +59,15 @@ export interface LayerDiffOptions extends ChangesOptions {
 	readonly onProgress?: ((doneBytes: number) => void) | undefined;
 	/** Cut times to whole seconds, for readers without PAX times. */
 	readonly wholeSeconds?: boolean | undefined;
+	/**
+	 * Leave out, with a warning, what a layer cannot say (that a file named `.wh.…` was changed or deleted); the
+	 * parent's file then shows in its place. Without it, that is an error.
+	 */
+	readonly skipUnsupported?: boolean | undefined;
 }
+
+/** A layer tar that is being made: read it to its end. */
+export type LayerDiff = Readable & { readonly result: Promise<DiffResult> };
 
 export interface ApplyLayerOptions {
 	/** Name of the new committed layer. */
@@ -113,7 +122,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * compressed, or come as a stream. Digests are verified. Layers that are here already are skipped.
 	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
 	 */
-	importImage(input: ImageInput, options: ImportOptions = {}): Promise<readonly ImageInfo[]> {
+	importImage(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		return this.#images.import(input, { ...options, onProgress: this.#progress(options.onProgress) });
 	}
 
@@ -204,18 +213,19 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 
 	/**
 	 * A layer's changes as an OCI layer tar, the same bytes for the same changes. The stream fails where the diff does.
-	 * Destroying it stops the work.
-	 * @throws {LamellaError} `ENOTFOUND`
+	 * Destroying it stops the work. Its `result`, once the tar has been read to its end, says what was left out.
+	 * @throws {LamellaError} `ENOTFOUND`; by the stream `ENOTSUPPORTED` for what a layer cannot say, see `skipUnsupported`
 	 */
-	diff(name: string, options: LayerDiffOptions = {}): Readable {
+	diff(name: string, options: LayerDiffOptions = {}): LayerDiff {
 		const { stream, result } = this.layerStore.diff(this.#existing(name), {
 			...this.#diffOptions(options),
 			onProgress: options.onProgress,
 			wholeSeconds: options.wholeSeconds,
+			skipUnsupported: options.skipUnsupported,
 		});
 		// The reader learns of a failure from its stream; the promise would otherwise report it a second time.
 		result.catch((error: Error) => stream.destroy(error));
-		return stream;
+		return Object.assign(stream, { result });
 	}
 
 	/**
@@ -223,7 +233,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * `reference` is the image's name; without one it has only its id.
 	 * @throws {LamellaError} `ENOTFOUND`, `EKIND` (not a writable layer), `EINVALID`, `EABORTED`
 	 */
-	async commit(name: string, reference?: string, options: CommitOptions = {}): Promise<ImageInfo> {
+	async commit(name: string, reference?: string, options: CommitOptions = {}): Promise<MadeImage> {
 		return this.#images.commit(this.#existing(name), reference, {
 			...options,
 			onProgress: this.#progress(options.onProgress),
@@ -250,7 +260,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * Makes a committed layer of a layer tar (plain, gzip or zstd) from a file or a stream.
 	 * @throws {LamellaError} `EINVALID`, `EEXISTS`, `ENOTFOUND` (parent, file), `EKIND`, `ETAR`, `EUNSAFE`, `ECOMPRESSION`, `EABORTED`
 	 */
-	async applyLayer(input: string | Readable, options: ApplyLayerOptions): Promise<LayerInfo> {
+	async applyLayer(input: string | Readable, options: ApplyLayerOptions): Promise<AppliedLayer> {
 		const id = parseLayerName(options.name);
 		const parent = options.parent === undefined ? undefined : this.#committed(options.parent);
 		const onProgress = this.#progress(options.onProgress);

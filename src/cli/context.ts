@@ -1,5 +1,5 @@
 /** What every command is given: the global options, the store (opened when first asked for), output, the signal. */
-import type { Store } from "../api/index.ts";
+import type { Store, Warning } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
 import type { ProgressBoard } from "./output/progress.ts";
@@ -89,9 +89,9 @@ export class CommandContext {
 		if (this.globals.quiet !== true) process.stderr.write(`${text}\n`);
 	}
 
-	/** Something that the person should know although it went well. */
-	warn(text: string): void {
-		process.stderr.write(`lamella: warning: ${text}\n`);
+	/** Says on stderr what the person should know although it went well: `--quiet` does not keep it back. */
+	warn(warnings: readonly Warning[]): void {
+		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${text}\n`);
 	}
 
 	/** Use it as `using board = await context.openProgress()`. */

@@ -7,13 +7,17 @@
  *   writable layer over that. Nothing is copied, and the child's changes are its own upper.
  * - A writable parent that is mounted cannot change its place: what it holds now is copied to an internal layer.
  */
-import { readdirSync, statSync } from "node:fs";
-import path from "node:path";
+import { isLamellaError } from "../errors/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
-import type { LayerId, LayerInfo, LayerStore } from "../store/index.ts";
+import type { Labels, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
 import { FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, type LayerIds } from "./layer-ids.ts";
 
 export const MOUNT_LABEL_LABEL = "lamella.graphdriver/mount-label";
+
+/** A mount label as a label of the layer, for whoever makes it anew. */
+export function labelled(mountLabel: string | undefined): Labels {
+	return mountLabel === undefined ? {} : { [MOUNT_LABEL_LABEL]: mountLabel };
+}
 
 export class Bases {
 	readonly #store: LayerStore;
@@ -30,8 +34,14 @@ export class Bases {
 	async baseOf(id: string): Promise<LayerId> {
 		const layer = this.#ids.resolve(id);
 		if (layer.kind === "committed") return layer.id;
-		if (layer.parent !== undefined && (await this.holdsNothing(layer))) return layer.parent;
-		return layer.mountCount > 0 ? this.#copy(id, layer) : this.freeze(id, layer);
+		if (layer.parent !== undefined && (await this.#store.isUntouched(layer.id))) return layer.parent;
+		if (layer.mountCount === 0) return this.freeze(id, layer);
+		const copied = this.#ids.freeName(id, ":copied");
+		const { id: copy } = await this.#store.snapshot(layer.id, copied, {
+			labels: { [INTERNAL_LABEL]: "copied" },
+			flatten: false,
+		});
+		return copy;
 	}
 
 	/**
@@ -40,30 +50,19 @@ export class Bases {
 	 */
 	async contentOf(layer: LayerInfo): Promise<LayerInfo> {
 		if (layer.kind === "committed" || layer.parent === undefined) return layer;
-		return (await this.holdsNothing(layer)) ? this.#store.get(layer.parent) : layer;
-	}
-
-	/** Whether a writable layer is still as its parent. */
-	async holdsNothing(layer: LayerInfo): Promise<boolean> {
-		if (layer.parent === undefined) return false;
-		if (this.#store.status().driver !== "overlay") return (await this.#store.changes(layer.id)).length === 0;
-		const upper = path.join(layer.directory, "diff");
-		if (readdirSync(upper).length > 0) return false;
-		const parent = this.#store.get(layer.parent);
-		const below = path.join(parent.directory, parent.flattened ? "root" : "diff");
-		const [mine, theirs] = [statSync(upper), statSync(below)];
-		return mine.mode === theirs.mode && mine.uid === theirs.uid && mine.gid === theirs.gid;
+		return (await this.#store.isUntouched(layer.id)) ? this.#store.get(layer.parent) : layer;
 	}
 
 	/** Step by step, so that a crash leaves the id either as it was or to be found again by the frozen layer's label. */
 	async freeze(id: string, layer: LayerInfo): Promise<LayerId> {
 		const frozen = this.#ids.freeName(id, ":frozen");
+		const mountLabel = layer.labels[MOUNT_LABEL_LABEL];
 		await this.#store.commit(layer.id, frozen, {
-			labels: { [INTERNAL_LABEL]: "frozen", [FROZEN_FROM_LABEL]: id },
+			labels: { [INTERNAL_LABEL]: "frozen", [FROZEN_FROM_LABEL]: id, ...labelled(mountLabel) },
 			// One container's few changes over an image: not worth a tree of links.
 			flatten: false,
 		});
-		await this.resume(id, frozen, layer.labels[MOUNT_LABEL_LABEL]);
+		await this.resume(id, frozen, mountLabel);
 		return frozen;
 	}
 
@@ -72,21 +71,27 @@ export class Bases {
 		const name = this.#ids.freeName(id);
 		await this.#store.create(name, {
 			parent: frozen,
-			labels: { [ID_LABEL]: id, ...(mountLabel === undefined ? {} : { [MOUNT_LABEL_LABEL]: mountLabel }) },
+			labels: { [ID_LABEL]: id, ...labelled(mountLabel) },
 			mountLabel,
 			idMaps: this.#idMaps,
 		});
 		this.#ids.set(id, name);
 	}
 
-	async #copy(id: string, layer: LayerInfo): Promise<LayerId> {
-		const { stream, result } = this.#store.diff(layer.id);
-		// applyLayer learns of a failure from the stream.
-		result.catch(() => undefined);
-		const copied = await this.#store.applyLayer(this.#ids.freeName(id, ":copied"), stream, {
-			parent: layer.parent,
-			labels: { [INTERNAL_LABEL]: "copied" },
-		});
-		return copied.id;
+	/** Internal layers go with the last child that needs them, and so do those below. */
+	async removeUnused(start: LayerId): Promise<void> {
+		let next: LayerId | undefined = start;
+		while (next !== undefined && this.#store.has(next)) {
+			const layer: LayerInfo = this.#store.get(next);
+			if (layer.labels[INTERNAL_LABEL] === undefined || this.#store.children(next).length > 0) return;
+			try {
+				await this.#store.remove(next);
+			} catch (error) {
+				// Somebody else took it as a base, or removed it, since we looked.
+				if (isLamellaError(error, "EREFERENCED") || isLamellaError(error, "ENOTFOUND")) return;
+				throw error;
+			}
+			next = layer.parent;
+		}
 	}
 }

@@ -1,7 +1,7 @@
 /**
  * The graph driver API: moby's `ProtoDriver` and `DiffDriver` (daemon/graphdriver/driver.go), in TypeScript.
- * The library's driver, the naive wrapper and the plugin protocol's client all have this shape, and all pass the
- * suite in testing/conformance.ts.
+ * The library's driver and the plugin protocol's client in test/support have this shape, and pass the suite
+ * test/support/graphdriver-conformance.ts.
  */
 import type { Readable } from "node:stream";
 import type { Change } from "../layer/index.ts";
@@ -30,7 +30,7 @@ export interface ProtoDriver {
 	/** Gives one hold back; the last unmounts. Of what was never got: harmless, but a stale mount goes. */
 	put(id: string): Promise<void>;
 	exists(id: string): Promise<boolean>;
-	/** Where the layer's files are: `RootDir`, or `LowerDir`, `UpperDir`, `WorkDir` and `MergedDir`. @throws ENOTFOUND */
+	/** Where the layer's files are, under moby's names: see metadata.ts. @throws ENOTFOUND */
 	metadata(id: string): Promise<Readonly<Record<string, string>>>;
 	/** Unmounts what this driver mounted. Data stays. */
 	cleanup(): Promise<void>;

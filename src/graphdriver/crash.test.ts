@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../../test/support/filesystems.ts";
 import { type LayerId, openLayerStore } from "../store/index.ts";
+import { MOUNT_LABEL_LABEL } from "./bases.ts";
 import { init } from "./index.ts";
 import { FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL } from "./layer-ids.ts";
 
@@ -32,6 +33,19 @@ describe("what a killed process left", () => {
 		await driver.put("x");
 		await driver.remove("x");
 		expect([...driver.store.list()]).toEqual([]);
+	});
+
+	it("a frozen layer with a mount label: the id goes on with it", async () => {
+		const label = { [MOUNT_LABEL_LABEL]: "system_u:object_r:container_file_t:s0" };
+		{
+			await using store = await openLayerStore({ root: home });
+			await store.create(id("x"));
+			await store.commit(id("x"), id("x:frozen"), {
+				labels: { [INTERNAL_LABEL]: "frozen", [FROZEN_FROM_LABEL]: "x", ...label },
+			});
+		}
+		await using driver = await init(home);
+		expect(driver.store.get(id("x")).labels).toMatchObject(label);
 	});
 
 	it("an applied layer beside the created one that it replaces: the applied one stays", async () => {

@@ -1,16 +1,13 @@
-/** Starting the graph driver: kernel, options, home directory, one driver for one home, the store, recovery. */
+/** Starting the graph driver: kernel, options, home, the store, recovery. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { isLamellaError, LamellaError } from "../errors/index.ts";
-import { checkIdMap, hostRoot, type IdMapRange, type IdMaps } from "../idmap/index.ts";
-import * as linux from "../linux/index.ts";
+import { checkIdMap, type IdMapRange, type IdMaps } from "../idmap/index.ts";
 import { type LayerStore, openLayerStore } from "../store/index.ts";
+import { Home } from "./home.ts";
 import { parseDriverOptions } from "./options.ts";
 import { StoreGraphDriver } from "./store-graph-driver.ts";
-
-const HOME_MODE = 0o710;
-const LOCK_FILE = "graphdriver.lock";
 
 /**
  * Opens the graph driver whose layers are kept below `home`, and makes `home` where there is none.
@@ -38,23 +35,19 @@ export async function init(
 		uidMaps.length === 0 && gidMaps.length === 0
 			? undefined
 			: { uids: checkIdMap(uidMaps), gids: checkIdMap(gidMaps) };
-	makeHome(home, idMaps);
-	const lock = lockHome(home);
+	const store =
+		shared === undefined
+			? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
+			: borrowed(shared, options, idMaps);
+	let claimed: Home | undefined;
 	try {
-		const store =
-			shared === undefined
-				? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
-				: borrowed(shared, options, idMaps);
-		const graphDriver = new StoreGraphDriver(store, idMaps, () => linux.close(lock));
-		try {
-			await graphDriver.recover();
-		} catch (error) {
-			await store.close();
-			throw error;
-		}
+		claimed = Home.claim(home, idMaps);
+		const graphDriver = new StoreGraphDriver(store, idMaps, claimed);
+		await graphDriver.recover();
 		return graphDriver;
 	} catch (error) {
-		linux.close(lock);
+		await store.close();
+		claimed?.release();
 		throw error;
 	}
 }
@@ -101,29 +94,4 @@ function checkKernel(): void {
 
 function hasOverlay(): boolean {
 	return readFileSync("/proc/filesystems", "utf8").split("\n").includes("nodev\toverlay");
-}
-
-/** Home and the directory of the layers belong to the mapped root, so that a container's init can walk to its root. */
-function makeHome(home: string, idMaps: IdMaps | undefined): void {
-	const { uid, gid } = hostRoot(idMaps);
-	for (const directory of [home, path.join(home, "layers")]) {
-		const isNew = linux.makeDirectory(directory, HOME_MODE);
-		chownSync(directory, uid, gid);
-		if (isNew) chmodSync(directory, HOME_MODE);
-	}
-}
-
-/** Two drivers with one home would not see each other's ids. The kernel gives the lock back when the process ends. */
-function lockHome(home: string): number {
-	const fd = linux.openat(
-		linux.AT_FDCWD,
-		path.join(home, LOCK_FILE),
-		linux.O_RDWR | linux.O_CREAT | linux.O_NOFOLLOW,
-		0o600,
-	);
-	if (linux.flock(fd, linux.LOCK_EX | linux.LOCK_NB)) return fd;
-	linux.close(fd);
-	throw new LamellaError("EBUSY", `another process has the graph driver at ${home} open; stop it first`, {
-		path: home,
-	});
 }

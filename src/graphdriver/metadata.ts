@@ -1,39 +1,30 @@
+/** What a layer and the driver look like to dockerd's users: `docker inspect` (GraphDriver.Data) and `docker info`. */
+import type { LayerPaths } from "../driver/index.ts";
+import type { LayerStore } from "../store/index.ts";
+
 /**
- * A layer's directories under moby's names (`docker inspect`, GraphDriver.Data): `RootDir` where one directory is
- * the whole tree, else `LowerDir`, `UpperDir`, `WorkDir` and `MergedDir`.
+ * A layer's directories under moby's names. `RootDir` alone where one directory is the whole tree (as moby's overlay);
+ * else those of overlay2, without what there is not: a bottom layer has no `LowerDir`, an image layer no `WorkDir`.
  */
-import path from "node:path";
-import type { MountDescription } from "../driver/index.ts";
-import { LamellaError } from "../errors/index.ts";
-import type { LayerInfo } from "../store/index.ts";
-
-export function layerMetadata(
-	layer: LayerInfo,
-	mounts: readonly MountDescription[],
-): Readonly<Record<string, string>> {
-	const [mount] = mounts;
-	if (mount === undefined) {
-		throw new LamellaError("ECORRUPT", `layer "${layer.id}" has no mount description`, { layer: layer.id });
-	}
-	if (layer.kind === "committed" && layer.flattened) return { RootDir: path.join(layer.directory, "root") };
-	if (mount.type === "bind") return { RootDir: mount.source };
-	const places = {
-		WorkDir: path.join(layer.directory, "work"),
-		MergedDir: path.join(layer.directory, "merged"),
+export function layerMetadata({ root, upper, lowers, work, merged }: LayerPaths): Record<string, string> {
+	if (root !== undefined) return { RootDir: root };
+	return {
+		...(lowers.length > 0 && { LowerDir: lowers.join(":") }),
+		MergedDir: merged,
+		...(upper !== undefined && { UpperDir: upper }),
+		...(work !== undefined && { WorkDir: work }),
 	};
-	const lowers = option(mount, "lowerdir");
-	const upper = option(mount, "upperdir");
-	if (upper !== undefined) return { LowerDir: lowers ?? "", UpperDir: upper, ...places };
-	// A layer that is only read lists its own diff first; moby calls that the upper, as it was when it was written.
-	const [own = "", ...rest] = splitLowers(lowers ?? "");
-	return { LowerDir: rest.join(":"), UpperDir: own, ...places };
 }
 
-function option(mount: MountDescription, key: string): string | undefined {
-	return mount.options.find((text) => text.startsWith(`${key}=`))?.slice(key.length + 1);
-}
-
-/** Colons that belong to a path are escaped by a backslash (overlayfs.rst, "Multiple lower layers"). */
-function splitLowers(text: string): string[] {
-	return text.split(/(?<!\\):/);
+export function driverStatus(store: LayerStore): readonly (readonly [string, string])[] {
+	const { layers, mounted, flattenPolicy, details } = store.status();
+	return [
+		// As `docker info` spells it for every driver.
+		...details.map(
+			([key, value]) => [key === "Backing filesystem" ? "Backing Filesystem" : key, value] as const,
+		),
+		["Flatten Policy", flattenPolicy],
+		["Layers", `${layers.committed} committed, ${layers.active} writable, ${layers.view} views`],
+		["Mounted", String(mounted)],
+	];
 }

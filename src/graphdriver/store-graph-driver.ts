@@ -12,13 +12,13 @@ import { isLamellaError, LamellaError } from "../errors/index.ts";
 import { hostRoot, type IdMaps } from "../idmap/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { DiffOptions, LayerId, LayerInfo, LayerStore } from "../store/index.ts";
-import { Bases, MOUNT_LABEL_LABEL } from "./bases.ts";
+import { Bases, labelled, MOUNT_LABEL_LABEL } from "./bases.ts";
 import type { CreateOptions, GraphDriver } from "./contract.ts";
+import type { Home } from "./home.ts";
 import { KeyedLock } from "./keyed-lock.ts";
-import { checkId, FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, LayerIds } from "./layer-ids.ts";
-import { layerMetadata } from "./metadata.ts";
+import { checkId, FROZEN_FROM_LABEL, ID_LABEL, LayerIds } from "./layer-ids.ts";
+import { driverStatus, layerMetadata } from "./metadata.ts";
 import { checkStorageOptions } from "./options.ts";
-import { driverStatus } from "./status.ts";
 
 export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	/** The store below; layers made through it directly are seen by their ids. */
@@ -27,12 +27,13 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	readonly #bases: Bases;
 	readonly #idMaps: IdMaps | undefined;
 	readonly #lock = new KeyedLock();
-	#onClose: (() => void) | undefined;
+	readonly #home: Home;
+	#closed: Promise<void> | undefined;
 
 	/** @internal Use `init`. */
-	constructor(store: LayerStore, idMaps: IdMaps | undefined, onClose: () => void) {
+	constructor(store: LayerStore, idMaps: IdMaps | undefined, home: Home) {
 		this.store = store;
-		this.#onClose = onClose;
+		this.#home = home;
 		this.#idMaps = idMaps;
 		this.#ids = new LayerIds(store);
 		this.#bases = new Bases(store, this.#ids, idMaps);
@@ -46,9 +47,9 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			if (!this.store.has(layer.id) || this.store.children(layer.id).length > 0) continue;
 			const origin = layer.labels[FROZEN_FROM_LABEL];
 			if (origin !== undefined && this.#ids.find(origin) === undefined) {
-				await this.#bases.resume(origin, layer.id, undefined);
+				await this.#bases.resume(origin, layer.id, layer.labels[MOUNT_LABEL_LABEL]);
 			} else {
-				await this.#removeUnusedInternal(layer.id);
+				await this.#bases.removeUnused(layer.id);
 			}
 		}
 	}
@@ -90,7 +91,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		checkId(id);
 		if (parent !== "") checkId(parent);
 		checkStorageOptions(options.storageOpt);
-		const { mountLabel = "" } = options;
+		const mountLabel = options.mountLabel || undefined;
 		await this.#lock.run(parent === "" ? [id] : [id, parent], async () => {
 			if (this.#ids.find(id) !== undefined) {
 				throw new LamellaError("EEXISTS", `there is a layer "${id}" already`, { layer: id });
@@ -100,12 +101,12 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			try {
 				await this.store.create(name, {
 					parent: base,
-					labels: { [ID_LABEL]: id, ...(mountLabel === "" ? {} : { [MOUNT_LABEL_LABEL]: mountLabel }) },
-					mountLabel: mountLabel === "" ? undefined : mountLabel,
+					labels: { [ID_LABEL]: id, ...labelled(mountLabel) },
+					mountLabel,
 					idMaps: this.#idMaps,
 				});
 			} catch (error) {
-				if (base !== undefined) await this.#removeUnusedInternal(base);
+				if (base !== undefined) await this.#bases.removeUnused(base);
 				throw error;
 			}
 			this.#ids.set(id, name);
@@ -119,7 +120,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			if (name !== undefined) {
 				const { parent } = this.store.get(name);
 				await this.store.remove(name, { force: true });
-				if (parent !== undefined) await this.#removeUnusedInternal(parent);
+				if (parent !== undefined) await this.#bases.removeUnused(parent);
 			}
 			this.#ids.delete(id);
 		});
@@ -129,7 +130,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		checkId(id);
 		return this.#lock.run([id], async () => {
 			const layer = this.#ids.resolve(id);
-			const isFirst = layer.mountCount === 0;
+			const isFirst = this.#idMaps !== undefined && layer.mountCount === 0;
 			const mount = await this.store.mount(layer.id, mountLabel === "" ? {} : { mountLabel });
 			if (isFirst && layer.kind === "active") this.#giveToMappedRoot(layer);
 			return mount.path;
@@ -144,8 +145,9 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		if (this.#idMaps === undefined) return;
 		const { uid, gid } = hostRoot(this.#idMaps);
 		chownSync(layer.directory, uid, gid);
-		const work = path.join(layer.directory, "work", "work");
-		if (existsSync(work)) chownSync(work, uid, gid);
+		const { work } = this.store.paths(layer.id);
+		const overlaysOwn = work === undefined ? undefined : path.join(work, "work");
+		if (overlaysOwn !== undefined && existsSync(overlaysOwn)) chownSync(overlaysOwn, uid, gid);
 	}
 
 	async put(id: string): Promise<void> {
@@ -153,15 +155,18 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		await this.#lock.run([id], async () => {
 			const name = this.#ids.find(id);
 			if (name === undefined) return;
-			// Where nothing is counted there may still be a mount that some earlier process made.
-			const force = this.store.get(name).mountCount === 0;
-			await this.store.unmount(name, { force });
+			try {
+				await this.store.unmount(name);
+			} catch (error) {
+				// A mount that nobody holds, of some earlier process, goes whoever uses it.
+				if (!isLamellaError(error, "EBUSY") || this.store.get(name).mountCount > 0) throw error;
+				await this.store.unmount(name, { force: true });
+			}
 		});
 	}
 
 	async metadata(id: string): Promise<Readonly<Record<string, string>>> {
-		const layer = this.#ids.resolve(id);
-		return layerMetadata(layer, this.store.describeMounts(layer.id));
+		return layerMetadata(this.store.paths(this.#ids.resolve(id).id));
 	}
 
 	async cleanup(): Promise<void> {
@@ -228,7 +233,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		try {
 			return await this.#lock.run([id], () => this.#applyOver(id, base, diff));
 		} catch (error) {
-			if (base !== undefined) await this.#removeUnusedInternal(base);
+			if (base !== undefined) await this.#bases.removeUnused(base);
 			throw error;
 		}
 	}
@@ -243,7 +248,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		const replaced = this.#ids.resolve(id);
 		this.#ids.set(id, applied.id);
 		await this.store.remove(replaced.id, { force: true });
-		if (replaced.parent !== undefined) await this.#removeUnusedInternal(replaced.parent);
+		if (replaced.parent !== undefined) await this.#bases.removeUnused(replaced.parent);
 		return applied.applied.contentSizeBytes;
 	}
 
@@ -267,30 +272,15 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 		return empty ? undefined : this.#bases.baseOf(id);
 	}
 
-	/** Internal layers go with the last child that needs them, and so do those below. */
-	async #removeUnusedInternal(start: LayerId): Promise<void> {
-		let next: LayerId | undefined = start;
-		while (next !== undefined && this.store.has(next)) {
-			const layer: LayerInfo = this.store.get(next);
-			if (layer.labels[INTERNAL_LABEL] === undefined || this.store.children(next).length > 0) return;
-			try {
-				await this.store.remove(next);
-			} catch (error) {
-				// Somebody else took it as a base, or removed it, since we looked.
-				if (isLamellaError(error, "EREFERENCED") || isLamellaError(error, "ENOTFOUND")) return;
-				throw error;
-			}
-			next = layer.parent;
-		}
+	/** Whether the home is still the directory that was opened. Where it is not, every call fails: open it anew. */
+	isAtHome(): boolean {
+		return this.#home.isThere();
 	}
 
-	/** Lets go of the store; mounts stay. Twice is harmless. */
-	async close(): Promise<void> {
-		const onClose = this.#onClose;
-		this.#onClose = undefined;
-		if (onClose === undefined) return;
-		await this.store.close();
-		onClose();
+	/** Lets go of the store and the home; mounts stay. Twice is harmless. */
+	close(): Promise<void> {
+		this.#closed ??= this.store.close().finally(() => this.#home.release());
+		return this.#closed;
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {

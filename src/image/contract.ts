@@ -5,7 +5,7 @@
  * digest of its config. It has any number of names; a name belongs to one image at a time.
  */
 import type { Readable, Writable } from "node:stream";
-import type { ChainId, Compression, DiffId, Digest } from "../layer/index.ts";
+import type { ChainId, Compression, DiffId, Digest, Warning } from "../layer/index.ts";
 import type { LayerId } from "../store/index.ts";
 
 /** The id of an image: digest of its config. */
@@ -39,6 +39,12 @@ export interface ImageInfo {
 	readonly manifestDigest?: Digest | undefined;
 	/** Bottom first. */
 	readonly layers: readonly ImageLayer[];
+}
+
+/** An image that was imported or committed just now. */
+export interface MadeImage extends ImageInfo {
+	/** What its layers were to have and do not. */
+	readonly warnings: readonly Warning[];
 }
 
 /** An image with its documents. */
@@ -77,6 +83,15 @@ export interface ImageOperationOptions {
 	readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
 
+/** For what makes layer tars. */
+export interface WriteOptions extends ImageOperationOptions {
+	/**
+	 * Leave out, with a warning, what a layer cannot say (that a file named `.wh.…` was changed or deleted); the
+	 * parent's file then shows in its place. Without it, that is an error.
+	 */
+	readonly skipUnsupported?: boolean | undefined;
+}
+
 export interface ImportOptions extends ImageOperationOptions {
 	/** Name for the image, in place of those in the archive. Needs an archive with one image (or `select`). */
 	readonly name?: string | undefined;
@@ -84,7 +99,7 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly select?: string | undefined;
 }
 
-export interface ImageExportOptions extends ImageOperationOptions {
+export interface ImageExportOptions extends WriteOptions {
 	/** `oci`: an OCI archive (default). `oci-dir`: an OCI layout directory. `docker`: for `docker load`. */
 	readonly format?: "oci" | "oci-dir" | "docker" | undefined;
 	/** Of the layers. Default `gzip` for `oci` and `oci-dir`, `none` for `docker`. */
@@ -100,10 +115,11 @@ export interface ExportResult {
 	readonly manifestDigest: Digest;
 	/** Bytes written. */
 	readonly sizeBytes: number;
-	readonly warnings: readonly string[];
+	/** What the layers' tars do not hold. */
+	readonly warnings: readonly Warning[];
 }
 
-export interface CommitOptions extends ImageOperationOptions {
+export interface CommitOptions extends WriteOptions {
 	readonly author?: string | undefined;
 	/** Goes into the history as its comment. */
 	readonly message?: string | undefined;
@@ -133,7 +149,7 @@ export interface Images {
 	 * Layers that the store has are not read again. On failure the layers it made are removed.
 	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
 	 */
-	import(input: ImageInput, options?: ImportOptions): Promise<readonly ImageInfo[]>;
+	import(input: ImageInput, options?: ImportOptions): Promise<readonly MadeImage[]>;
 	/** In order of their first name. Reads no document. @throws ECORRUPT (a record) */
 	list(): readonly ImageInfo[];
 	/**
@@ -155,7 +171,7 @@ export interface Images {
 	 * Makes a new image of an active layer (which stays as it is, and may be mounted) over its parent's chain.
 	 * @throws ENOTFOUND, EKIND, EINVALID
 	 */
-	commit(layer: LayerId, name: string | undefined, options?: CommitOptions): Promise<ImageInfo>;
+	commit(layer: LayerId, name: string | undefined, options?: CommitOptions): Promise<MadeImage>;
 	/** Writes an image; a file or directory appears whole or not at all. @throws ENOTFOUND, EEXISTS (a directory), ENOSPACE, EABORTED */
 	export(reference: string, output: ImageOutput, options?: ImageExportOptions): Promise<ExportResult>;
 }

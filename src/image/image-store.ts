@@ -13,6 +13,7 @@ import type {
 	ImageOutput,
 	Images,
 	ImportOptions,
+	MadeImage,
 	RemovedImage,
 } from "./contract.ts";
 import { parseJson } from "./documents/json.ts";
@@ -37,7 +38,7 @@ class ImageStore implements Images {
 		this.#store = store;
 	}
 
-	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly ImageInfo[]> {
+	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		const name = options.name === undefined ? undefined : parseImageName(options.name);
 		checkAborted(options.signal, "import");
 		await using scratch = new LazyScratch(this.#store);
@@ -51,7 +52,7 @@ class ImageStore implements Images {
 					`${from} has ${images.length} images (${namesOf(images)}), which cannot all be named ${name}; select one`,
 				);
 			}
-			const imported: ImageInfo[] = [];
+			const imported: MadeImage[] = [];
 			for (const image of images) {
 				const names = name === undefined ? image.names : [name];
 				imported.push(await importPlanned(this.#store, image, names, from, options));
@@ -95,7 +96,7 @@ class ImageStore implements Images {
 		return await failingAs(`remove image ${reference}`, () => removeImage(this.#store, reference));
 	}
 
-	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<ImageInfo> {
+	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<MadeImage> {
 		const parsed = name === undefined ? undefined : parseImageName(name);
 		checkAborted(options.signal, "commit");
 		return await failingAs(`commit layer "${layer}"`, () => commitLayer(this.#store, layer, parsed, options));

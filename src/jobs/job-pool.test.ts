@@ -1,3 +1,4 @@
+import { threadId } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { isLamellaError, LamellaError } from "../errors/index.ts";
 import { JobPool } from "./job-pool.ts";
@@ -20,6 +21,14 @@ describe("a job pool", () => {
 		open();
 		const results = await Promise.all(Array.from({ length: 50 }, (_, n) => pool.run("double", n)));
 		expect(results).toEqual(Array.from({ length: 50 }, (_, n) => n * 2));
+	});
+
+	it("runs a short job in the calling thread, and gives up there what fails or takes long", async () => {
+		open();
+		expect(await pool.tryHere("whichThread", undefined)).toEqual({ result: threadId });
+		expect(await pool.tryHere("fail", { how: "lamella" })).toBeUndefined();
+		expect(await pool.tryHere("spin", {})).toBeUndefined();
+		expect(await pool.run("whichThread", undefined)).not.toBe(threadId);
 	});
 
 	it("keeps code, layer, path and cause of an error", async () => {

@@ -9,9 +9,12 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { LamellaError } from "../errors/index.ts";
-import type { RunOptions } from "./contract.ts";
+import type { JobFunctions, RunOptions } from "./contract.ts";
 import { fromWire, type JobMessage, type ThreadMessage } from "./wire.ts";
 import type { ThreadData } from "./worker.ts";
+
+/** How long a job may keep the calling thread. */
+const HERE_MS = 25;
 
 export interface JobPoolOptions {
 	/** How many threads at most, but for jobs that are `waiting`. Default: the machine's parallelism, at least 2. */
@@ -52,6 +55,7 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 	readonly #threadsMax: number;
 	readonly #threads = new Set<Thread>();
 	readonly #queue: Task[] = [];
+	#functions: Promise<JobFunctions<T>> | undefined;
 	#nextJob = 1;
 	#disposed = false;
 
@@ -87,6 +91,30 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 			}
 			this.#start(task);
 		});
+	}
+
+	/**
+	 * Runs a job in the calling thread, which it blocks: for one that takes less time than handing it over. Undefined
+	 * where it failed or was not done within `HERE_MS`: then `run` it, and hear why. Not for jobs that change something.
+	 */
+	async tryHere<K extends keyof T & string>(
+		name: K,
+		request: T[K]["request"],
+	): Promise<{ readonly result: T[K]["result"] } | undefined> {
+		this.#functions ??= import(runnable(this.#jobModule).href).then(
+			(module: { jobs: JobFunctions<T> }) => module.jobs,
+		);
+		const functions = await this.#functions;
+		const endMs = performance.now() + HERE_MS;
+		const checkAborted = (): void => {
+			if (performance.now() > endMs) throw aborted();
+		};
+		try {
+			return { result: await functions[name](request, { checkAborted, progress: () => undefined }) };
+		} catch {
+			// The thread tells of it, if it is still so.
+			return undefined;
+		}
 	}
 
 	/** Cancels what runs and ends the threads. */

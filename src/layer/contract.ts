@@ -2,7 +2,7 @@
  * The words that the parts of this room, the drivers and the store share: serialisable, so that they cross
  * to a worker thread as they are.
  */
-import type { ChainId, DiffId } from "./digest.ts";
+import type { ChainId, DiffId } from "./digest/digest.ts";
 
 /** How overlayfs marks are written: `trusted.overlay.*` as root, `user.overlay.*` for userxattr mounts. */
 export type OverlayXattrPrefix = "trusted.overlay." | "user.overlay.";
@@ -59,6 +59,33 @@ export interface Change {
 export interface Usage {
 	readonly sizeBytes: number;
 	readonly inodes: number;
+}
+
+/**
+ * Why something is not in a layer, or not as it was. Of a diff: `socket`, `whiteout-device`, `whiteout-name`,
+ * `overlay-xattr`, `shrunk`. Of an apply: `aufs-name`, `overlay-xattr`, `xattr`, `acl`, `time`.
+ */
+export type WarningKind =
+	| "socket"
+	| "whiteout-device"
+	| "whiteout-name"
+	| "aufs-name"
+	| "overlay-xattr"
+	| "xattr"
+	| "acl"
+	| "time"
+	| "shrunk";
+
+/** What was left out or changed on the way into or out of a layer: one for each kind (and xattr), counted. */
+export interface Warning {
+	readonly kind: WarningKind;
+	/** Name of the extended attribute, for kinds that are about one; escaped. */
+	readonly xattr?: string | undefined;
+	readonly count: number;
+	/** Where it was first; within the layer, escaped. */
+	readonly path: string;
+	/** All of it in a sentence for people. */
+	readonly text: string;
 }
 
 export type { ChainId, DiffId };

@@ -1,4 +1,4 @@
-export { LOWERS_FAILED, LOWERS_WHOLE } from "./await-lowers.ts";
+export { LOWERS_FAILED, LOWERS_WHOLE } from "./apply/await-lowers.ts";
 export type {
 	ApplyTarget,
 	ChainId,
@@ -7,8 +7,10 @@ export type {
 	DiffSubject,
 	OverlayXattrPrefix,
 	Usage,
+	Warning,
+	WarningKind,
 } from "./contract.ts";
-export { chainId, type Digest, digestOf } from "./digest.ts";
+export { chainId, type Digest, digestOf } from "./digest/digest.ts";
 export type {
 	ApplyRequest,
 	ApplyResult,
@@ -18,5 +20,6 @@ export type {
 	FlushRequest,
 	LayerJobs,
 	LayerSource,
-} from "./job-contract.ts";
-export { LAYER_JOBS } from "./layer-jobs.ts";
+} from "./jobs/job-contract.ts";
+export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
+export { joinWarnings } from "./warnings.ts";

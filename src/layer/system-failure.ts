@@ -9,6 +9,11 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 	EPERM: ["EPERMISSION", "not permitted; run as root, and see that no file has the immutable attribute"],
 	EACCES: ["EPERMISSION", "permission denied; run as root"],
 	EBUSY: ["EBUSY", "it is in use, or something is mounted there; unmount that first"],
+	EFBIG: [
+		"ETAR",
+		"the file is larger than the filesystem takes; put the store on one that takes larger files",
+	],
+	EMFILE: ["ESYSTEM", "the process has too many open files; raise its limit (ulimit -n) and try again"],
 	ENAMETOOLONG: ["ETAR", "the name is longer than the filesystem takes"],
 };
 

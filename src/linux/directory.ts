@@ -31,7 +31,7 @@ export function readDirectory(fd: number): DirectoryEntry[] {
 		const end = check(n.getdents64(fd, records), "getdents64");
 		if (end === 0) return entries;
 		// The names outlive this call's use of the thread's buffer.
-		const kept = Buffer.allocUnsafeSlow(end);
+		const kept = Buffer.allocUnsafe(end);
 		records.copy(kept, 0, 0, end);
 		for (let at = 0; at < end; ) {
 			const length = (kept[at + 16] ?? 0) | ((kept[at + 17] ?? 0) << 8);

@@ -299,6 +299,25 @@ describe("extended attributes", () => {
 	});
 });
 
+test("a number that a call cannot hold is refused, and never becomes another one", () => {
+	const file = path.join(dir, "f");
+	fs.writeFileSync(file, "");
+	fs.chownSync(file, 5, 6);
+	for (const id of [-1, 2 ** 32 - 1, 2 ** 32, 2 ** 53, 0.5, Number.NaN]) {
+		const refused = expect.objectContaining({ code: "EINVAL" });
+		expect(() => linux.fchownat(linux.AT_FDCWD, file, id, 6)).toThrow(refused);
+		expect(() => linux.fchownat(linux.AT_FDCWD, file, 5, id)).toThrow(refused);
+	}
+	for (const number of [-1, 2 ** 32, 2 ** 40]) {
+		expect(() => linux.mknodat(linux.AT_FDCWD, `${file}2`, linux.S_IFCHR, number, 0)).toThrow("EINVAL");
+		expect(() => linux.mknodat(linux.AT_FDCWD, `${file}2`, linux.S_IFCHR, 0, number)).toThrow("EINVAL");
+		expect(() => linux.fchmodat(linux.AT_FDCWD, file, number)).toThrow("EINVAL");
+	}
+	expect(() => linux.fstat(2 ** 32)).toThrow("EINVAL");
+	expect(fs.existsSync(`${file}2`)).toBe(false);
+	expect(fs.statSync(file)).toMatchObject({ uid: 5, gid: 6 });
+});
+
 test("a worker thread loads the addon and its errors", async () => {
 	const index = new URL("../../dist/linux/index.js", import.meta.url).href;
 	const source = `

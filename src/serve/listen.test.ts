@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -80,5 +80,39 @@ describe("a daemon's socket", () => {
 		await expect(claimSocket(path.join(home.path, "x".repeat(108)))).rejects.toMatchObject({
 			code: "EINVALID",
 		});
+	});
+
+	it("is not made in a directory of another user, nor in one that others can change", async () => {
+		const theirs = path.join(home.path, "theirs");
+		mkdirSync(theirs);
+		chownSync(theirs, 1000, 1000);
+		const open = path.join(home.path, "open");
+		mkdirSync(open);
+		chmodSync(open, 0o777);
+		writeFileSync(path.join(open, "file"), "");
+		for (const directory of [theirs, open]) {
+			await expect(claimSocket(path.join(directory, "x.sock"))).rejects.toMatchObject({
+				code: "ECONFIG",
+			});
+			expect(existsSync(path.join(directory, "x.sock.lock"))).toBe(false);
+		}
+		// As /tmp is.
+		chmodSync(open, 0o1777);
+		using claim = await claimSocket(path.join(open, "x.sock"));
+		expect(claim.path).toContain("open/x.sock");
+	});
+
+	it("takes 900 connections that come at once", async () => {
+		const file = path.join(home.path, "x.sock");
+		const { claim, server, close } = await listening(file);
+		server.on("connection", (socket) => socket.end());
+		const connections = Array.from({ length: 900 }, () => {
+			// Within one turn of the event loop: nothing is accepted meanwhile.
+			const socket = net.connect(file).resume();
+			return new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+		});
+		await Promise.all(connections);
+		await close();
+		claim.release();
 	});
 });

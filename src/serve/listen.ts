@@ -10,6 +10,12 @@ import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 
+/**
+ * Connections that wait to be accepted. More are refused at once (EAGAIN), and a burst of containers makes hundreds; the
+ * kernel cuts this to net.core.somaxconn, 4096 unless it was changed.
+ */
+const BACKLOG = 4096;
+
 /** sockaddr_un.sun_path holds 108 bytes with the NUL (unix(7)). */
 const MAX_PATH_BYTES = 107;
 
@@ -23,7 +29,8 @@ export interface SocketClaim extends Disposable {
 
 /**
  * Makes the directory, takes the lock and removes a stale socket file. After this the caller may bind.
- * @throws {LamellaError} `EINVALID` (path), `ECONFIG` (its directory cannot be made), `EEXISTS` (no socket is there), `EBUSY` (somebody listens)
+ * @throws {LamellaError} `EINVALID` (path), `ECONFIG` (its directory cannot be made, or others can write to it),
+ *   `EEXISTS` (no socket is there), `EBUSY` (somebody listens)
  */
 export async function claimSocket(socketPath: string): Promise<SocketClaim> {
 	if (!path.isAbsolute(socketPath) || Buffer.byteLength(socketPath) > MAX_PATH_BYTES) {
@@ -68,7 +75,7 @@ export async function listenAt(server: net.Server, claim: SocketClaim): Promise<
 	// bind(2) happens within listen(), so the mask is this call's alone.
 	const before = process.umask(0o177);
 	try {
-		server.listen(claim.path);
+		server.listen({ path: claim.path, backlog: BACKLOG });
 	} finally {
 		process.umask(before);
 	}
@@ -78,8 +85,20 @@ export async function listenAt(server: net.Server, claim: SocketClaim): Promise<
 
 function claimDirectory(directory: string): void {
 	if (linux.makeDirectory(directory, 0o700)) return;
+	const { uid, mode } = statSync(directory);
+	if (uid !== process.geteuid?.()) throw replaceable(directory, `it belongs to uid ${uid}`);
+	if ((mode & 0o077) === 0) return;
 	// A directory that is there only for sockets is ours to close; /run or /tmp are not.
-	if ((statSync(directory).mode & 0o077) !== 0 && holdsOnlySockets(directory)) chmodSync(directory, 0o700);
+	if (holdsOnlySockets(directory)) chmodSync(directory, 0o700);
+	else if ((mode & 0o1002) === 0o002) throw replaceable(directory, "all users can write to it");
+}
+
+function replaceable(directory: string, why: string): LamellaError {
+	return new LamellaError(
+		"ECONFIG",
+		`a socket in ${directory} could be replaced by another user's: ${why}; choose another --socket`,
+		{ path: directory },
+	);
 }
 
 function holdsOnlySockets(directory: string): boolean {

@@ -3,7 +3,7 @@ import { DEFAULT_ROOT } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { type LayerStore, openLayerStore } from "../store/index.ts";
 import type { ContainerdConfig, DockerConfig, ServeConfig } from "./config/index.ts";
-import { type SnapshotterOptions, serveContainerd } from "./containerd/index.ts";
+import type { SnapshotterOptions } from "./containerd/index.ts";
 import { type RunningServer, serveDocker } from "./docker/index.ts";
 import type { Logger } from "./log.ts";
 
@@ -54,13 +54,18 @@ function openStoreOf({ root, driver, flatten }: ServeConfig): Promise<LayerStore
 	return openLayerStore({ root: root ?? (process.env.LAMELLA_ROOT || DEFAULT_ROOT), driver, flatten });
 }
 
-function startContainerd(config: ContainerdConfig, store: LayerStore, log: Logger): Promise<RunningServer> {
+async function startContainerd(
+	config: ContainerdConfig,
+	store: LayerStore,
+	log: Logger,
+): Promise<RunningServer> {
+	const { serveContainerd } = await import("./containerd/serve.ts");
 	const options: SnapshotterOptions = {
 		idMaps: config["id-maps"],
 		upperdirLabel: config["upperdir-label"],
 		remoteSnapshots: config["remote-snapshots"],
 	};
-	return serveContainerd({ store, socket: config.socket, options, log });
+	return await serveContainerd({ store, socket: config.socket, options, log });
 }
 
 function startDocker(

@@ -85,6 +85,8 @@ export interface DiffOptions extends OperationOptions {
 	readonly wholeSeconds?: boolean | undefined;
 	/** Write the holes of sparse files as zeros, for readers that know no sparse members (dockerd's tar-split). */
 	readonly expandHoles?: boolean | undefined;
+	/** Leave out, with a warning, what a layer cannot say, also where the parent's file then shows in its place. */
+	readonly skipUnsupported?: boolean | undefined;
 }
 
 /** A layer of a chain that is imported. The first one's parent is in the store already (or absent). */
@@ -183,7 +185,9 @@ export interface SnapshotOptions {
 	/** `false`: leave it as a diff, whatever the policy. */
 	readonly flatten?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
-	/** Of the digesting, where the name is made of the digest. */
+	/** As for a diff, where the name is made of the digest. */
+	readonly skipUnsupported?: boolean | undefined;
+	/** Of the digesting. */
 	readonly onProgress?: ((doneBytes: number) => void) | undefined;
 	/** Part of the transaction that records the layer; what it throws undoes it all. */
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;

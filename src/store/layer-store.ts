@@ -1,12 +1,11 @@
 /** LayerStore: the contract, each operation handed to the file that does it. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { LamellaError } from "../errors/index.ts";
 import type { Change, DiffId, Usage } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
 import { flush, missingDirectory, type StoreContext } from "./context.ts";
 import type {
-	DiffOptions,
 	ImportedLayer,
 	LayerId,
 	LayerInfo,
@@ -27,6 +26,7 @@ import { flattenLayer } from "./operations/flattening.ts";
 import { importChain } from "./operations/importing.ts";
 import { holdMount, mountHandle, releaseMount } from "./operations/mounting.ts";
 import { removeLayers } from "./operations/remove.ts";
+import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
 import { layerUsage } from "./operations/usage.ts";
 import { recover } from "./recovery.ts";
@@ -96,12 +96,14 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const [layer, ...chain] = store.placesFrom(record);
 			const seen = store.driver.isUntouched(layer, chain);
 			if (seen !== undefined) return seen;
-			const changes = await comparing(store, id, {}, (subject) => store.jobs.run("changes", { subject }));
+			const changes = await comparing(store, id, {}, (subject) =>
+				readSubject(store.jobs, "changes", subject, {}),
+			);
 			return changes.length === 0;
 		},
 		changes: async (id, options = {}): Promise<readonly Change[]> => {
 			const changes = await comparing(store, id, options, (subject) =>
-				store.jobs.run("changes", { subject }, jobOptions(options)),
+				readSubject(store.jobs, "changes", subject, options),
 			);
 			// A Buffer that crossed from a thread is a plain Uint8Array.
 			return changes.map(({ kind, path }) => ({
@@ -111,9 +113,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		},
 		diff: (id, options = {}) => diffStream(store, id, options),
 		diffSize: (id, options = {}) =>
-			comparing(store, id, options, (subject) =>
-				store.jobs.run("diffSize", { subject }, jobOptions(options)),
-			),
+			comparing(store, id, options, (subject) => readSubject(store.jobs, "diffSize", subject, options)),
 		usage: (id, options = {}): Promise<Usage> => layerUsage(store, id, options),
 		flatten: async (id, options = {}) => {
 			try {
@@ -149,10 +149,6 @@ function withApplied(
 	return { ...layer, applied };
 }
 
-function jobOptions({ signal, onProgress }: DiffOptions): Pick<DiffOptions, "signal" | "onProgress"> {
-	return { signal, onProgress };
-}
-
 function recordsOf<T>(store: StoreContext, namespace: string): Records<T> {
 	return {
 		...recordsReader<T>(store.database, namespace),
@@ -176,7 +172,8 @@ function statusOf(store: StoreContext): StoreStatus {
 	let mounted = 0;
 	const layers = allLayers(store.database);
 	const ids = new Set(layers.map(({ id }) => id));
-	const directories = new Set(layers.length === 0 ? [] : readdirSync(store.layout.layers));
+	// Of a store that has gone away, or of none yet, all are missing.
+	const directories = new Set(existsSync(store.layout.layers) ? readdirSync(store.layout.layers) : []);
 	for (const record of layers) {
 		kinds[record.kind] += 1;
 		if (store.infoOf(record).mountCount > 0) mounted += 1;

@@ -15,6 +15,8 @@ export interface TarLimits {
 	/** Names and values of one entry's extended attributes together; of all global headers, too. */
 	readonly maxXattrBytes: number;
 	readonly maxXattrs: number;
+	/** Extended attributes that global headers give to every entry: each is made once for each entry. */
+	readonly maxGlobalXattrs: number;
 }
 
 export const DEFAULT_TAR_LIMITS: TarLimits = {
@@ -24,5 +26,7 @@ export const DEFAULT_TAR_LIMITS: TarLimits = {
 	maxSparseExtents: 1 << 16,
 	maxSparseMapBytes: 1 << 20,
 	maxXattrBytes: 1 << 20,
-	maxXattrs: 4096,
+	// More than Linux lists of one file: 64 KiB of names.
+	maxXattrs: 10_000,
+	maxGlobalXattrs: 64,
 };

@@ -38,6 +38,7 @@ import type { PaxFields } from "./pax.ts";
 import { GNU_SPARSE_HEADER, type OldSparseLayout, STAR_SPARSE_HEADER } from "./sparse.ts";
 
 const NO_BYTES = Buffer.alloc(0);
+const ROOT_PATH = Buffer.from("./");
 const NO_XATTRS: readonly Xattr[] = Object.freeze([]);
 
 /** What stands in front of a member and is about it. */
@@ -128,9 +129,8 @@ export class MemberReader {
 			local?.sparseName ??
 			local?.path ??
 			readPath(block, at, oldSparse ? undefined : prefixField(format, times));
-		if (path.length === 0) throw new Malformed("the entry has no name");
-
 		const kind = kindOf(typeFlag, path);
+		if (path.length === 0 && kind.type !== "directory") throw new Malformed("the entry has no name");
 		let storedBytes = 0;
 		if (kind.stored !== "nothing") {
 			storedBytes = local?.sizeBytes ?? readNumber(block, at, SIZE);
@@ -161,7 +161,8 @@ export class MemberReader {
 		};
 
 		const entry: TarEntry = {
-			path,
+			// GNU tar takes a directory without a name for the one that the archive is extracted to.
+			path: path.length === 0 ? ROOT_PATH : path,
 			type: kind.type,
 			mode: readMode(block, at),
 			uid: local?.uid ?? global?.uid ?? readNumber(block, at, UID),

@@ -43,7 +43,8 @@ export class PaxFields {
 	/** By name as Latin-1, in the archive's order; a later record of the same name replaces the value. */
 	readonly xattrs: Map<string, Xattr> = new Map();
 	xattrBytes = 0;
-	warnings: string[] | undefined = undefined;
+	/** ACLs, by their xattr's names, that could not be made one of. */
+	unresolvedAcls: string[] | undefined = undefined;
 }
 
 /**
@@ -81,7 +82,7 @@ export function readPax(body: Uint8Array, fields: PaxFields, limits: TarLimits):
  * @throws {Malformed}
  */
 export function applyGlobal(body: Uint8Array, fields: PaxFields, limits: TarLimits): void {
-	readPax(body, fields, limits);
+	readPax(body, fields, { ...limits, maxXattrs: limits.maxGlobalXattrs });
 	fields.path = undefined;
 	fields.linkPath = undefined;
 	fields.sizeBytes = undefined;
@@ -90,7 +91,7 @@ export function applyGlobal(body: Uint8Array, fields: PaxFields, limits: TarLimi
 	fields.deviceMinor = undefined;
 	fields.sparseName = undefined;
 	fields.sparse = undefined;
-	fields.warnings = undefined;
+	fields.unresolvedAcls = undefined;
 }
 
 function readRecord(keyword: string, value: Buffer, fields: PaxFields, limits: TarLimits): void {
@@ -229,8 +230,8 @@ function readAcl(name: string, value: Buffer, fields: PaxFields, limits: TarLimi
 	const acl = aclFromText(value);
 	if (acl === undefined) {
 		// Names of users mean something only with the image's own passwd; the codec does not have it.
-		fields.warnings ??= [];
-		fields.warnings.push(`its ACL names users or groups without their numbers and was left out (${name})`);
+		fields.unresolvedAcls ??= [];
+		fields.unresolvedAcls.push(name);
 		return;
 	}
 	addXattr(fields, Buffer.from(name), acl, limits);

@@ -38,8 +38,11 @@ export interface TarHandler {
 	 * padding, end blocks. So all `raw` and `data` chunks one after another are the archive.
 	 */
 	raw?(bytes: Uint8Array): void;
-	/** Something about the member that follows was left out on purpose; a line for people. */
-	warning?(message: string): void;
+	/**
+	 * The member that follows has an ACL (`xattr` is its name as one) in words that mean nothing without the image's own
+	 * passwd, so that it is not among the entry's xattrs.
+	 */
+	unresolvedAcl?(path: Buffer, xattr: string): void;
 }
 
 const HEADER = 0;
@@ -313,8 +316,8 @@ export class TarReader {
 
 	#beginMember(member: Member, block: Uint8Array, at: number): void {
 		this.#member = member;
-		for (const warning of this.#local?.warnings ?? []) {
-			this.#handler.warning?.(`${escapePath(member.entry.path)}: ${warning}`);
+		for (const xattr of this.#local?.unresolvedAcls ?? []) {
+			this.#handler.unresolvedAcl?.(member.entry.path, xattr);
 		}
 		switch (member.sparse?.form) {
 			case "old":

@@ -34,6 +34,8 @@ import { formatTime, PaxRecords } from "./pax-records.ts";
 export interface TarWriterOptions {
 	/** Size of the pieces that the sink gets: 256 KiB unless told. */
 	readonly bufferSizeBytes?: number | undefined;
+	/** Where the pieces are made, in place of a buffer of its own; it is free again after `finish`. */
+	readonly buffer?: Buffer | undefined;
 	/** Cut modification times to whole seconds (towards the past) and leave the other times out. */
 	readonly wholeSeconds?: boolean | undefined;
 }
@@ -75,7 +77,8 @@ export class TarWriter {
 	constructor(sink: (chunk: Uint8Array) => void, options: TarWriterOptions = {}) {
 		this.#sink = sink;
 		this.#wholeSeconds = options.wholeSeconds ?? false;
-		this.#buffer = Buffer.allocUnsafe(Math.max(4 * BLOCK_BYTES, options.bufferSizeBytes ?? 256 << 10));
+		this.#buffer =
+			options.buffer ?? Buffer.allocUnsafe(Math.max(4 * BLOCK_BYTES, options.bufferSizeBytes ?? 256 << 10));
 	}
 
 	/**

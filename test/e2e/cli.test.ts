@@ -202,6 +202,7 @@ describe("with an image", () => {
 			layer: "web1",
 			output: file,
 			sizeBytes: first.stdout.length,
+			warnings: [],
 		});
 		expect(readFileSync(file).equals(first.stdout)).toBe(true);
 		expect(spawnSync("tar", ["-tf", file], { encoding: "utf8" }).stdout).toContain("etc/.wh.issue");
@@ -318,6 +319,25 @@ describe("when something is wrong", () => {
 	test.each(["", ".", "..", "a/b", "-x\0"])("%j cannot name a layer", (name) => {
 		const words = name.includes("\0") ? ["--", "-x"] : ["--", name];
 		expect(lamella("create", ...words, "box:1").code).toBe(2);
+	});
+
+	test("what is left out is said on stderr and with --json, and a change that cannot be said needs an option", () => {
+		ok("create", "odd");
+		const mounted = ok("mount", "odd");
+		for (const name of [".wh.a", ".wh.b"]) writeFileSync(path.join(mounted, name), "");
+		const warning = 'lamella: warning: names that begin with ".wh." are left out';
+		expect(lamella("diff", "odd")).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
+		const commit = lamella("--json", "commit", "odd", "odd:1");
+		expect(commit.stderr).toContain(warning);
+		expect(JSON.parse(commit.stdout).warnings).toEqual([
+			expect.objectContaining({ kind: "whiteout-name", count: 2, path: ".wh.a" }),
+		]);
+		ok("unmount", "odd");
+		for (const words of [
+			["rmi", "odd:1"],
+			["rm", "odd"],
+		])
+			ok(...words);
 	});
 
 	test("an archive is not for a terminal", () => {

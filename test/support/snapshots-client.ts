@@ -1,13 +1,6 @@
 /** A gRPC client of `containerd.services.snapshots.v1`: of a proxy snapshotter's socket or of containerd itself. */
 import { mkdirSync } from "node:fs";
-import {
-	create,
-	type DescMessage,
-	fromBinary,
-	type MessageInitShape,
-	type MessageShape,
-	toBinary,
-} from "@bufbuild/protobuf";
+import { create, type DescMethod, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type status } from "@grpc/grpc-js";
 import {
 	type Info,
@@ -15,6 +8,7 @@ import {
 	Snapshots,
 } from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
 import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.js";
+import { methodDefinition } from "../../src/serve/containerd/grpc/service.ts";
 import { run } from "./processes.ts";
 
 type Methods = (typeof Snapshots)["method"];
@@ -75,7 +69,7 @@ export class SnapshotsClient implements Disposable {
 	}
 
 	async list(...filters: string[]): Promise<Info[]> {
-		const method = definitionOf("list");
+		const method = methodDefinition(Snapshots.method.list);
 		const request = create(Snapshots.method.list.input, { snapshotter: this.#snapshotter, filters });
 		const stream = this.#client.makeServerStreamRequest(
 			method.path,
@@ -116,11 +110,9 @@ export class SnapshotsClient implements Disposable {
 		name: K,
 		fields: MessageInitShape<Methods[K]["input"]>,
 	): Promise<MessageShape<Methods[K]["output"]>> {
-		const method = definitionOf(name);
-		const request = create(Snapshots.method[name].input, {
-			...(fields as object),
-			snapshotter: this.#snapshotter,
-		} as never);
+		const descriptor: DescMethod = Snapshots.method[name];
+		const method = methodDefinition(descriptor);
+		const request = create(descriptor.input, { ...fields, snapshotter: this.#snapshotter });
 		return new Promise((resolve, reject) => {
 			this.#client.makeUnaryRequest(
 				method.path,
@@ -135,29 +127,6 @@ export class SnapshotsClient implements Disposable {
 			);
 		});
 	}
-}
-
-interface Definition {
-	readonly path: string;
-	requestSerialize(message: unknown): Buffer;
-	responseDeserialize(bytes: Buffer): unknown;
-}
-
-const definitions = new Map<string, Definition>();
-
-function definitionOf(name: keyof Methods): Definition {
-	const found = definitions.get(name);
-	if (found !== undefined) return found;
-	const method = Snapshots.method[name];
-	const input: DescMessage = method.input;
-	const output: DescMessage = method.output;
-	const made: Definition = {
-		path: `/${Snapshots.typeName}/${method.name}`,
-		requestSerialize: (message) => Buffer.from(toBinary(input, message as MessageShape<DescMessage>)),
-		responseDeserialize: (bytes) => fromBinary(output, bytes),
-	};
-	definitions.set(name, made);
-	return made;
 }
 
 /** The status that a call fails with; undefined where it goes well. */

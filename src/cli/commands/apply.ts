@@ -36,7 +36,8 @@ export const command: CommandModule = defineCommand<[name: string, tar: string],
 				onProgress: showProgress(board),
 			});
 		})();
-		if (context.json) context.printJson(layerJson(layer));
+		context.warn(layer.warnings);
+		if (context.json) context.printJson({ ...layerJson(layer), warnings: layer.warnings });
 		else context.print(layer.id);
 	},
 });

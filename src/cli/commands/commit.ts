@@ -3,11 +3,13 @@
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 import { showProgress } from "../layer-progress.ts";
+import { skipUnsupportedOption } from "../skip-unsupported-option.ts";
 
 interface Options {
 	author?: string;
 	message?: string;
 	change?: string[];
+	skipUnsupported?: boolean;
 }
 
 export const command: CommandModule = defineCommand<[layer: string, name: string | undefined], Options>({
@@ -22,12 +24,13 @@ export const command: CommandModule = defineCommand<[layer: string, name: string
 				"a Dockerfile instruction such as 'CMD [\"/bin/sh\"]' (repeatable)",
 				collect,
 			)
+			.addOption(skipUnsupportedOption())
 			.addHelpText(
 				"after",
 				examples(["lamella commit web1 debian:demo2 -m 'vim added'", "an image of web1"]),
 			);
 	},
-	run: async (context, [layer, name], { author, message, change }) => {
+	run: async (context, [layer, name], { author, message, change, skipUnsupported }) => {
 		await using store = await context.openStore();
 		const image = await (async () => {
 			using board = await context.openProgress();
@@ -35,11 +38,13 @@ export const command: CommandModule = defineCommand<[layer: string, name: string
 				author,
 				message,
 				changes: change,
+				skipUnsupported,
 				signal: context.signal,
 				onProgress: showProgress(board),
 			});
 		})();
-		if (context.json) context.printJson(imageJson(image));
+		context.warn(image.warnings);
+		if (context.json) context.printJson({ ...imageJson(image), warnings: image.warnings });
 		else context.print(image.id);
 	},
 });

@@ -6,12 +6,14 @@ import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
+import { skipUnsupportedOption } from "../skip-unsupported-option.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
 
 interface Options {
 	output?: string;
 	against?: string;
 	wholeSeconds?: boolean;
+	skipUnsupported?: boolean;
 }
 
 export const command: CommandModule = defineCommand<[layer: string], Options>({
@@ -21,18 +23,20 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 			.option("-o, --output <file>", "write to this file in place of stdout")
 			.option("--against <layer>", "compare with this layer or image in place of its parent")
 			.option("--whole-seconds", "cut times to seconds, for readers without PAX times")
+			.addOption(skipUnsupportedOption())
 			.addHelpText(
 				"after",
 				examples(["lamella diff web1 > layer.tar", "the same bytes for the same changes"]),
 			);
 	},
-	run: async (context, [name], { output, against, wholeSeconds }) => {
+	run: async (context, [name], { output, against, wholeSeconds, skipUnsupported }) => {
 		const toFile = output !== undefined && output !== "-";
 		if (!toFile) checkStdoutTakesBytes(context, "send it on with > or |, or give a file with --output");
 		await using store = await context.openStore();
-		const tar = store.diff(name, { against, wholeSeconds, signal: context.signal });
+		const tar = store.diff(name, { against, wholeSeconds, skipUnsupported, signal: context.signal });
 		if (!toFile) {
 			await pipeline(tar, process.stdout, { signal: context.signal, end: false });
+			context.warn((await tar.result).warnings);
 			return;
 		}
 		// The file appears whole or not at all, and one that was there survives a failure.
@@ -47,7 +51,9 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 			await rm(partial, { force: true });
 			throw inWords(error, output);
 		}
-		if (context.json) context.printJson({ layer: name, output, sizeBytes });
+		const { warnings } = await tar.result;
+		context.warn(warnings);
+		if (context.json) context.printJson({ layer: name, output, sizeBytes, warnings });
 		else context.note(`${name} written to ${forPeople(output)}, ${humanSize(sizeBytes)}`);
 	},
 });

@@ -5,12 +5,14 @@ import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { showProgress } from "../layer-progress.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
+import { skipUnsupportedOption } from "../skip-unsupported-option.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
 
 interface Options {
 	format?: "oci" | "docker" | "oci-dir";
 	compression?: Compression;
 	name?: string;
+	skipUnsupported?: boolean;
 }
 
 export const command: CommandModule = defineCommand<[image: string, output: string], Options>({
@@ -32,6 +34,7 @@ export const command: CommandModule = defineCommand<[image: string, output: stri
 				]),
 			)
 			.option("--name <name>", "the name written into the export")
+			.addOption(skipUnsupportedOption())
 			.addHelpText(
 				"after",
 				examples(
@@ -40,7 +43,7 @@ export const command: CommandModule = defineCommand<[image: string, output: stri
 				),
 			);
 	},
-	run: async (context, [image, output], { format, compression, name }) => {
+	run: async (context, [image, output], { format, compression, name, skipUnsupported }) => {
 		if (output === "-") checkStdoutTakesBytes(context, "give the name of a file in place of -");
 		await using store = await context.openStore();
 		const result = await (async () => {
@@ -49,11 +52,12 @@ export const command: CommandModule = defineCommand<[image: string, output: stri
 				format,
 				compression,
 				name,
+				skipUnsupported,
 				signal: context.signal,
 				onProgress: showProgress(board),
 			});
 		})();
-		for (const warning of result.warnings) context.warn(warning);
+		context.warn(result.warnings);
 		if (output === "-") return;
 		if (context.json) {
 			const { image: id, exportedAs, manifestDigest, sizeBytes, warnings } = result;

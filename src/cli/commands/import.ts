@@ -34,7 +34,11 @@ export const command: CommandModule = defineCommand<[source: string], { name?: s
 				onProgress: showProgress(board),
 			});
 		})();
-		if (context.json) return context.printJson(images.map(imageJson));
+		for (const { warnings } of images) context.warn(warnings);
+		if (context.json) {
+			context.printJson(images.map((image) => ({ ...imageJson(image), warnings: image.warnings })));
+			return;
+		}
 		for (const image of images) {
 			if (context.globals.quiet === true) context.print(image.id);
 			else {

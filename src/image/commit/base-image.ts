@@ -4,7 +4,7 @@
  */
 import { type ChainId, chainId, type DiffId } from "../../layer/index.ts";
 import type { LayerInfo, LayerStore } from "../../store/index.ts";
-import type { ImageLayer, ImageOperationOptions } from "../contract.ts";
+import type { CommitOptions, ImageLayer } from "../contract.ts";
 import { emptyConfig } from "../documents/edit-config.ts";
 import { BASE_IMAGE_LABEL, listImages } from "../records/catalog.ts";
 import { configOf } from "../records/documents.ts";
@@ -17,11 +17,7 @@ export interface Base {
 	readonly missing: readonly { diffId: DiffId; createdAtMs: number; createdBy: string }[];
 }
 
-export async function baseOf(
-	store: LayerStore,
-	active: LayerInfo,
-	options: ImageOperationOptions,
-): Promise<Base> {
+export async function baseOf(store: LayerStore, active: LayerInfo, options: CommitOptions): Promise<Base> {
 	const below = store.chain(active.id).toReversed();
 	const images = listImages(store);
 	const preferred = active.labels[BASE_IMAGE_LABEL];
@@ -41,13 +37,16 @@ async function withLayers(
 	store: LayerStore,
 	known: readonly ImageLayer[],
 	more: readonly LayerInfo[],
-	options: ImageOperationOptions,
+	options: CommitOptions,
 ): Promise<Omit<Base, "config">> {
 	const layers = [...known];
 	const missing: Base["missing"][number][] = [];
 	let chain: ChainId | undefined = known.at(-1)?.chainId;
 	for (const { id, createdAtNs, diffId: recorded } of more) {
-		const { stream, result } = store.diff(id, { signal: options.signal });
+		const { stream, result } = store.diff(id, {
+			signal: options.signal,
+			skipUnsupported: options.skipUnsupported,
+		});
 		// Only its digest is wanted. A failure is the stream's error, too, which then has somebody to hear it.
 		stream.on("error", () => undefined).resume();
 		const diff = await result;

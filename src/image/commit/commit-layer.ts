@@ -4,9 +4,9 @@
  * written to it meanwhile is in both the new layer and its diffID, or in neither: a snapshot is digested.
  */
 import { LamellaError } from "../../errors/index.ts";
-import { chainId, type DiffId, digestOf } from "../../layer/index.ts";
+import { chainId, type DiffId, digestOf, type Warning } from "../../layer/index.ts";
 import type { LayerId, LayerStore } from "../../store/index.ts";
-import type { CommitOptions, ImageId, ImageInfo, ImageName, ProgressEvent } from "../contract.ts";
+import type { CommitOptions, ImageId, ImageInfo, ImageName, MadeImage, ProgressEvent } from "../contract.ts";
 import { extendConfig } from "../documents/edit-config.ts";
 import { describeConfig, MAX_DOCUMENT_BYTES, parseConfig } from "../documents/parse.ts";
 import { type NewImage, saveImage } from "../records/catalog.ts";
@@ -18,7 +18,7 @@ export async function commitLayer(
 	id: LayerId,
 	name: ImageName | undefined,
 	options: CommitOptions,
-): Promise<ImageInfo> {
+): Promise<MadeImage> {
 	const active = store.get(id);
 	if (active.kind !== "active") {
 		const is = active.kind === "view" ? "a read-only view" : "committed already";
@@ -40,10 +40,13 @@ export async function commitLayer(
 		});
 	report("writing", 0);
 	let image: NewImage | undefined;
+	let warnings: readonly Warning[] = [];
 	let saved: ImageInfo | undefined;
 	await store.snapshot(
 		id,
-		async ({ diffId, tarSizeBytes }) => {
+		async (diff) => {
+			const { diffId, tarSizeBytes } = diff;
+			warnings = diff.warnings;
 			const config = configOf(base, diffId, id, options);
 			const chain = chainId(base.layers.at(-1)?.chainId, diffId);
 			const layer = chain as string as LayerId;
@@ -57,6 +60,7 @@ export async function commitLayer(
 		},
 		{
 			signal: options.signal,
+			skipUnsupported: options.skipUnsupported,
 			onProgress: (doneBytes) => report("writing", doneBytes),
 			also: (transaction) => {
 				if (image !== undefined) saved = saveImage(transaction, image, name === undefined ? [] : [name]);
@@ -65,7 +69,7 @@ export async function commitLayer(
 	);
 	if (saved === undefined) throw new Error("the store did not run the commit's transaction");
 	report("done", saved.layers.at(-1)?.tarSizeBytes ?? 0);
-	return saved;
+	return { ...saved, warnings };
 }
 
 /** @throws {LamellaError} `EINVALID` where it grows larger than any document may be */

@@ -5,7 +5,7 @@ import path from "node:path";
 import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { compress } from "../../compression/index.ts";
-import type { DiffId, DiffResult, Digest } from "../../layer/index.ts";
+import type { DiffId, DiffResult, Digest, Warning } from "../../layer/index.ts";
 import type { ImageLayer } from "../contract.ts";
 import { checkAborted } from "../failure.ts";
 import type { Export } from "./export-image.ts";
@@ -18,7 +18,7 @@ export interface LayerBlob {
 	readonly digest: Digest;
 	readonly sizeBytes: number;
 	readonly diffId: DiffId;
-	readonly warnings: readonly string[];
+	readonly warnings: readonly Warning[];
 }
 
 /** Writes the blobs of all layers to new files of `directory`; bottom first. @throws what a diff throws; ENOSPC */
@@ -70,8 +70,9 @@ async function writeLayerBlob(
 			totalBytes: layer.tarSizeBytes,
 		});
 	report("writing", 0);
+	const { skipUnsupported } = options;
 	const onProgress = (doneBytes: number): void => report("writing", doneBytes);
-	const { stream, result } = store.diff(layer.layer, { signal, onProgress });
+	const { stream, result } = store.diff(layer.layer, { signal, onProgress, skipUnsupported });
 	// The pipeline reports a failed diff as the stream's error; the promise is looked at only when all went well.
 	result.catch(() => {});
 	const hash = createHash("sha256");

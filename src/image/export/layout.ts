@@ -1,4 +1,5 @@
 /** Which files an exported image consists of: its documents, and its layers' blobs. */
+import { joinWarnings } from "../../layer/index.ts";
 import { blobName } from "../archive/content.ts";
 import type { ExportResult, ImageId } from "../contract.ts";
 import { replaceDiffIds } from "../documents/edit-config.ts";
@@ -36,7 +37,7 @@ export function layoutOf(exported: Export, layers: readonly LayerBlob[]): Layout
 			image: image.id,
 			exportedAs: config.digest as ImageId,
 			manifestDigest: manifest.digest,
-			warnings: layers.flatMap(({ warnings }) => warnings),
+			warnings: joinWarnings(layers.map(({ warnings }) => warnings)),
 		},
 	};
 }

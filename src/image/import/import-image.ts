@@ -3,9 +3,16 @@
  * image in one transaction. A failure leaves nothing of it.
  */
 import { type ErrorCode, isLamellaError, LamellaError } from "../../errors/index.ts";
-import { type ChainId, chainId } from "../../layer/index.ts";
+import { type ChainId, chainId, joinWarnings, type Warning } from "../../layer/index.ts";
 import type { ChainLayer, LayerId, LayerInfo, LayerStore, StoreTransaction } from "../../store/index.ts";
-import type { ImageInfo, ImageLayer, ImageName, ImageOperationOptions, ProgressEvent } from "../contract.ts";
+import type {
+	ImageInfo,
+	ImageLayer,
+	ImageName,
+	ImageOperationOptions,
+	MadeImage,
+	ProgressEvent,
+} from "../contract.ts";
 import { verifyDigest } from "../documents/parse.ts";
 import { listImages, saveImage } from "../records/catalog.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
@@ -30,7 +37,7 @@ export async function importPlanned(
 	names: readonly ImageName[],
 	description: string,
 	options: ImageOperationOptions,
-): Promise<ImageInfo> {
+): Promise<MadeImage> {
 	const chain = placeLayers(image);
 	for (let attempt = 1; ; attempt++) {
 		await putDocuments(store, image, description);
@@ -81,7 +88,7 @@ async function importOnce(
 	chain: readonly PlacedLayer[],
 	names: readonly ImageName[],
 	options: ImageOperationOptions,
-): Promise<ImageInfo> {
+): Promise<MadeImage> {
 	const report = reporter(image, names[0] ?? image.id, options);
 	// A layer is there only when all below it are, so the missing ones are the top of the chain.
 	const firstMissing = chain.findIndex(({ layer }) => !store.has(layer));
@@ -98,7 +105,8 @@ async function importOnce(
 			names,
 		);
 	};
-	if (first === chain.length) return await store.transaction(record);
+	if (first === chain.length) return { ...(await store.transaction(record)), warnings: [] };
+	const warnings: (readonly Warning[])[] = [];
 	let saved: ImageInfo | undefined;
 	try {
 		await store.importChain(chain.slice(first).map(chainLayer(image, first)), {
@@ -108,6 +116,7 @@ async function importOnce(
 			onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
 			onApplied: (index, applied) => {
 				sizes[first + index] = applied.tarSizeBytes;
+				warnings[index] = applied.warnings;
 				report(first + index, "done", image.layers[first + index]?.source.sizeBytes ?? 0);
 			},
 			also: (transaction) => {
@@ -118,7 +127,7 @@ async function importOnce(
 		throw haveVanished(store, skipped) && !isLamellaError(error, "EABORTED") ? new LayersVanished() : error;
 	}
 	if (saved === undefined) throw new Error("the store did not run the import's transaction");
-	return saved;
+	return { ...saved, warnings: joinWarnings(warnings) };
 }
 
 /**

@@ -1,9 +1,11 @@
 /** A job module for the pool's own tests. */
 import { closeSync, openSync } from "node:fs";
+import { threadId } from "node:worker_threads";
 import { LamellaError } from "../../errors/index.ts";
 import type { JobContext, JobFunctions } from "../contract.ts";
 
 export interface SampleJobs {
+	readonly whichThread: { request: undefined; result: number };
 	readonly double: { request: number; result: number };
 	readonly fail: { request: { how: "lamella" | "node" | "plain" }; result: undefined };
 	readonly spin: { request: { started?: SharedArrayBuffer }; result: undefined };
@@ -15,6 +17,7 @@ export interface SampleJobs {
 }
 
 export const jobs: JobFunctions<SampleJobs> = {
+	whichThread: () => threadId,
 	double: (value) => value * 2,
 	fail: ({ how }) => {
 		if (how === "plain") throw new TypeError("plain trouble");

@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { DiffSubject } from "../contract.ts";
-import { writeDiff } from "../diff.ts";
-import type { DiffRequest, DiffResult } from "../job-contract.ts";
+import { writeDiff } from "../diff/diff.ts";
+import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { jobContext } from "./edited-layer.ts";
 import type { Workplace } from "./overlay-mount.ts";
 

@@ -4,7 +4,7 @@
  */
 import * as linux from "../../linux/index.ts";
 import { type TarEntry, TarReader } from "../../tar/index.ts";
-import { removeEntry } from "../remove.ts";
+import { removeEntry } from "../tree/remove.ts";
 
 const CWD = linux.AT_FDCWD;
 const OPAQUE = ".wh..wh..opq";

@@ -1,7 +1,7 @@
 /** For tests: tars from short descriptions, and applying them. */
 import type { IdMaps } from "../../idmap/index.ts";
 import { type TarEntry, TarReader } from "../../tar/index.ts";
-import { type Applied, LayerApplier } from "../apply.ts";
+import { type Applied, LayerApplier } from "../apply/apply.ts";
 import type { ApplyTarget } from "../contract.ts";
 
 export const quietContext = { checkAborted: (): void => {}, progress: (): void => {} };

@@ -6,7 +6,7 @@ import {
 	type Health,
 	HealthCheckResponse_ServingStatus as Serving,
 } from "./generated/grpc/health/v1/health_pb.js";
-import type { ServiceMethods } from "./grpc-service.ts";
+import type { ServiceMethods } from "./grpc/index.ts";
 
 /** `services` are the names that are asked for, beside "" for all. `isServing` is asked at each check. */
 export function healthService(
@@ -34,11 +34,14 @@ export function healthService(
 	};
 }
 
-function eitherFires(...signals: readonly AbortSignal[]): Promise<void> {
-	if (signals.some(({ aborted }) => aborted)) return Promise.resolve();
-	return new Promise((resolve) => {
-		for (const signal of signals) signal.addEventListener("abort", () => resolve(), { once: true });
-	});
+async function eitherFires(...signals: readonly AbortSignal[]): Promise<void> {
+	const fired = Promise.withResolvers<void>();
+	const fire = (): void => fired.resolve();
+	if (signals.some(({ aborted }) => aborted)) fire();
+	for (const signal of signals) signal.addEventListener("abort", fire);
+	await fired.promise;
+	// The server's own signal outlives many watchers.
+	for (const signal of signals) signal.removeEventListener("abort", fire);
 }
 
 /** Whether the store can be read. */

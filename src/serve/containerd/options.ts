@@ -1,4 +1,8 @@
 /** What can be chosen about the snapshotter, with the defaults. */
+
+/** What `[proxy_plugins.lamella]` in containerd's configuration has as address. */
+export const DEFAULT_CONTAINERD_SOCKET = "/run/lamella/containerd.sock";
+
 export const ID_MAPS_OPTIONS = ["mount", "copy", "refuse"] as const;
 export type IdMapsOption = (typeof ID_MAPS_OPTIONS)[number];
 

@@ -1,6 +1,9 @@
-/** The graph driver behind the protocol: none before the first Init, and the last Init's after a restart. */
+/**
+ * The graph driver behind the protocol: none before the first Init, and the last Init's after a restart. An Init
+ * looks whether the home is still the one that was opened: dockerd's data root may have been removed and made again.
+ */
 import { LamellaError } from "../../errors/index.ts";
-import { init, type StoreGraphDriver } from "../../graphdriver/index.ts";
+import { type HeldPlace, Home, holdLayers, init, type StoreGraphDriver } from "../../graphdriver/index.ts";
 import type { LayerStore } from "../../store/index.ts";
 import type { Logger } from "../log.ts";
 import { type InitState, loadState, saveState } from "./state.ts";
@@ -9,6 +12,7 @@ export class DockerPlugin implements AsyncDisposable {
 	readonly #stateDirectory: string;
 	readonly #log: Logger;
 	readonly #store: LayerStore | undefined;
+	readonly #storesLayers: HeldPlace | undefined;
 	#driver: StoreGraphDriver | undefined;
 	#current: InitState | undefined;
 	/** Init calls take turns. */
@@ -17,6 +21,7 @@ export class DockerPlugin implements AsyncDisposable {
 	/** With a `store` the layers are kept there; without, in a store at the home that Init names. */
 	constructor(stateDirectory: string, log: Logger, store?: LayerStore) {
 		this.#store = store;
+		this.#storesLayers = store === undefined ? undefined : holdLayers(store.status().root);
 		this.#stateDirectory = stateDirectory;
 		this.#log = log;
 	}
@@ -26,6 +31,11 @@ export class DockerPlugin implements AsyncDisposable {
 		const state = loadState(this.#stateDirectory);
 		if (state === undefined) {
 			this.#log.info("waiting for dockerd's Init");
+			return;
+		}
+		// A home that is made here would stand where a filesystem is mounted later.
+		if (!Home.exists(state.home)) {
+			this.#log.warn({ home: state.home }, "the last home is not there; waiting for dockerd's Init");
 			return;
 		}
 		try {
@@ -45,7 +55,7 @@ export class DockerPlugin implements AsyncDisposable {
 		return this.#driver;
 	}
 
-	/** A dockerd starts. The same home and options keep the store open; others replace it. */
+	/** A dockerd starts. The same home and options keep the store open; other ones, or a home that is gone, replace it. */
 	init(state: InitState): Promise<void> {
 		const done = this.#turn.then(() => this.#init(state));
 		// The next Init does not inherit this one's failure; the caller has it.
@@ -54,22 +64,43 @@ export class DockerPlugin implements AsyncDisposable {
 	}
 
 	async #init(state: InitState): Promise<void> {
-		if (this.#driver === undefined || JSON.stringify(state) !== JSON.stringify(this.#current)) {
-			const before = this.#driver;
+		this.#mustHaveStore();
+		const isSame = JSON.stringify(state) === JSON.stringify(this.#current);
+		let driver = this.#driver;
+		if (driver === undefined || !isSame || !driver.isAtHome()) {
 			this.#driver = undefined;
-			await before?.close();
-			this.#driver = await init(state.home, state.options, state.uidMaps, state.gidMaps, this.#store);
+			await driver?.close().catch((error: unknown) => {
+				// Of a home that is gone there is nothing left to be closed in order.
+				this.#log.warn({ err: error, home: this.#current?.home }, "the last home could not be closed");
+			});
+			driver = await init(state.home, state.options, state.uidMaps, state.gidMaps, this.#store);
+			this.#driver = driver;
 			this.#current = state;
 			await saveState(this.#stateDirectory, state);
 		}
-		await this.#driver.adoptMounts();
+		await driver.adoptMounts();
 		this.#log.info({ home: state.home, options: state.options }, "initialised");
+	}
+
+	/** @throws {LamellaError} `ECORRUPT` where the store that others use, too, was removed or replaced */
+	#mustHaveStore(): void {
+		if (this.#storesLayers?.isThere() !== false) return;
+		const root = this.#store?.status().root;
+		throw new LamellaError(
+			"ECORRUPT",
+			`the store at ${root} was removed or replaced while it was open; restart lamella`,
+			{ path: root },
+		);
 	}
 
 	async close(): Promise<void> {
 		await this.#turn;
-		await this.#driver?.close();
-		this.#driver = undefined;
+		try {
+			await this.#driver?.close();
+		} finally {
+			this.#driver = undefined;
+			this.#storesLayers?.release();
+		}
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {

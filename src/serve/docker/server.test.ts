@@ -70,6 +70,35 @@ describe("the plugin protocol", () => {
 		await alive();
 	});
 
+	it("holds 900 connections that come at once, and hundreds of calls on one, without a warning", async () => {
+		const warnings: Error[] = [];
+		const onWarning = (warning: Error) => warnings.push(warning);
+		process.on("warning", onWarning);
+		const answers = (answer: string, calls: string) =>
+			new Promise<number>((resolve, reject) => {
+				let seen = "";
+				const connection = net.connect(socket);
+				connection.once("error", reject);
+				connection.on("data", (bytes: Buffer) => {
+					seen += bytes.toString();
+					const count = seen.split(answer).length - 1;
+					if (count < calls.split("POST").length - 1) return;
+					resolve(count);
+					connection.destroy();
+				});
+				connection.once("close", () => resolve(-1));
+				connection.write(calls);
+			});
+		const activate = "POST /Plugin.Activate HTTP/1.1\r\nHost: x\r\n\r\n";
+		const burst = Array.from({ length: 900 }, () => answers("GraphDriver", activate));
+		expect(new Set(await Promise.all(burst))).toEqual(new Set([1]));
+		expect(await answers("GraphDriver", activate.repeat(300))).toBe(300);
+		const refused = 'POST /GraphDriver.Diff HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"ID":"x"}';
+		expect(await answers("EPROTOCOL", refused.repeat(50))).toBe(50);
+		process.off("warning", onWarning);
+		expect(warnings).toEqual([]);
+	});
+
 	it("survives clients that go away in the middle", async () => {
 		const raw = net.connect(socket);
 		raw.write("POST /GraphDriver.ApplyDiff?id=a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");
@@ -93,22 +122,28 @@ describe("after Init", () => {
 		expect(Object.fromEntries(await client.status())).toMatchObject({ "Flatten Policy": "never" });
 	});
 
-	it("answers an applyDiff that fails before its end, on a connection that lives on", async () => {
-		await client.create(base, "");
-		const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-		const request = client.open(`/GraphDriver.ApplyDiff?id=${base}&parent=`, { agent });
-		request.write(Buffer.alloc(1 << 20, "x"));
-		const [response] = (await once(request, "response")) as [http.IncomingMessage];
-		expect(JSON.parse(await text(response))).toMatchObject({ Err: expect.stringContaining("ETAR") });
-		request.end(Buffer.alloc(1 << 20, "x"));
-		const next = client.open("/Plugin.Activate", { agent });
-		next.end();
-		const [answer] = (await once(next, "response")) as [http.IncomingMessage];
-		expect(answer.statusCode).toBe(200);
-		answer.resume();
-		agent.destroy();
-		expect(await client.exists(base)).toBe(true);
-	});
+	it.each([
+		["is no tar", base, "ETAR"],
+		["is for a layer that is not there", "missing", "ENOTFOUND"],
+	])(
+		"answers an applyDiff that %s before its end, on a connection that lives on",
+		async (_what, id, code) => {
+			if (id === base) await client.create(base, "");
+			const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+			const request = client.open(`/GraphDriver.ApplyDiff?id=${id}&parent=`, { agent });
+			request.write(Buffer.alloc(1 << 20, "x"));
+			const [response] = (await once(request, "response")) as [http.IncomingMessage];
+			expect(JSON.parse(await text(response))).toMatchObject({ Err: expect.stringContaining(code) });
+			request.end(Buffer.alloc(1 << 20, "x"));
+			const next = client.open("/Plugin.Activate", { agent });
+			next.end();
+			const [answer] = (await once(next, "response")) as [http.IncomingMessage];
+			expect(answer.statusCode).toBe(200);
+			answer.resume();
+			agent.destroy();
+			expect(await client.exists(base)).toBe(true);
+		},
+	);
 
 	it("takes no layer from a body that broke off", async () => {
 		const raw = net.connect(socket);

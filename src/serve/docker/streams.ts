@@ -51,5 +51,10 @@ export async function serveApplyDiff(
 	// A body that breaks off must not pass for one that ended.
 	request.once("error", (error) => tar.destroy(error));
 	request.pipe(tar);
-	return { Size: await plugin.driver.applyDiff(id, ids.parent, tar) };
+	try {
+		return { Size: await plugin.driver.applyDiff(id, ids.parent, tar) };
+	} finally {
+		// Where the driver did not look at it, it is full, and would hold up the connection.
+		request.unpipe(tar);
+	}
 }

@@ -9,6 +9,7 @@ import { layerAt, layerRecord } from "../database/layers.ts";
 import { storeFailure } from "../failure.ts";
 import { holdMount, releaseMount } from "./mounting.ts";
 import { streamFromSink } from "./pipes.ts";
+import { writeDiff } from "./small-reads.ts";
 
 /**
  * Runs `work` on what is to be compared for the layer.
@@ -74,16 +75,20 @@ export function diffStream(store: StoreContext, id: LayerId, options: DiffOption
 	const abandoned = new AbortController();
 	const signal =
 		options.signal === undefined ? abandoned.signal : AbortSignal.any([options.signal, abandoned.signal]);
-	sink.stream.once("close", () => abandoned.abort());
-	const { idMaps, wholeSeconds, expandHoles, onProgress } = options;
+	let isDone = false;
+	sink.stream.once("close", () => {
+		if (!isDone) abandoned.abort();
+	});
+	const { idMaps, wholeSeconds, expandHoles, skipUnsupported, onProgress } = options;
 	const result = comparing(store, id, options, (subject) =>
-		store.jobs.run(
-			"diff",
-			{ subject, fd: sink.fd, idMaps, wholeSeconds, expandHoles },
-			{ signal, onProgress, waits: true },
+		writeDiff(
+			store.jobs,
+			{ subject, fd: sink.fd, idMaps, wholeSeconds, expandHoles, skipUnsupported },
+			{ signal, onProgress },
 		),
 	).then(
 		(done) => {
+			isDone = true;
 			sink.finish();
 			return done;
 		},

@@ -16,15 +16,10 @@ export async function holdMount(
 	return await store.withLayer(id, async (record) => {
 		const directory = store.directoryOf(record);
 		const namespace = mountNamespace();
-		const hold = currentHold(store, record, namespace);
-		if (hold !== undefined) {
-			writeHold(directory, namespace, { ...hold, count: hold.count + 1 });
-			crashPoint("mount:counted");
-			return hold.path;
-		}
+		const count = currentHold(store, record, namespace)?.count ?? 0;
 		const [layer, ...chain] = store.placesFrom(record);
 		try {
-			// One that a killed process left, or that came with a new mount namespace, is taken over as it is.
+			// What is mounted stays as it is: others hold it, or a killed process or another mount namespace left it.
 			const mountLabel = options.mountLabel ?? record.mountLabel;
 			const path = store.driver.mount({
 				layer,
@@ -33,7 +28,7 @@ export async function holdMount(
 				mountLabel,
 			});
 			crashPoint("mount:mounted");
-			writeHold(directory, namespace, { count: 1, path, mounted: store.driver.isMounted(layer) });
+			writeHold(directory, namespace, { count: count + 1, mounted: store.driver.isMounted(layer) });
 			crashPoint("mount:counted");
 			return path;
 		} catch (error) {
@@ -92,8 +87,8 @@ export function mustBeUnmounted(
 		const out = doing === "remove" ? "unmount it first, or remove it with force" : "unmount it first";
 		throw new LamellaError(
 			"EBUSY",
-			`cannot ${doing} layer "${record.id}": it is mounted at ${hold.path} (${holders}); ${out}`,
-			{ layer: record.id, path: hold.path },
+			`cannot ${doing} layer "${record.id}": it is mounted below ${store.directoryOf(record)} (${holders}); ${out}`,
+			{ layer: record.id, path: store.directoryOf(record) },
 		);
 	}
 	const elsewhere = holdsElsewhere(store.directoryOf(record), namespace);

@@ -73,8 +73,9 @@ export function streamFromSink(): StreamSink {
 	};
 }
 
-function bigPipe(): { readFd: number; writeFd: number } {
-	const pipe = linux.pipe2(linux.O_CLOEXEC);
+/** @param flags of pipe2(2): O_NONBLOCK */
+export function bigPipe(flags = 0): { readFd: number; writeFd: number } {
+	const pipe = linux.pipe2(flags);
 	try {
 		linux.setPipeSize(pipe.writeFd, PIPE_BYTES);
 	} catch (error) {

@@ -83,12 +83,16 @@ async function digest(
 	store: StoreContext,
 	staged: LayerPlace,
 	chain: readonly LayerPlace[],
-	{ signal, onProgress }: SnapshotOptions,
+	{ signal, onProgress, skipUnsupported }: SnapshotOptions,
 ): Promise<DiffResult> {
 	const fd = openSync("/dev/null", "w");
 	try {
 		await using held = await store.driver.hold(staged, chain);
-		return await store.jobs.run("diff", { subject: held.subject, fd }, { signal, onProgress });
+		return await store.jobs.run(
+			"diff",
+			{ subject: held.subject, fd, skipUnsupported },
+			{ signal, onProgress },
+		);
 	} finally {
 		closeSync(fd);
 	}

@@ -3,6 +3,7 @@
  *
  * A mount is a thing of the running kernel, so the count is not in the database: it is read and written under
  * the layer's lock together with mount(2), has to outlive a killed process but not a power cut, and needs no flush.
+ * In a copy of the store nobody holds anything: the file says of which directory it tells.
  */
 import {
 	readdirSync,
@@ -20,14 +21,14 @@ const HOLDS = "mounts.json";
 
 export interface Hold {
 	readonly count: number;
-	/** Where the layer's tree was mounted. */
-	readonly path: string;
 	/** There is a mount in mountinfo (vfs may hand out a directory). */
 	readonly mounted: boolean;
 }
 
 interface HoldsFile {
 	readonly bootId: string;
+	/** Device and inode of the layer's directory, which go with it where it is moved. */
+	readonly directory: string;
 	/** Mount namespace's inode number → its holds. */
 	readonly namespaces: Readonly<Record<string, Hold>>;
 }
@@ -63,9 +64,8 @@ export function writeHold(directory: string, namespace: string, hold: Hold | und
 		}
 		return;
 	}
-	writeFileSync(`${file}.next`, JSON.stringify({ bootId: bootId(), namespaces } satisfies HoldsFile), {
-		mode: 0o600,
-	});
+	const holds: HoldsFile = { bootId: bootId(), directory: identityOf(directory), namespaces };
+	writeFileSync(`${file}.next`, JSON.stringify(holds), { mode: 0o600 });
 	renameSync(`${file}.next`, file);
 }
 
@@ -83,12 +83,17 @@ function readHolds(directory: string): Readonly<Record<string, Hold>> {
 	if (statSync(file, { throwIfNoEntry: false }) === undefined) return {};
 	try {
 		const holds = JSON.parse(readFileSync(file, "utf8")) as HoldsFile;
-		return holds.bootId === bootId() ? holds.namespaces : {};
+		return holds.bootId === bootId() && holds.directory === identityOf(directory) ? holds.namespaces : {};
 	} catch (error) {
 		// Gone in between, or cut off by a power cut, which ended the mounts too.
 		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return {};
 		throw error;
 	}
+}
+
+function identityOf(directory: string): string {
+	const { dev, ino } = statSync(directory, { bigint: true });
+	return `${dev}:${ino}`;
 }
 
 function livingNamespaces(): ReadonlySet<string> {

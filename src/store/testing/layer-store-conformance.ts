@@ -8,6 +8,7 @@ import {
 	mkdtempSync,
 	readdirSync,
 	readFileSync,
+	renameSync,
 	rmSync,
 	statSync,
 	writeFileSync,
@@ -319,6 +320,37 @@ export function layerStoreConformance(
 			expect(store.get(id("web")).mountCount).toBe(10);
 			await store.remove(id("web"), { force: true });
 			expect(store.has(id("web"))).toBe(false);
+		});
+
+		it("tells where its layers are now, when it was copied or moved", async () => {
+			await store.applyLayer(id("base"), layerTar({ b: "2" }));
+			await store.create(id("web"), { parent: id("base") });
+			const held = await store.mount(id("web"));
+			writeFileSync(path.join(held.path, "a"), "1");
+			const copy = path.join(base, "copy");
+			const moved = path.join(base, "moved");
+			// Not what is mounted: that is another filesystem.
+			execFileSync("cp", ["-ax", root, copy]);
+			{
+				await using other = await open(copy);
+				expect(other.get(id("web")).mountCount).toBe(0);
+				await using mount = await other.mount(id("web"));
+				expect(mount.path).toMatch(`${copy}/`);
+				expect(readFileSync(path.join(mount.path, "a"), "utf8")).toBe("1");
+				expect(JSON.stringify(other.describeMounts(id("web")))).not.toContain(root);
+				await mount.unmount();
+				await other.remove(id("web"));
+			}
+			await store.close();
+			renameSync(root, moved);
+			store = await open(moved);
+			expect(store.get(id("web"))).toMatchObject({
+				mountCount: 1,
+				directory: expect.stringMatching(`^${moved}/`),
+			});
+			const again = await store.mount(id("web"));
+			expect(again.path).toMatch(`${moved}/`);
+			expect(readFileSync(path.join(again.path, "a"), "utf8")).toBe("1");
 		});
 
 		it("feeds the diff of one layer to another while both are at work, many at once", async () => {

@@ -1,0 +1,92 @@
+/**
+ * The driver's home: one driver at a time has it, and it may go away and come back as another directory.
+ *
+ * What is held open here keeps its inode from being given to a new file, so device and inode tell whether a path
+ * still means what was opened.
+ */
+import { chmodSync, chownSync, existsSync } from "node:fs";
+import path from "node:path";
+import { LamellaError } from "../errors/index.ts";
+import { hostRoot, type IdMaps } from "../idmap/index.ts";
+import * as linux from "../linux/index.ts";
+
+const HOME_MODE = 0o710;
+const LOCK_FILE = "graphdriver.lock";
+
+/** A file or directory that is held open. @internal */
+export class HeldPlace {
+	readonly #path: string;
+	readonly #fd: number;
+
+	constructor(path: string, fd: number) {
+		this.#path = path;
+		this.#fd = fd;
+	}
+
+	/** Whether the path still means what is held. */
+	isThere(): boolean {
+		const named = linux.tryFstatat(linux.AT_FDCWD, this.#path);
+		const held = linux.fstat(this.#fd);
+		return named !== undefined && named.dev === held.dev && named.ino === held.ino;
+	}
+
+	release(): void {
+		linux.close(this.#fd);
+	}
+}
+
+/** The layers of the store at `root`, to ask later whether they are still there. @internal */
+export function holdLayers(root: string): HeldPlace {
+	const layers = path.join(root, "layers");
+	return new HeldPlace(layers, linux.openat(linux.AT_FDCWD, layers, linux.O_PATH | linux.O_DIRECTORY, 0));
+}
+
+/** A home that this process has for itself, until it is released. @internal */
+export class Home {
+	readonly #held: readonly HeldPlace[];
+
+	private constructor(held: readonly HeldPlace[]) {
+		this.#held = held;
+	}
+
+	/** Makes the home where there is none, and takes its lock. @throws {LamellaError} `EBUSY` */
+	static claim(home: string, idMaps: IdMaps | undefined): Home {
+		make(home, idMaps);
+		const lock = new HeldPlace(path.join(home, LOCK_FILE), takeLock(home));
+		return new Home([lock, holdLayers(home)]);
+	}
+
+	/** Whether a driver had its home there before. */
+	static exists(home: string): boolean {
+		return existsSync(path.join(home, LOCK_FILE));
+	}
+
+	isThere(): boolean {
+		return this.#held.every((held) => held.isThere());
+	}
+
+	release(): void {
+		for (const held of this.#held) held.release();
+	}
+}
+
+/** Home and the directory of the layers belong to the mapped root, so that a container's init can walk to its root. */
+function make(home: string, idMaps: IdMaps | undefined): void {
+	const { uid, gid } = hostRoot(idMaps);
+	for (const directory of [home, path.join(home, "layers")]) {
+		const isNew = linux.makeDirectory(directory, HOME_MODE);
+		chownSync(directory, uid, gid);
+		if (isNew) chmodSync(directory, HOME_MODE);
+	}
+}
+
+/** Two drivers with one home would not see each other's ids. The kernel gives the lock back when the process ends. */
+function takeLock(home: string): number {
+	const flags = linux.O_RDWR | linux.O_CREAT | linux.O_NOFOLLOW;
+	const fd = linux.openat(linux.AT_FDCWD, path.join(home, LOCK_FILE), flags, 0o600);
+	if (linux.flock(fd, linux.LOCK_EX | linux.LOCK_NB)) return fd;
+	linux.close(fd);
+	throw new LamellaError("EBUSY", `another process has the graph driver at ${home} open; stop it first`, {
+		path: home,
+	});
+}

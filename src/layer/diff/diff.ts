@@ -1,0 +1,263 @@
+/**
+ * Writes what a layer changed as an OCI layer tar, and tells how much content that would be.
+ *
+ * Order: tree order with names bytewise, so parents come before what they hold; a whiteout stands where its name
+ * would (sorted by the name that it hides), an opaque mark right behind its directory.
+ *
+ * For an upper everything that is in the upper is written, directories that were only copied up too: they carry
+ * times that the layer changed. The root is written as `./` only where its metadata (mtime too) is not that of the
+ * topmost lower, so that a layer without changes is an empty tar.
+ *
+ * Source: OCI image spec, layer.md; the names are those of dockerd 20.10's layers.
+ */
+
+import { LamellaError } from "../../errors/index.ts";
+import type { JobContext } from "../../jobs/index.ts";
+import * as linux from "../../linux/index.ts";
+import type { DiffSubject, WarningKind } from "../contract.ts";
+import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
+import { MergedView, splitPath } from "../overlay/merged-view.ts";
+import { isWhiteoutDevice, MarkReader } from "../overlay/overlay-marks.ts";
+import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
+import { asLamellaError } from "../system-failure.ts";
+import { FileComparer, type Located } from "../tree/compare.ts";
+import { childPath, InodeMap, openTop, sortedNames, withChild } from "../tree/walk.ts";
+import { findChanges } from "./changes.ts";
+import { LayerTar } from "./layer-tar.ts";
+
+const ROOT_NAME = Buffer.from(".");
+const WHITEOUT_START = Buffer.from(WHITEOUT_PREFIX);
+const SLASH = Buffer.from("/");
+const NO_PATH = Buffer.alloc(0);
+
+type UpperSubject = Extract<DiffSubject, { form: "upper" }>;
+
+/** What takes the members of a layer in order: the tar, or the sum of sizes. */
+interface LayerSink {
+	add(located: Located, path: Buffer): void;
+	addWhiteout(directory: Buffer, name: Buffer): void;
+	addOpaque(directory: Buffer): void;
+	leaveOut(path: Buffer, kind: WarningKind): void;
+}
+
+/**
+ * Writes the layer tar to `request.fd`, in one pass and in constant memory but for a path for each file with more
+ * than one link (and, where two trees are compared, for each path that differs).
+ * @throws {LamellaError} `ENOTSUPPORTED` for an upper with redirect or metacopy marks, and for a change that a layer
+ * cannot say (unless `skipUnsupported`); `EINVALID` for an owner that the ID maps do not cover, `EBUSY` for a file that was replaced by something else while it was read, `EABORTED`, `ESYSTEM`
+ */
+export function writeDiff(request: DiffRequest, context: JobContext): DiffResult {
+	const { subject } = request;
+	try {
+		const tar = new LayerTar(request, context);
+		emit(subject, new Sayable(tar, request.skipUnsupported === true), context);
+		return tar.finish();
+	} catch (error) {
+		const where = (): string => (subject.form === "upper" ? subject.upper : subject.to);
+		throw asLamellaError(error, "write the diff of", where);
+	}
+}
+
+/** What writeDiff's contentSizeBytes would be: lengths of files and of symlinks' targets, each inode once. */
+export function diffSize(subject: DiffSubject, context: JobContext): number {
+	const sum = new ContentSum(context);
+	emit(subject, new Sayable(sum, true), context);
+	return sum.sizeBytes;
+}
+
+function emit(subject: DiffSubject, sink: Sayable, context: JobContext): void {
+	if (subject.form === "upper") emitUpper(subject, sink);
+	else if (subject.from === undefined) emitTree(subject.to, sink);
+	else emitDifferences(subject, sink, context);
+}
+
+class ContentSum implements LayerSink {
+	sizeBytes = 0;
+	readonly #seen = new InodeMap<true>();
+	readonly #context: JobContext;
+
+	constructor(context: JobContext) {
+		this.#context = context;
+	}
+
+	add({ stat }: Located): void {
+		this.#context.checkAborted();
+		if (linux.isDirectory(stat)) return;
+		if (stat.nlink > 1) {
+			if (this.#seen.get(stat) === true) return;
+			this.#seen.set(stat, true);
+		}
+		this.sizeBytes += stat.sizeBytes;
+	}
+
+	addWhiteout(): void {}
+
+	addOpaque(): void {}
+
+	leaveOut(): void {}
+}
+
+/**
+ * Lets through to a sink what a layer can say. Names that begin with `.wh.` mean deletions there, so that a file which
+ * really has such a name cannot be in one, nor can it be deleted; a tar has no sockets; and overlayfs takes a
+ * device 0:0 for a whiteout. What is only missing from the layer is left out with a warning.
+ */
+class Sayable {
+	readonly sink: LayerSink;
+	readonly #skipUnsupported: boolean;
+
+	constructor(sink: LayerSink, skipUnsupported: boolean) {
+		this.sink = sink;
+		this.#skipUnsupported = skipUnsupported;
+	}
+
+	/** `isInParent`: whether what the layer stands on shows something under that path. False where it is left out. */
+	add(found: Located, { directory, name, path }: Where, isInParent: () => boolean): boolean {
+		if (isWhiteoutName(name)) {
+			this.#leaveOutName(path, isInParent);
+			return false;
+		}
+		const isSocket = linux.isSocket(found.stat);
+		if (!isSocket && !isWhiteoutDevice(found.stat)) {
+			this.sink.add(found, path);
+			return true;
+		}
+		this.sink.leaveOut(path, isSocket ? "socket" : "whiteout-device");
+		// Else the parent's file would be there again.
+		if (isInParent()) this.sink.addWhiteout(directory, name);
+		return false;
+	}
+
+	addWhiteout({ directory, name, path }: Where): void {
+		if (isWhiteoutName(name)) this.#leaveOutName(path, () => true);
+		else this.sink.addWhiteout(directory, name);
+	}
+
+	#leaveOutName(path: Buffer, isInParent: () => boolean): void {
+		if (!this.#skipUnsupported && isInParent()) {
+			const shown = linux.escapePath(path);
+			throw new LamellaError(
+				"ENOTSUPPORTED",
+				`"${shown}" was changed or deleted, and a layer cannot say so, because a name that begins with ".wh." ` +
+					"means a deletion there; put it back, or skip it (--skip-unsupported) and keep the parent's",
+				{ path: shown },
+			);
+		}
+		this.sink.leaveOut(path, "whiteout-name");
+	}
+}
+
+interface Where {
+	readonly directory: Buffer;
+	readonly name: Buffer;
+	/** Of both together. */
+	readonly path: Buffer;
+}
+
+function isWhiteoutName(name: Buffer): boolean {
+	return name.subarray(0, WHITEOUT_PREFIX.length).equals(WHITEOUT_START);
+}
+
+function emitUpper(subject: UpperSubject, sayable: Sayable): void {
+	const { sink } = sayable;
+	const { upper, lowers, xattrPrefix } = subject;
+	const fd = openTop(upper);
+	try {
+		using view = new MergedView(lowers, { xattrPrefix });
+		const root: Located = { directoryFd: fd, name: ROOT_NAME, stat: linux.fstat(fd) };
+		if (rootChanged(root, view)) sink.add(root, NO_PATH);
+		new UpperWalk(new MarkReader(xattrPrefix), view, sayable).visit(fd, NO_PATH, false);
+	} finally {
+		linux.close(fd);
+	}
+}
+
+function rootChanged(root: Located, view: MergedView): boolean {
+	const below = view.lookup([]);
+	if (below === undefined) return true;
+	const { stat, directoryFd } = below;
+	if (stat.mtimeNs !== root.stat.mtimeNs) return true;
+	return !new FileComparer().same(root, { stat, directoryFd, name: ROOT_NAME });
+}
+
+class UpperWalk {
+	readonly #marks: MarkReader;
+	readonly #view: MergedView;
+	readonly #sayable: Sayable;
+
+	constructor(marks: MarkReader, view: MergedView, sayable: Sayable) {
+		this.#marks = marks;
+		this.#view = view;
+		this.#sayable = sayable;
+	}
+
+	/** `hidden`: a directory above is opaque, so whiteouts here hide nothing. */
+	visit(fd: number, path: Buffer, hidden: boolean): void {
+		const marks = this.#marks.directory(fd, () => linux.escapePath(path));
+		if (marks.opaque && !hidden) this.#sayable.sink.addOpaque(path);
+		const hides = hidden || marks.opaque;
+		for (const { name } of sortedNames(fd)) {
+			const stat = linux.tryFstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+			// Undefined: gone since it was listed, from a layer that is in use.
+			if (stat === undefined) continue;
+			const childsPath = childPath(path, name);
+			const where: Where = { directory: path, name, path: childsPath };
+			const isInParent = (): boolean => !hides && this.#view.lookup(splitPath(childsPath)) !== undefined;
+			if (this.#marks.isWhiteout(marks, fd, name, stat)) {
+				if (isInParent()) this.#sayable.addWhiteout(where);
+				continue;
+			}
+			this.#marks.refuseMetacopy(fd, name, stat, () => linux.escapePath(childsPath));
+			const isAdded = this.#sayable.add({ directoryFd: fd, name, stat }, where, isInParent);
+			if (isAdded && linux.isDirectory(stat))
+				withChild(fd, name, (childFd) => this.visit(childFd, childsPath, hides));
+		}
+	}
+}
+
+function emitTree(directory: string, sayable: Sayable): void {
+	const fd = openTop(directory);
+	try {
+		sayable.sink.add({ directoryFd: fd, name: ROOT_NAME, stat: linux.fstat(fd) }, NO_PATH);
+		visitTree(fd, NO_PATH, sayable);
+	} finally {
+		linux.close(fd);
+	}
+}
+
+function visitTree(fd: number, path: Buffer, sayable: Sayable): void {
+	for (const { name } of sortedNames(fd)) {
+		const stat = linux.tryFstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+		if (stat === undefined) continue;
+		const childsPath = childPath(path, name);
+		const where: Where = { directory: path, name, path: childsPath };
+		const isAdded = sayable.add({ directoryFd: fd, name, stat }, where, () => false);
+		if (isAdded && linux.isDirectory(stat)) {
+			withChild(fd, name, (childFd) => visitTree(childFd, childsPath, sayable));
+		}
+	}
+}
+
+function emitDifferences(
+	subject: Extract<DiffSubject, { form: "trees" }>,
+	sayable: Sayable,
+	context: JobContext,
+): void {
+	using view = new MergedView([subject.to], { plain: true });
+	let skipped: Buffer | undefined;
+	for (const { path, parent, kind, inTar } of findChanges(subject, context)) {
+		if (!inTar || (skipped !== undefined && path.subarray(0, skipped.length).equals(skipped))) continue;
+		const directory = parent?.path ?? NO_PATH;
+		const name = directory.length === 0 ? path : path.subarray(directory.length + 1);
+		const where: Where = { directory, name, path };
+		if (kind === "D") {
+			sayable.addWhiteout(where);
+			continue;
+		}
+		const found = view.lookup(splitPath(path));
+		// Undefined: gone since it was compared.
+		if (found === undefined) continue;
+		if (path.length === 0) sayable.sink.add({ ...found, name: ROOT_NAME }, path);
+		else if (!sayable.add(found, where, () => kind === "C")) skipped = Buffer.concat([path, SLASH]);
+	}
+}

@@ -1,0 +1,24 @@
+/** Entry of the worker threads that do the layers' bulk file work: job names and the functions that do them. */
+import type { JobFunctions } from "../../jobs/index.ts";
+import { applyLayer } from "../apply/apply-job.ts";
+import { changesOf } from "../diff/changes.ts";
+import { diffSize, writeDiff } from "../diff/diff.ts";
+import { flattenTree } from "../overlay/flatten.ts";
+import { copyTree } from "../tree/copy.ts";
+import { removeTrees } from "../tree/remove.ts";
+import { flushAll, syncFilesystem } from "../tree/sync.ts";
+import { usageOf } from "../tree/usage.ts";
+import type { LayerJobs } from "./job-contract.ts";
+
+export const jobs: JobFunctions<LayerJobs> = {
+	apply: applyLayer,
+	diff: writeDiff,
+	changes: ({ subject }, context) => changesOf(subject, context),
+	diffSize: ({ subject }, context) => diffSize(subject, context),
+	flatten: flattenTree,
+	copy: copyTree,
+	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
+	usage: ({ directories }, context) => usageOf(directories, context),
+	sync: ({ path }) => syncFilesystem(path) as undefined,
+	flush: (request) => flushAll(request) as undefined,
+};

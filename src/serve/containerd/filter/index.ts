@@ -1,0 +1,2 @@
+/** containerd's filter language. */
+export { type FilterSubject, parseFilters } from "./parse.ts";

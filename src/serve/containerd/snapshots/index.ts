@@ -1,0 +1,2 @@
+/** The snapshots service on the layer store. */
+export { snapshotsService } from "./service.ts";
