@@ -1,16 +1,16 @@
 /**
  * Makes an image of an active layer: its changes become a committed layer over the same parent, and the config of the
- * image below gets one more diffID. The active layer is only read; it may be mounted and goes on as it was. What is
- * written to it meanwhile is in both the new layer and its diffID, or in neither: a snapshot is digested.
+ * image below gets one more diffID. The active layer is only read; it may be mounted and goes on as it was.
  */
 import { LamellaError } from "../../errors/index.ts";
-import { chainId, type DiffId, digestOf, type Warning } from "../../layer/index.ts";
-import type { LayerId, LayerStore } from "../../store/index.ts";
+import { chainId, type DiffId, digestOf } from "../../layer/index.ts";
+import type { LayerId, LayerStore, NameOfContent } from "../../store/index.ts";
 import type { CommitOptions, ImageId, ImageInfo, ImageName, MadeImage, ProgressEvent } from "../contract.ts";
 import { extendConfig } from "../documents/edit-config.ts";
 import { describeConfig, MAX_DOCUMENT_BYTES, parseConfig } from "../documents/parse.ts";
 import { type NewImage, saveImage } from "../records/catalog.ts";
 import { type Base, baseOf } from "./base-image.ts";
+import { makeNewLayer } from "./new-layer.ts";
 
 /** @throws {LamellaError} `EKIND`, `EINVALID`, `ENOTFOUND`, `EABORTED`, `ENOSPACE` */
 export async function commitLayer(
@@ -40,35 +40,29 @@ export async function commitLayer(
 		});
 	report("writing", 0);
 	let image: NewImage | undefined;
-	let warnings: readonly Warning[] = [];
 	let saved: ImageInfo | undefined;
-	await store.snapshot(
-		id,
-		async (diff) => {
-			const { diffId, tarSizeBytes } = diff;
-			warnings = diff.warnings;
-			const config = configOf(base, diffId, id, options);
-			const chain = chainId(base.layers.at(-1)?.chainId, diffId);
-			const layer = chain as string as LayerId;
-			await store.documents.put(config);
-			image = {
-				...describeConfig(parseConfig(config, "the new config")),
-				id: digestOf<ImageId>(config),
-				layers: [...base.layers, { diffId, chainId: chain, layer, tarSizeBytes }],
-			};
-			return layer;
+	const nameOf: NameOfContent = async ({ diffId, tarSizeBytes }) => {
+		const config = configOf(base, diffId, id, options);
+		const chain = chainId(base.layers.at(-1)?.chainId, diffId);
+		const layer = chain as string as LayerId;
+		await store.documents.put(config);
+		image = {
+			...describeConfig(parseConfig(config, "the new config")),
+			id: digestOf<ImageId>(config),
+			layers: [...base.layers, { diffId, chainId: chain, layer, tarSizeBytes }],
+		};
+		return layer;
+	};
+	const { warnings, tarSizeBytes } = await makeNewLayer(store, active, nameOf, {
+		signal: options.signal,
+		skipUnsupported: options.skipUnsupported,
+		onProgress: (doneBytes) => report("writing", doneBytes),
+		also: (transaction) => {
+			if (image !== undefined) saved = saveImage(transaction, image, name === undefined ? [] : [name]);
 		},
-		{
-			signal: options.signal,
-			skipUnsupported: options.skipUnsupported,
-			onProgress: (doneBytes) => report("writing", doneBytes),
-			also: (transaction) => {
-				if (image !== undefined) saved = saveImage(transaction, image, name === undefined ? [] : [name]);
-			},
-		},
-	);
+	});
 	if (saved === undefined) throw new Error("the store did not run the commit's transaction");
-	report("done", saved.layers.at(-1)?.tarSizeBytes ?? 0);
+	report("done", tarSizeBytes);
 	return { ...saved, warnings };
 }
 
