@@ -22,7 +22,7 @@ const { values } = parseArgs({
 	allowNegative: true,
 });
 const image = await debianImage(values.image === "small" ? "small" : "full");
-const cli = path.resolve(import.meta.dirname, "../dist/cli/main.js");
+const cli = path.resolve(import.meta.dirname, "../dist/bin/lamella.js");
 
 using filesystem = makeFilesystem("ext4", 24 * 2 ** 30);
 const at = (name: string): string => path.join(filesystem.path, name);

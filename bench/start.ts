@@ -12,7 +12,7 @@ import { run } from "../test/support/processes.ts";
 import { alternate, report } from "./alternate.ts";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "15" } } });
-const cli = path.resolve(import.meta.dirname, "../dist/cli/main.js");
+const cli = path.resolve(import.meta.dirname, "../dist/bin/lamella.js");
 const root = mkdtempSync(path.join(tmpdir(), "lamella-bench-"));
 const node = (...args: string[]) => ({
 	name: `node ${args.map((arg) => path.basename(arg)).join(" ")}`,

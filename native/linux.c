@@ -55,15 +55,22 @@ static inline long call6(long nr, long a, long b, long c, long d, long e, long f
 #ifndef __NR_mount_setattr
 #define __NR_mount_setattr 442
 #endif
+#define NR_PIDFD_SEND_SIGNAL 424
+#define NR_PIDFD_OPEN 434
+#define NR_CLOSE_RANGE 436
 #define NR_SETXATTRAT 463
 #define NR_GETXATTRAT 464
 #define NR_LISTXATTRAT 465
 #define NR_REMOVEXATTRAT 466
 
+#define E_INTR 4
 #define E_INVAL 22
 #define E_NAMETOOLONG 36
 #define E_OVERFLOW 75
 #define O_CLOEXEC_ALWAYS 02000000
+#define O_NONBLOCK 04000
+#define FSOPEN_CLOEXEC 1
+#define FSMOUNT_CLOEXEC 1
 
 /* The compiler may call these for copies and clears that it finds; there is no libc to give them. */
 __attribute__((visibility("hidden"))) void *memcpy(void *to, const void *from, size_t n) {
@@ -286,6 +293,15 @@ FUNCTION(l_ioctl) {
 	RETURN(CALL(__NR_ioctl, fd, request, argument));
 }
 
+/* For requests whose argument is a struct: it is read from, or written to, `data`. */
+FUNCTION(l_ioctl_data) {
+	ARGS(3) INT(fd, 0) UINT(request, 1) BYTES(data, 2)
+	/* The request's encoding says how long it is; the old ones for terminals say nothing, and none takes 128 bytes. */
+	uint32_t size = (request >> 16) & 0x3fff;
+	if (data_length < (size == 0 ? 128 : size)) return wrong(env, "data is too short for the request");
+	RETURN(CALL(__NR_ioctl, fd, request, data));
+}
+
 FUNCTION(l_fcntl) {
 	ARGS(3) INT(fd, 0) INT(command, 1) LONG(argument, 2)
 	RETURN(CALL(__NR_fcntl, fd, command, argument));
@@ -328,6 +344,13 @@ FUNCTION(l_pipe2) {
 	ARGS(2) BYTES(out, 0) INT(flags, 1)
 	if (out_length < 8) return wrong(env, "out must hold 8 bytes");
 	RETURN(CALL(__NR_pipe2, out, flags | O_CLOEXEC_ALWAYS));
+}
+
+/* `set` holds `struct pollfd`s of 8 bytes: int fd, short events, short revents. */
+FUNCTION(l_poll) {
+	ARGS(2) BYTES(set, 0) UINT(timeout_ms, 1)
+	int64_t timeout[2] = {timeout_ms / 1000, (int64_t)(timeout_ms % 1000) * 1000000};
+	RETURN(CALL(__NR_ppoll, set, set_length / 8, timeout, 0, 0));
 }
 
 /* ---- metadata ------------------------------------------------------------------------------------ */
@@ -630,7 +653,7 @@ FUNCTION(l_umount2) {
 
 FUNCTION(l_fsopen) {
 	ARGS(2) TEXT(type, 0) UINT(flags, 1)
-	RETURN(CALL(__NR_fsopen, type, flags));
+	RETURN(CALL(__NR_fsopen, type, flags | FSOPEN_CLOEXEC));
 }
 
 FUNCTION(l_fsconfig) {
@@ -640,7 +663,7 @@ FUNCTION(l_fsconfig) {
 
 FUNCTION(l_fsmount) {
 	ARGS(3) INT(fd, 0) UINT(flags, 1) UINT(attributes, 2)
-	RETURN(CALL(__NR_fsmount, fd, flags, attributes));
+	RETURN(CALL(__NR_fsmount, fd, flags | FSMOUNT_CLOEXEC, attributes));
 }
 
 FUNCTION(l_move_mount) {
@@ -732,25 +755,139 @@ FUNCTION(l_clone_userns) {
 	RETURN(pid);
 }
 
+/* The status goes to `out` as an int32. */
 FUNCTION(l_wait4) {
-	ARGS(2) INT(pid, 0) INT(options, 1)
-	RETURN(CALL(__NR_wait4, pid, 0, options, 0));
+	ARGS(3) INT(pid, 0) INT(options, 1) BYTES(out, 2)
+	if (out_length < 4) return wrong(env, "out must hold 4 bytes");
+	RETURN(CALL(__NR_wait4, pid, out, options, 0));
+}
+
+FUNCTION(l_pidfd_open) {
+	ARGS(1) INT(pid, 0)
+	RETURN(CALL(NR_PIDFD_OPEN, pid, 0));
+}
+
+FUNCTION(l_pidfd_send_signal) {
+	ARGS(2) INT(pidfd, 0) INT(signal, 1)
+	RETURN(CALL(NR_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0));
+}
+
+#define SPAWN_TERMINAL 1
+#define SPAWN_PROC 2
+
+struct program {
+	char *file, *cwd, **argv, **envp;
+	int32_t fds[3], report;
+	uint32_t uid, gid, flags;
+};
+
+/* What the child does between clone(2) and execve(2). Returns only when something failed. */
+static long become(struct program *p) {
+	long result = 0;
+	/* Handlers end at execve, but what Node ignores would stay ignored. */
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} by_default = {0, 0, 0, 0};
+	for (int signal = 1; signal <= 64; signal++) CALL(__NR_rt_sigaction, signal, &by_default, 0, 8);
+	uint64_t none = 0;
+	CALL(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
+	if ((result = CALL(__NR_setsid, 0)) < 0) return result;
+	for (int i = 0; i < 3; i++) {
+		result = p->fds[i] == i ? CALL(__NR_fcntl, i, 2 /* F_SETFD */, 0) : CALL(__NR_dup3, p->fds[i], i, 0);
+		if (result < 0) return result;
+		/* Node makes pipes that it writes to non-blocking, for all who have them; programs do not expect that. */
+		if ((result = CALL(__NR_fcntl, i, 3 /* F_GETFL */, 0)) < 0) return result;
+		if ((result & O_NONBLOCK) != 0) CALL(__NR_fcntl, i, 4 /* F_SETFL */, result & ~O_NONBLOCK);
+	}
+	if (p->report != 3 && (result = CALL(__NR_dup3, p->report, 3, O_CLOEXEC_ALWAYS)) < 0) return result;
+	p->report = 3;
+	if ((result = CALL(NR_CLOSE_RANGE, 4, ~0u, 0)) < 0) return result;
+	if ((p->flags & SPAWN_TERMINAL) != 0 && (result = CALL(__NR_ioctl, 0, 0x540e /* TIOCSCTTY */, 0)) < 0) return result;
+	if ((result = CALL(__NR_chdir, p->cwd)) < 0) return result;
+	if ((p->flags & SPAWN_PROC) != 0) {
+		/* nosuid, nodev, noexec */
+		if ((result = CALL(__NR_mount, "proc", ".", "proc", 2 | 4 | 8, 0)) < 0) return result;
+		if ((result = CALL(__NR_chdir, "/")) < 0) return result;
+	}
+	if ((result = CALL(__NR_setgroups, 0, 0)) < 0) return result;
+	if ((result = CALL(__NR_setgid, p->gid)) < 0) return result;
+	if ((result = CALL(__NR_setuid, p->uid)) < 0) return result;
+	return CALL(__NR_execve, p->file, p->argv, p->envp);
+}
+
+/*
+ * fork, and execve in the child; the child's pid, or what failed on the way to its program.
+ * (strings, pointers, arguments, variables, fd 0, 1, 2, uid, gid, flags)
+ * `strings`: file, working directory, arguments, variables, each with a NUL; `pointers`: room for the addresses of arguments
+ * and variables, and two NULLs.
+ * The child leads a session of its own, on the terminal at its fd 0 with SPAWN_TERMINAL, has fds 0 to 2 and no other, and
+ * SPAWN_PROC mounts /proc on its working directory: only the first process of a process namespace can.
+ * More than one call, because between the two the child must never come back to JavaScript.
+ */
+FUNCTION(l_spawn) {
+	ARGS(10)
+	BYTES(strings, 0) BYTES(pointers, 1) UINT(arguments, 2) UINT(variables, 3) INT(fd0, 4) INT(fd1, 5) INT(fd2, 6)
+	UINT(uid, 7) UINT(gid, 8) UINT(flags, 9)
+	uint64_t count = (uint64_t)arguments + variables;
+	if (strings_length == 0 || strings[strings_length - 1] != 0) return wrong(env, "strings must end with a NUL");
+	if (pointers_length < (count + 2) * sizeof(char *) || ((uintptr_t)pointers & 7) != 0)
+		return wrong(env, "pointers must have room for all strings");
+	struct program p = {.fds = {fd0, fd1, fd2}, .uid = uid, .gid = gid, .flags = flags};
+	for (int i = 0; i < 3; i++)
+		if (p.fds[i] < 0 || (p.fds[i] < 3 && p.fds[i] != i)) return wrong(env, "an fd below 3 can only stay in its place");
+	p.argv = (char **)pointers;
+	p.envp = p.argv + arguments + 1;
+	p.argv[arguments] = p.envp[variables] = NULL;
+	uint64_t seen = 0;
+	for (size_t at = 0; at < strings_length; seen++) {
+		char *string = (char *)strings + at;
+		if (seen == 0) p.file = string;
+		else if (seen == 1) p.cwd = string;
+		else if (seen - 2 < arguments) p.argv[seen - 2] = string;
+		else if (seen - 2 < count) p.envp[seen - 2 - arguments] = string;
+		while (strings[at++] != 0);
+	}
+	if (seen != count + 2) return wrong(env, "strings must be as many as they are said to be");
+
+	int32_t report[2], failed = 0;
+	long result = CALL(__NR_pipe2, report, O_CLOEXEC_ALWAYS);
+	if (result < 0) RETURN(result);
+	uint64_t all = ~(uint64_t)0, before = 0;
+	CALL(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, &before, 8);
+	long pid = CALL(__NR_clone, 17 /* SIGCHLD */);
+	if (pid == 0) {
+		p.report = report[1];
+		failed = (int32_t)-become(&p);
+		CALL(__NR_write, p.report, &failed, sizeof failed);
+		CALL(__NR_exit_group, 127);
+	}
+	CALL(__NR_rt_sigprocmask, 2, &before, 0, 8);
+	CALL(__NR_close, report[1]);
+	if (pid > 0) {
+		while ((result = CALL(__NR_read, report[0], &failed, sizeof failed)) == -E_INTR);
+		if (result == sizeof failed) {
+			CALL(__NR_wait4, pid, 0, 0, 0);
+			pid = -failed;
+		}
+	}
+	CALL(__NR_close, report[0]);
+	RETURN(pid);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------- */
 
 #define EACH(F)                                                                                           \
 	F(openat) F(openat2) F(close) F(read) F(pread) F(write) F(pwrite) F(lseek) F(ftruncate)          \
-	F(fallocate) F(copy_file_range) F(ioctl) F(fcntl) F(fsync) F(fdatasync) F(syncfs) F(flock)       \
-	F(clock_realtime)                                                                          \
-	F(sync_file_range)                                                                        \
+	F(fallocate) F(copy_file_range) F(ioctl) F(ioctl_data) F(poll) F(fcntl) F(fsync) F(fdatasync)    \
+	F(syncfs) F(flock) F(clock_realtime) F(sync_file_range)                                          \
 	F(pipe2) F(statx) F(utimensat) F(utimensat_parts) F(fchownat) F(fchown) F(fchmodat) F(fchmod)    \
 	F(umask) F(statfs) F(fstatfs) F(getdents64) F(mkdirat) F(mknodat) F(symlinkat) F(linkat)         \
 	F(unlinkat) F(renameat2) F(readlinkat) F(fgetxattr) F(fsetxattr) F(flistxattr) F(fremovexattr)   \
 	F(lgetxattr) F(lsetxattr) F(llistxattr) F(lremovexattr) F(getxattrat) F(setxattrat)              \
 	F(listxattrat) F(removexattrat) F(mount) F(umount2) F(fsopen) F(fsconfig) F(fsmount)             \
 	F(move_mount) F(open_tree) F(mount_setattr) F(unshare) F(setns) F(chroot) F(pivot_root)          \
-	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl) F(clone_userns) F(wait4)
+	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl) F(clone_userns) F(wait4)                      \
+	F(pidfd_open) F(pidfd_send_signal) F(spawn)
 
 static void add(napi_env env, napi_value exports, const char *name, napi_callback function) {
 	napi_value value;

@@ -1,6 +1,6 @@
 /** A layer tar from a file or a stream into the store. */
 import fs from "node:fs";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import type { ProgressEvent } from "../image/index.ts";
 import type { LayerSource, Warning } from "../layer/index.ts";
@@ -35,6 +35,8 @@ export async function applyLayerFrom(
 	options: ApplyFromOptions,
 ): Promise<AppliedLayer> {
 	const source = typeof input === "string" && input !== "-" ? await fileSource(input) : input;
+	// The store meets a failure when it reads; one that comes before that must not end the process.
+	if (source instanceof Readable) source.on("error", () => {});
 	const totalBytes = isRange(source) ? source.sizeBytes : undefined;
 	const report = (phase: "applying" | "done", doneBytes: number): void =>
 		options.onProgress({ operation: "apply", phase, layer: id, index: 0, count: 1, doneBytes, totalBytes });
@@ -62,7 +64,8 @@ function withInput(error: unknown, input: string | Readable): unknown {
 	if (!isLamellaError(error) || !ABOUT_CONTENT.has(error.code)) return error;
 	const { code, message, layer, path } = error;
 	const name = typeof input === "string" && input !== "-" ? input : "the stream";
-	return new LamellaError(code, `cannot apply ${name}: ${message}`, { layer, path, cause: error });
+	const wayOut = code === "ETAR" ? "; the tar is damaged or badly made: get it, or make it, again" : "";
+	return new LamellaError(code, `cannot apply ${name}: ${message}${wayOut}`, { layer, path, cause: error });
 }
 
 async function fileSource(file: string): Promise<LayerSource | Readable> {

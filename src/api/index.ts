@@ -27,7 +27,9 @@ export type {
 } from "../layer/index.ts";
 export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
 export type { AppliedLayer } from "./apply-layer.ts";
-export { DEFAULT_ROOT, type OpenStoreOptions, openStore } from "./open.ts";
+export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
+export { type OpenStoreOptions, openStore } from "./open.ts";
+export { stateRoot } from "./state-root.ts";
 export {
 	type ApplyLayerOptions,
 	type ChangesOptions,
@@ -35,6 +37,7 @@ export {
 	type Inspection,
 	type LayerDiff,
 	type LayerDiffOptions,
+	type MountOptions,
 	Store,
 	type StoreEvents,
 	type StoreStatus,

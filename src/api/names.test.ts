@@ -1,6 +1,5 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { nearest, parseLayerName } from "./names.ts";
+import { parseLayerName } from "./names.ts";
 
 describe("layer names", () => {
 	it.each(["", ".", "..", "/", "a/b", "-a", "_a", ".a", "a b", "ä", "a\u0000", "a\n", "a".repeat(129)])(
@@ -13,21 +12,5 @@ describe("layer names", () => {
 	it("takes the names that container engines take", () => {
 		for (const name of ["a", "web1", "0", "A.b_c-d", "a".repeat(128)])
 			expect(parseLayerName(name)).toBe(name);
-	});
-});
-
-describe("what may have been meant", () => {
-	it("is the nearest name, where one is near", () => {
-		expect(nearest("wbe1", ["db", "web1", "web22"])).toBe("web1");
-		expect(nearest("debian:dmo", ["debian:demo", "alpine:latest"])).toBe("debian:demo");
-		expect(nearest("zzz", ["web1"])).toBeUndefined();
-	});
-
-	it("is the name itself where it is there", () => {
-		fc.assert(
-			fc.property(fc.array(fc.string({ minLength: 1 }), { minLength: 1 }), (names) => {
-				for (const name of names) expect(nearest(name, names)).toBe(name);
-			}),
-		);
 	});
 });

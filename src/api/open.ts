@@ -2,10 +2,11 @@
 import { LamellaError } from "../errors/index.ts";
 import { openImages } from "../image/index.ts";
 import { type FlattenPolicy, openLayerStore } from "../store/index.ts";
+import { stateRoot } from "./state-root.ts";
 import { Store } from "./store.ts";
 
 export interface OpenStoreOptions {
-	/** State root. Default: the environment variable LAMELLA_ROOT, else `/var/lib/lamella`. */
+	/** State root; not empty. Default: the environment variable LAMELLA_ROOT, else `/var/lib/lamella`. */
 	readonly root?: string | undefined;
 	/** How layers are realised; by default `overlay` where it works, else the store says why not. Fixed once layers exist. */
 	readonly driver?: "overlay" | "vfs" | undefined;
@@ -14,16 +15,13 @@ export interface OpenStoreOptions {
 	readonly signal?: AbortSignal | undefined;
 }
 
-/** Where state is kept when nothing is said. */
-export const DEFAULT_ROOT = "/var/lib/lamella";
-
 /**
  * Opens the layer store at a state root, and makes it where there is none. Several processes may have it open.
  * Close it, or bind it with `await using`.
  * @throws {LamellaError} `EPERMISSION`, `EINCOMPATIBLEFS`, `ENATIVE`, `ECONFIG`, `ECORRUPT`, `EABORTED`
  */
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
-	const root = options.root ?? process.env.LAMELLA_ROOT ?? DEFAULT_ROOT;
+	const root = stateRoot(options.root);
 	const { driver, flatten, signal } = options;
 	const refuseAborted = (): void => {
 		if (signal?.aborted !== true) return;

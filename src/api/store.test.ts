@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { unmountBelow } from "../../test/support/filesystems.ts";
 import { run } from "../../test/support/processes.ts";
 import { isLamellaError, openStore, type ProgressEvent, type Store } from "../index.ts";
+import { parseLayerId } from "../store/index.ts";
 
 let directory: string;
 let store: Store;
@@ -92,6 +93,28 @@ describe("the library", () => {
 		expect(() => store.inspect("nothing")).toThrow(expect.objectContaining({ code: "ENOTFOUND" }));
 		expect(() => store.image("nothing")).toThrow(expect.objectContaining({ code: "ENOTFOUND" }));
 		await store.remove("database");
+	});
+
+	it("removes no layer of an engine unless it is forced to", async () => {
+		const { layerStore } = store;
+		await layerStore.create(parseLayerId("containerd/default/1/key"));
+		await layerStore.create(parseLayerId("containerd-shifted/key"));
+		await layerStore.create(parseLayerId("docked"), { labels: { "lamella.graphdriver/id": "0123" } });
+		await store.create("labelled", { labels: { containerd: "no engine's" } });
+		for (const [name, engine] of [
+			["containerd/default/1/key", "containerd"],
+			["containerd-shifted/key", "containerd"],
+			["docked", "dockerd"],
+		] as const) {
+			await expect(store.remove(name)).rejects.toMatchObject({
+				code: "EREFERENCED",
+				layer: name,
+				message: expect.stringContaining(engine),
+			});
+			await store.remove(name, { force: true });
+		}
+		await store.remove("labelled");
+		expect(store.layers()).toEqual([]);
 	});
 
 	it("applies a stream, and nothing of one that breaks off", async () => {

@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Readable } from "node:stream";
-import { isLamellaError, LamellaError } from "../errors/index.ts";
+import { isLamellaError, LamellaError, nearest } from "../errors/index.ts";
 import {
 	BASE_IMAGE_LABEL,
 	type CommitOptions,
@@ -21,17 +21,19 @@ import {
 	type RemovedImage,
 } from "../image/index.ts";
 import type { Change, DiffResult } from "../layer/index.ts";
-import type {
-	DiffOptions,
-	Labels,
-	LayerId,
-	LayerInfo,
-	LayerStore,
-	StoreStatus as LayerStoreStatus,
-	Mount,
+import {
+	type DiffOptions,
+	engineOf,
+	type Labels,
+	type LayerId,
+	type LayerInfo,
+	type LayerStore,
+	type StoreStatus as LayerStoreStatus,
 } from "../store/index.ts";
 import { type AppliedLayer, applyLayerFrom } from "./apply-layer.ts";
-import { nearest, parseLayerName, quoted, whyNot } from "./names.ts";
+import { MountedLayer } from "./mounted-layer.ts";
+import { parseLayerName, quoted, whyNot } from "./names.ts";
+import { holdTemporarily, sweepTemporary, temporaryLabel } from "./temporary.ts";
 import { layerTree, type TreeNode } from "./tree.ts";
 
 /** Events of a Store: every operation's progress, whoever asked for it. */
@@ -45,8 +47,16 @@ export interface CreateLayerOptions {
 	/** `view` makes a read-only layer. Default `active`: writable. */
 	readonly kind?: "active" | "view" | undefined;
 	readonly labels?: Labels | undefined;
+	/** Goes with this process: when that is gone and did not remove it, the next `cleanup` does. */
+	readonly temporary?: boolean | undefined;
 	/** SELinux label for its mounts, such as `system_u:object_r:container_file_t:s0:c1,c2`. */
 	readonly mountLabel?: string | undefined;
+}
+
+export interface MountOptions {
+	/** This hold goes with this process: when that is gone and did not give it back, the next `cleanup` does. */
+	readonly temporary?: boolean | undefined;
+	readonly signal?: AbortSignal;
 }
 
 export interface ChangesOptions {
@@ -101,7 +111,7 @@ export type Inspection =
  * await store.importImage("debian.tar", { name: "debian:demo" });
  * await store.create("web1", { from: "debian:demo" });
  * await using mount = await store.mount("web1");
- * await fs.writeFile(path.join(mount.path, "etc/motd"), "hello\n");
+ * await mount.writeFile("/etc/motd", "hello\n");
  * for (const { kind, path } of await store.changes("web1")) console.log(kind, path.toString());
  * ```
  */
@@ -178,7 +188,8 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 */
 	async create(name: string, options: CreateLayerOptions = {}): Promise<LayerInfo> {
 		const id = parseLayerName(name);
-		const { from, kind, labels, mountLabel } = options;
+		const { from, kind, mountLabel, temporary } = options;
+		const labels = temporary === true ? { ...options.labels, ...temporaryLabel() } : options.labels;
 		const image = from === undefined ? undefined : this.#images.find(from);
 		return this.layerStore.create(id, {
 			parent: from === undefined ? undefined : this.#committed(from),
@@ -190,12 +201,17 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	}
 
 	/**
-	 * Mounts a layer and returns where. Mounts are counted: the second gives the same path, the last
-	 * `unmount` (or end of an `await using`) unmounts. They outlive the process unless given back.
+	 * Mounts a layer and returns where, with methods for files in it. Mounts are counted: the second gives the same
+	 * path, the last `unmount` (or end of an `await using`) unmounts. They outlive the process unless given back.
 	 * @throws {LamellaError} `ENOTFOUND`, `EPERMISSION`, `ESYSTEM`
 	 */
-	async mount(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<Mount> {
-		return this.layerStore.mount(this.#existing(name), options);
+	async mount(name: string, { temporary, ...options }: MountOptions = {}): Promise<MountedLayer> {
+		const id = this.#existing(name);
+		const mount = await this.layerStore.mount(id, options);
+		return new MountedLayer(
+			name,
+			temporary === true ? await holdTemporarily(this.layerStore, id, mount) : mount,
+		);
 	}
 
 	/** Gives back one hold of a layer's mount, or all with `force`. Harmless where it is not mounted. @throws ENOTFOUND */
@@ -268,8 +284,8 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	}
 
 	/**
-	 * Removes a layer. `force` unmounts it first.
-	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (layers or images are above), `EBUSY` (mounted)
+	 * Removes a layer. `force` unmounts it first, and takes it from the engine (containerd, dockerd) that keeps it here.
+	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (layers or images are above; an engine's), `EBUSY` (mounted)
 	 */
 	async remove(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
 		const id = this.#existing(name);
@@ -280,6 +296,14 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 			throw new LamellaError(
 				"EREFERENCED",
 				`layer "${name}" belongs to image ${user.names[0] ?? user.id}; remove the image first`,
+				{ layer: name },
+			);
+		}
+		const engine = options.force === true ? undefined : engineOf(this.layerStore.get(id));
+		if (engine !== undefined) {
+			throw new LamellaError(
+				"EREFERENCED",
+				`layer "${name}" belongs to ${engine}; remove it there, or with force, after which ${engine} has lost it`,
 				{ layer: name },
 			);
 		}
@@ -306,9 +330,10 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 		return { ...this.layerStore.status(), images: this.#images.list().length };
 	}
 
-	/** Deletes what stopped processes left behind. Opening a store does so too. */
-	cleanup(): Promise<void> {
-		return this.layerStore.cleanup();
+	/** Deletes what stopped processes left behind. Opening a store does so too, but for what they made as `temporary`. */
+	async cleanup(): Promise<void> {
+		await sweepTemporary(this.layerStore);
+		await this.layerStore.cleanup();
 	}
 
 	/** Waits for background work and lets go of the store; mounts stay. Twice is harmless. */

@@ -1,9 +1,10 @@
 /** What every command is given: the global options, the store (opened when first asked for), output, the signal. */
-import type { Store, Warning } from "../api/index.ts";
+import type { Store } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
 import type { ProgressBoard } from "./output/progress.ts";
 import { type Column, tableLines } from "./output/table.ts";
+import { printableJson, withoutControls } from "./output/text.ts";
 
 /** The options that every command takes. */
 export interface GlobalOptions {
@@ -23,8 +24,6 @@ export class CommandContext {
 	/** What the process will exit with when the command returns. */
 	exitCode: number = EXIT.ok;
 
-	#terminalSignalsLeft = false;
-
 	constructor(globals: GlobalOptions, signal: AbortSignal) {
 		this.globals = globals;
 		this.signal = signal;
@@ -39,15 +38,9 @@ export class CommandContext {
 		return this.globals.trunc === false;
 	}
 
-	/** The state root: `--root`, else LAMELLA_ROOT, else /var/lib/lamella. */
-	get root(): string {
-		// An empty variable in a unit file or a script means that nothing was said.
-		return this.globals.root ?? (process.env.LAMELLA_ROOT || "/var/lib/lamella");
-	}
-
 	/**
 	 * Opens the store; use it as `await using store = await context.openStore()`.
-	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an unknown driver or policy
+	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy
 	 */
 	async openStore(): Promise<Store> {
 		const driver = oneOf("--driver", this.globals.driver, ["overlay", "vfs"] as const);
@@ -59,15 +52,15 @@ export class CommandContext {
 			);
 		}
 		const { openStore } = await import("../api/index.ts");
-		return openStore({ root: this.root, driver, flatten, signal: this.signal });
+		return openStore({ root: this.globals.root, driver, flatten, signal: this.signal });
 	}
 
-	/** Ctrl-C on a terminal reaches the command that runs there by itself; it, not Lamella, decides what it means. */
-	leaveTerminalSignalsToTheCommand(): void {
-		if (!process.stdin.isTTY || this.#terminalSignalsLeft) return;
-		this.#terminalSignalsLeft = true;
-		process.removeAllListeners("SIGINT");
-		process.on("SIGINT", () => undefined);
+	/** From now on a signal is for the command that `run` runs: it, not Lamella, decides what it means. */
+	leaveSignalsToTheCommand(): void {
+		for (const name of ["SIGHUP", "SIGINT", "SIGTERM"]) {
+			process.removeAllListeners(name);
+			process.on(name, () => undefined);
+		}
 	}
 
 	/** Writes lines to stdout. */
@@ -77,7 +70,7 @@ export class CommandContext {
 
 	/** The one JSON document of a command that was called with `--json`. */
 	printJson(value: unknown): void {
-		this.print(JSON.stringify(value, undefined, 2));
+		this.print(printableJson(value));
 	}
 
 	printTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void {
@@ -86,12 +79,12 @@ export class CommandContext {
 
 	/** Says something on stderr that is no result: kept back by `--quiet`. */
 	note(text: string): void {
-		if (this.globals.quiet !== true) process.stderr.write(`${text}\n`);
+		if (this.globals.quiet !== true) process.stderr.write(`${withoutControls(text)}\n`);
 	}
 
 	/** Says on stderr what the person should know although it went well: `--quiet` does not keep it back. */
-	warn(warnings: readonly Warning[]): void {
-		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${text}\n`);
+	warn(warnings: readonly { readonly text: string }[]): void {
+		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
 	}
 
 	/** Use it as `using board = await context.openProgress()`. */

@@ -1,7 +1,7 @@
 /** Commands that take several names: one that fails does not keep the others from being done. */
 import type { CommandContext } from "./context.ts";
 import { EXIT } from "./exit-code.ts";
-import { describeFailure } from "./failure.ts";
+import { tellFailure } from "./failure.ts";
 
 /**
  * Does `work` for every name in turn, and tells each failure on stderr as it comes. The exit code
@@ -16,9 +16,8 @@ export async function forEachName(
 		try {
 			await work(name);
 		} catch (error) {
-			const failure = describeFailure(error, context.globals.debug === true);
-			process.stderr.write(`${failure.text}\n`);
-			if (context.exitCode === EXIT.ok) context.exitCode = failure.exitCode;
+			const exitCode = tellFailure(error, context.globals);
+			if (context.exitCode === EXIT.ok) context.exitCode = exitCode;
 		}
 	}
 }

@@ -9,6 +9,9 @@ export const EXIT = {
 	inTheWay: 4,
 	/** `lamella run`: Lamella itself failed before the command ran, so that the command's own codes stay free. */
 	runFailed: 125,
+	/** `lamella run`, as a shell has them for a command that cannot be executed, or is not found. */
+	notExecutable: 126,
+	noCommand: 127,
 	/** 128 + SIGINT. */
 	interrupted: 130,
 	/** 128 + SIGPIPE: whoever read our output went away. */
@@ -26,6 +29,8 @@ export const EXIT_CODE_MEANINGS: readonly (readonly [code: number, meaning: stri
 		EXIT.runFailed,
 		"`lamella run` failed before the command started (else the command's own code is given back)",
 	],
+	[EXIT.notExecutable, "`lamella run`: the command cannot be executed"],
+	[EXIT.noCommand, "`lamella run`: the root has no such command"],
 	[EXIT.interrupted, "interrupted (Ctrl-C); nothing partial was left behind"],
 	[EXIT.brokenPipe, "the reader of the output went away"],
 ];

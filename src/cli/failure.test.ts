@@ -21,11 +21,10 @@ test("debug adds stacks and causes", () => {
 });
 
 test("when a disposal fails after the work has, both are told, the work's failure first", () => {
-	const folded = Object.assign(new Error("An error was suppressed during disposal."), {
-		name: "SuppressedError",
-		error: new LamellaError("EBUSY", "cannot unmount"),
-		suppressed: new LamellaError("ENOTFOUND", "no command"),
-	});
+	const folded = new SuppressedError(
+		new LamellaError("EBUSY", "cannot unmount"),
+		new LamellaError("ENOTFOUND", "no command"),
+	);
 	expect(describeFailure(folded, false)).toEqual({
 		exitCode: EXIT.notFound,
 		text: "lamella: no command\nlamella: and after that: cannot unmount",
@@ -48,8 +47,19 @@ test("control characters in a message are made harmless", () => {
 });
 
 test("JSON carries the code, the layer and the path", () => {
-	expect(failureAsJson(new LamellaError("ENOTFOUND", "no", { layer: "web1" }))).toEqual({
+	expect(failureAsJson(new LamellaError("ENOTFOUND", "no", { layer: "web1" }), false)).toEqual({
 		error: { code: "ENOTFOUND", message: "no", layer: "web1", path: undefined },
+	});
+});
+
+test("JSON tells what failed after it, too, and with debug where", () => {
+	const folded = new SuppressedError(new TypeError("x is not a function"), new LamellaError("ETAR", "short"));
+	expect(failureAsJson(folded, true)).toMatchObject({
+		error: {
+			code: "ETAR",
+			debug: [expect.stringContaining("failure.test.ts")],
+			after: [{ code: "EUNKNOWN", message: "x is not a function" }],
+		},
 	});
 });
 

@@ -1,7 +1,9 @@
 /** How a failure is told: `lamella: ` and what, which layer or path, and what to do; the rest with `--debug`. */
+import { styleText } from "node:util";
 import { type ErrorCode, isLamellaError } from "../errors/index.ts";
+import type { GlobalOptions } from "./context.ts";
 import { EXIT, exitCodeFor } from "./exit-code.ts";
-import { withoutControls } from "./output/text.ts";
+import { printableJson, withoutControls } from "./output/text.ts";
 
 export interface Failure {
 	readonly exitCode: number;
@@ -27,23 +29,33 @@ export function describeFailure(error: unknown, debug: boolean): Failure {
 	};
 }
 
-/** The same as one JSON object, for `--json`. */
-export function failureAsJson(thrown: unknown): object {
-	const [error] = unfold(thrown);
-	return isLamellaError(error)
-		? { error: { code: error.code, message: error.message, layer: error.layer, path: error.path } }
-		: { error: { code: "EUNKNOWN", message: error instanceof Error ? error.message : String(error) } };
+/** The same as one JSON document, for `--json`. What failed after it, while things were given back, is in `after`. */
+export function failureAsJson(error: unknown, debug: boolean): object {
+	const [first, ...later] = unfold(error).map((each) => ({
+		...(isLamellaError(each)
+			? { code: each.code, message: message(each), layer: each.layer, path: each.path }
+			: { code: "EUNKNOWN", message: message(each) }),
+		...(debug ? { debug: debugLines(each) } : {}),
+	}));
+	return { error: { ...first, ...(later.length > 0 ? { after: later } : {}) } };
 }
 
-/**
- * What `using` throws when work fails and then a disposal too: the failures in the order in which they happened.
- * Node 20 has no SuppressedError class, so it is known by its name.
- */
+/** Tells a failure on stderr. @returns the exit code */
+export function tellFailure(error: unknown, { json = false, debug = false }: GlobalOptions): number {
+	const { exitCode, text } = describeFailure(error, debug);
+	const red = styleText(["bold", "red"], "lamella:", { stream: process.stderr });
+	process.stderr.write(
+		json ? `${printableJson(failureAsJson(error, debug))}\n` : `${text.replace(/^lamella:/, red)}\n`,
+	);
+	return exitCode;
+}
+
+/** What `using` throws when work fails and then a disposal too: the failures in the order in which they happened. */
 function unfold(error: unknown): readonly unknown[] {
 	const later: unknown[] = [];
 	let first = error;
-	while (first instanceof Error && first.name === "SuppressedError" && "suppressed" in first) {
-		later.unshift("error" in first ? first.error : undefined);
+	while (first instanceof SuppressedError) {
+		later.unshift(first.error);
 		first = first.suppressed;
 	}
 	return [first, ...later];

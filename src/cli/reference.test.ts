@@ -3,26 +3,24 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { COMMAND_GROUPS } from "./command-table.ts";
 import { EXIT_CODE_MEANINGS } from "./exit-code.ts";
-import { wholeProgram } from "./program.ts";
+import { commandHelp, programHelp } from "./help.ts";
+import { GLOBAL_OPTIONS, syntaxOf } from "./program.ts";
 
 const GLOBAL_SECTION = /\n\nGlobal options:\n(?: .*\n?)*/;
+const FRAME = { globals: GLOBAL_OPTIONS, columns: 100 };
 
 test("docs/commands.md is what --help says", async () => {
-	const program = await wholeProgram();
-	const help = program.helpInformation();
 	const page = [
 		"# Commands",
 		"This page is made from the program itself. [cli.md](cli.md) tells how the commands go together, what the exit codes mean and what `--json` prints.",
 		"## Options of every command",
-		block(GLOBAL_SECTION.exec(help)?.[0].trim() ?? ""),
+		block(GLOBAL_SECTION.exec(programHelp(FRAME))?.[0].trim() ?? ""),
 	];
 	for (const { title, commands } of COMMAND_GROUPS) {
 		page.push(`## ${title.replace(":", "")}`);
-		for (const { name } of commands) {
-			const command = program.commands.find((candidate) => candidate.name() === name);
-			let text = "";
-			command?.configureOutput({ writeOut: (part) => (text += part) }).outputHelp();
-			page.push(`### lamella ${name}`, block(text.replace(GLOBAL_SECTION, "\n").trimEnd()));
+		for (const entry of commands) {
+			const help = commandHelp(entry, await syntaxOf(entry), FRAME);
+			page.push(`### lamella ${entry.name}`, block(help.replace(GLOBAL_SECTION, "\n").trimEnd()));
 		}
 	}
 	await expect(`${page.join("\n\n")}\n`).toMatchFileSnapshot("../../docs/commands.md");

@@ -1,13 +1,10 @@
 /**
- * Compression as a stream: gzip by Node, zstd by Node or by the machine's zstd program.
+ * Compression as a stream, by node:zlib.
  */
 import type { Duplex } from "node:stream";
 import zlib from "node:zlib";
 import { LamellaError } from "../errors/index.ts";
-import { findHostZstd, HostZstd } from "./host-zstd.ts";
-import { zlibZstdCompress } from "./zstd-zlib.ts";
-
-const CHUNK_BYTES = 256 << 10;
+import { OUTPUT_BYTES } from "./through.ts";
 
 export interface CompressOptions {
 	/** gzip 1 to 9 (6 unless told), zstd 1 to 19 (3 unless told). */
@@ -17,8 +14,7 @@ export interface CompressOptions {
 /**
  * A stream that compresses what is written to it. gzip output has no name and no time in its header, so equal input
  * gives equal output (by the same version of zlib).
- * @throws {LamellaError} `EINVALID` for a level out of range, `ENOTSUPPORTED` for zstd where neither Node (22.15 and
- * newer) nor a zstd program in /usr/bin, /bin or /usr/local/bin can do it.
+ * @throws {LamellaError} `EINVALID` for a level out of range
  */
 export function compress(compression: "gzip" | "zstd", options: CompressOptions = {}): Duplex {
 	const level = options.level ?? (compression === "gzip" ? 6 : 3);
@@ -26,15 +22,8 @@ export function compress(compression: "gzip" | "zstd", options: CompressOptions 
 	if (!Number.isInteger(level) || level < 1 || level > highest) {
 		throw new LamellaError("EINVALID", `${compression} has the levels 1 to ${highest}, not ${level}`);
 	}
-	if (compression === "gzip") return zlib.createGzip({ level, chunkSize: CHUNK_BYTES });
-	const stream = zlibZstdCompress(level);
-	if (stream !== undefined) return stream;
-	const program = findHostZstd();
-	if (program === undefined) {
-		throw new LamellaError(
-			"ENOTSUPPORTED",
-			"zstd compression needs Node 22.15 or newer, or the zstd program (apt-get install zstd); or choose gzip",
-		);
-	}
-	return new HostZstd(program, ["-c", "-q", `-${level}`]);
+	if (compression === "gzip") return zlib.createGzip({ level, chunkSize: OUTPUT_BYTES });
+	const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = zlib.constants;
+	const params = { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: 1 };
+	return zlib.createZstdCompress({ chunkSize: OUTPUT_BYTES, params });
 }

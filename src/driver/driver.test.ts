@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, makeFilesystem, type TestFilesystem } from "../../test/support/filesystems.ts";
@@ -54,6 +55,22 @@ describe.each(BACKINGS)("%s on %s", (name, filesystem, make) => {
 		await rule.run(openDriver({ root, name, jobs }), root);
 	});
 });
+
+test("the trial is made where it is told to, so that what a kill leaves of it is swept", async () => {
+	using backing = makeFilesystem("tmpfs", 64 * MIB);
+	const trialIn = path.join(backing.path, "staging");
+	mkdirSync(trialIn);
+	using watcher = watching(trialIn);
+	openDriver({ root: backing.path, trialIn, name: "overlay", jobs });
+	expect(await watcher.firstName).toMatch(/^probe-/);
+	expect(readdirSync(trialIn)).toEqual([]);
+});
+
+function watching(directory: string): Disposable & { readonly firstName: Promise<unknown> } {
+	const watcher = watch(directory);
+	const firstName = once(watcher, "change").then(([, name]: unknown[]) => name);
+	return { firstName, [Symbol.dispose]: () => watcher.close() };
+}
 
 function refusal(run: () => unknown): unknown {
 	try {

@@ -13,6 +13,8 @@ import { VfsDriver } from "./vfs/vfs-driver.ts";
 export interface OpenDriverOptions {
 	/** The state root, which exists. */
 	readonly root: string;
+	/** Where the trial is made, a directory that is swept when the process is killed. Default: the root. */
+	readonly trialIn?: string | undefined;
 	/** Default `auto`. */
 	readonly name?: DriverName | "auto" | undefined;
 	readonly jobs: LayerJobRunner;
@@ -25,10 +27,10 @@ type Status = readonly (readonly [string, string])[];
  * @throws {LamellaError} `EINCOMPATIBLEFS` naming the filesystem and what does not work on it; `EPERMISSION` without
  * the rights to mount or to write there; `ENOTSUPPORTED` where the kernel has no overlay; `ENATIVE`
  */
-export function openDriver({ root, name = "auto", jobs }: OpenDriverOptions): Driver {
+export function openDriver({ root, trialIn = root, name = "auto", jobs }: OpenDriverOptions): Driver {
 	const filesystem = inRoot(root, () => inspectBackingFilesystem(root));
 	if (name === "vfs") return new VfsDriver(jobs, statusOf(filesystem));
-	const probe = inRoot(root, () => probeOverlay(root));
+	const probe = inRoot(root, () => probeOverlay(trialIn));
 	if (probe.problems.length === 0) return openOverlay(filesystem, probe, jobs);
 	const refusal = refuse(root, filesystem, probe);
 	if (name === "overlay") throw refusal;

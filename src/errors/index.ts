@@ -6,3 +6,4 @@ export {
 	LamellaError,
 	type LamellaErrorDetails,
 } from "./lamella-error.ts";
+export { nearest } from "./nearest.ts";

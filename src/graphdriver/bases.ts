@@ -37,11 +37,8 @@ export class Bases {
 		if (layer.parent !== undefined && (await this.#store.isUntouched(layer.id))) return layer.parent;
 		if (layer.mountCount === 0) return this.freeze(id, layer);
 		const copied = this.#ids.freeName(id, ":copied");
-		const { id: copy } = await this.#store.snapshot(layer.id, copied, {
-			labels: { [INTERNAL_LABEL]: "copied" },
-			flatten: false,
-		});
-		return copy;
+		await this.#store.snapshot(layer.id, copied, { labels: { [INTERNAL_LABEL]: "copied" }, flatten: false });
+		return copied;
 	}
 
 	/**
@@ -74,6 +71,8 @@ export class Bases {
 			labels: { [ID_LABEL]: id, ...labelled(mountLabel) },
 			mountLabel,
 			idMaps: this.#idMaps,
+			// Where a power cut takes it, the frozen layer's label brings it back.
+			durable: false,
 		});
 		this.#ids.set(id, name);
 	}

@@ -4,7 +4,7 @@
  * What is held open here keeps its inode from being given to a new file, so device and inode tell whether a path
  * still means what was opened.
  */
-import { chmodSync, chownSync, existsSync } from "node:fs";
+import { chownSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 import { hostRoot, type IdMaps } from "../idmap/index.ts";
@@ -15,17 +15,17 @@ const LOCK_FILE = "graphdriver.lock";
 
 /** A file or directory that is held open. @internal */
 export class HeldPlace {
-	readonly #path: string;
+	readonly path: string;
 	readonly #fd: number;
 
 	constructor(path: string, fd: number) {
-		this.#path = path;
+		this.path = path;
 		this.#fd = fd;
 	}
 
 	/** Whether the path still means what is held. */
 	isThere(): boolean {
-		const named = linux.tryFstatat(linux.AT_FDCWD, this.#path);
+		const named = linux.tryFstatat(linux.AT_FDCWD, this.path);
 		const held = linux.fstat(this.#fd);
 		return named !== undefined && named.dev === held.dev && named.ino === held.ino;
 	}
@@ -49,16 +49,19 @@ export class Home {
 		this.#held = held;
 	}
 
-	/** Makes the home where there is none, and takes its lock. @throws {LamellaError} `EBUSY` */
-	static claim(home: string, idMaps: IdMaps | undefined): Home {
-		make(home, idMaps);
-		const lock = new HeldPlace(path.join(home, LOCK_FILE), takeLock(home));
-		return new Home([lock, holdLayers(home)]);
-	}
-
-	/** Whether a driver had its home there before. */
-	static exists(home: string): boolean {
-		return existsSync(path.join(home, LOCK_FILE));
+	/**
+	 * Makes the home where there is none, and takes the lock of the store at `root`: the home itself, or that of others.
+	 * @throws {LamellaError} `EBUSY`
+	 */
+	static claim(home: string, root: string, idMaps: IdMaps | undefined): Home {
+		const lock = new HeldPlace(path.join(root, LOCK_FILE), takeLock(root));
+		linux.makeDirectory(home, HOME_MODE);
+		// A container's init in a user namespace walks through them to its root.
+		const { uid, gid } = hostRoot(idMaps);
+		for (const directory of [home, ...(root === home ? [path.join(home, "layers")] : [])]) {
+			chownSync(directory, uid, gid);
+		}
+		return new Home([lock, holdLayers(root)]);
 	}
 
 	isThere(): boolean {
@@ -70,23 +73,13 @@ export class Home {
 	}
 }
 
-/** Home and the directory of the layers belong to the mapped root, so that a container's init can walk to its root. */
-function make(home: string, idMaps: IdMaps | undefined): void {
-	const { uid, gid } = hostRoot(idMaps);
-	for (const directory of [home, path.join(home, "layers")]) {
-		const isNew = linux.makeDirectory(directory, HOME_MODE);
-		chownSync(directory, uid, gid);
-		if (isNew) chmodSync(directory, HOME_MODE);
-	}
-}
-
-/** Two drivers with one home would not see each other's ids. The kernel gives the lock back when the process ends. */
-function takeLock(home: string): number {
+/** Two drivers over one store would not see each other's ids. The kernel gives the lock back when the process ends. */
+function takeLock(root: string): number {
 	const flags = linux.O_RDWR | linux.O_CREAT | linux.O_NOFOLLOW;
-	const fd = linux.openat(linux.AT_FDCWD, path.join(home, LOCK_FILE), flags, 0o600);
+	const fd = linux.openat(linux.AT_FDCWD, path.join(root, LOCK_FILE), flags, 0o600);
 	if (linux.flock(fd, linux.LOCK_EX | linux.LOCK_NB)) return fd;
 	linux.close(fd);
-	throw new LamellaError("EBUSY", `another process has the graph driver at ${home} open; stop it first`, {
-		path: home,
+	throw new LamellaError("EBUSY", `another process has the graph driver at ${root} open; stop it first`, {
+		path: root,
 	});
 }

@@ -11,6 +11,6 @@
  * ```
  */
 export type { CreateOptions, DiffDriver, GraphDriver, ProtoDriver } from "./contract.ts";
-export { type HeldPlace, Home, holdLayers } from "./home.ts";
+export { type HeldPlace, holdLayers } from "./home.ts";
 export { init } from "./init.ts";
 export { StoreGraphDriver } from "./store-graph-driver.ts";

@@ -39,15 +39,18 @@ export async function init(
 		shared === undefined
 			? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
 			: borrowed(shared, options, idMaps);
-	let claimed: Home | undefined;
 	try {
-		claimed = Home.claim(home, idMaps);
-		const graphDriver = new StoreGraphDriver(store, idMaps, claimed);
-		await graphDriver.recover();
-		return graphDriver;
+		const claimed = Home.claim(home, shared?.status().root ?? home, idMaps);
+		try {
+			const graphDriver = new StoreGraphDriver(store, idMaps, claimed);
+			await graphDriver.recover();
+			return graphDriver;
+		} catch (error) {
+			claimed.release();
+			throw error;
+		}
 	} catch (error) {
 		await store.close();
-		claimed?.release();
 		throw error;
 	}
 }

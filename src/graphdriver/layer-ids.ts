@@ -13,11 +13,11 @@
  * The labels are the truth; the map in memory is made from them when the driver starts.
  */
 import { LamellaError } from "../errors/index.ts";
-import type { LayerId, LayerInfo, LayerStore } from "../store/index.ts";
+import { GRAPHDRIVER_LABELS, type LayerId, type LayerInfo, type LayerStore } from "../store/index.ts";
 
-export const ID_LABEL = "lamella.graphdriver/id";
-export const INTERNAL_LABEL = "lamella.graphdriver/internal";
-export const FROZEN_FROM_LABEL = "lamella.graphdriver/frozen-from";
+export const ID_LABEL: string = `${GRAPHDRIVER_LABELS}id`;
+export const INTERNAL_LABEL: string = `${GRAPHDRIVER_LABELS}internal`;
+export const FROZEN_FROM_LABEL: string = `${GRAPHDRIVER_LABELS}frozen-from`;
 
 /** dockerd's ids are 64 hex digits, with `-init` for a container's first layer; others are taken as they are. */
 const ID = /^[A-Za-z0-9_][A-Za-z0-9_.:@+ -]{0,254}$/;

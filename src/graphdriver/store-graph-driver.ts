@@ -79,15 +79,20 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	}
 
 	create(id: string, parent: string, options: CreateOptions = {}): Promise<void> {
-		// The name without suffix is for the layer that the diff will make of it.
-		return this.#create(id, parent, options, ":pending");
+		// The name without suffix is for the layer that the diff will make of it, durably.
+		return this.#create(id, parent, options, { suffix: ":pending", durable: false });
 	}
 
 	createReadWrite(id: string, parent: string, options: CreateOptions = {}): Promise<void> {
-		return this.#create(id, parent, options, "");
+		return this.#create(id, parent, options, { suffix: "", durable: true });
 	}
 
-	async #create(id: string, parent: string, options: CreateOptions, suffix: string): Promise<void> {
+	async #create(
+		id: string,
+		parent: string,
+		options: CreateOptions,
+		{ suffix, durable }: { readonly suffix: string; readonly durable: boolean },
+	): Promise<void> {
 		checkId(id);
 		if (parent !== "") checkId(parent);
 		checkStorageOptions(options.storageOpt);
@@ -104,6 +109,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 					labels: { [ID_LABEL]: id, ...labelled(mountLabel) },
 					mountLabel,
 					idMaps: this.#idMaps,
+					durable,
 				});
 			} catch (error) {
 				if (base !== undefined) await this.#bases.removeUnused(base);
@@ -225,6 +231,8 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 	async applyDiff(id: string, parent: string, diff: Readable): Promise<number> {
 		checkId(id);
 		if (parent !== "") checkId(parent);
+		// The store meets a failure when it reads; one that comes before that must not end the process.
+		diff.on("error", () => {});
 		// The parent is not held while the tar comes in: containers are made from it meanwhile.
 		const base = await this.#lock.run(parent === "" ? [id] : [id, parent], async () => {
 			this.#checkTakesDiff(id, this.#ids.resolve(id));

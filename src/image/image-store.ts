@@ -1,8 +1,9 @@
-/** Images over a layer store: finds what references mean and hands the work to the file that does it. */
+/**
+ * Images over a layer store: finds what references mean and hands the work to the file that does it, which is loaded
+ * then: whoever lists images waits for none of them.
+ */
 import { LamellaError } from "../errors/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
-import { openContent } from "./archive/open-content.ts";
-import { commitLayer } from "./commit/commit-layer.ts";
 import type {
 	CommitOptions,
 	ExportResult,
@@ -17,14 +18,10 @@ import type {
 	RemovedImage,
 } from "./contract.ts";
 import { parseJson } from "./documents/json.ts";
-import { exportImage } from "./export/export-image.ts";
 import { asArchiveError, checkAborted } from "./failure.ts";
-import { importPlanned } from "./import/import-image.ts";
-import { namesOf, readPlan } from "./import/read-plan.ts";
 import { findImage, imageOf, listImages, noSuchImage, saveImage } from "./records/catalog.ts";
 import { configOf, manifestOf } from "./records/documents.ts";
 import { parseImageName, parseReference } from "./records/reference.ts";
-import { removeImage } from "./records/remove-image.ts";
 
 /** The images of an open layer store. */
 export function openImages(store: LayerStore): Images {
@@ -41,6 +38,11 @@ class ImageStore implements Images {
 	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		const name = options.name === undefined ? undefined : parseImageName(options.name);
 		checkAborted(options.signal, "import");
+		// Whoever reads it below meets a failure; one that comes before must not end the process.
+		if (typeof input !== "string") input.on("error", () => {});
+		const { openContent } = await import("./archive/open-content.ts");
+		const { namesOf, readPlan } = await import("./import/read-plan.ts");
+		const { importPlanned } = await import("./import/import-image.ts");
 		await using scratch = new LazyScratch(this.#store);
 		await using content = await openContent(input, { ...options, scratch: () => scratch.get() });
 		const from = content.description;
@@ -93,12 +95,14 @@ class ImageStore implements Images {
 	}
 
 	async remove(reference: string): Promise<RemovedImage> {
+		const { removeImage } = await import("./records/remove-image.ts");
 		return await failingAs(`remove image ${reference}`, () => removeImage(this.#store, reference));
 	}
 
 	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<MadeImage> {
 		const parsed = name === undefined ? undefined : parseImageName(name);
 		checkAborted(options.signal, "commit");
+		const { commitLayer } = await import("./commit/commit-layer.ts");
 		return await failingAs(`commit layer "${layer}"`, () => commitLayer(this.#store, layer, parsed, options));
 	}
 
@@ -112,6 +116,7 @@ class ImageStore implements Images {
 		const name = options.name === undefined ? asked : parseImageName(options.name);
 		const own = options.name !== undefined || (name !== undefined && image.names.includes(name));
 		checkAborted(options.signal, "export");
+		const { exportImage } = await import("./export/export-image.ts");
 		const exported = own ? name : image.names[0];
 		const to = typeof output === "string" ? ` to ${output}` : "";
 		return await failingAs(`export ${exported ?? image.id}${to}`, () =>

@@ -151,7 +151,10 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 
 	#newThread(): Thread {
 		const data: ThreadData = { jobModule: runnable(this.#jobModule).href };
-		const entry = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
+		const entry = new URL(
+			import.meta.url.endsWith(".ts") ? "./worker.ts" : "../jobs/worker.js",
+			import.meta.url,
+		);
 		// Without execArgv: loaders of a test runner are not for threads that run compiled code.
 		const worker = new Worker(runnable(entry), { workerData: data, execArgv: [] });
 		const thread: Thread = { worker, task: undefined, dead: false };

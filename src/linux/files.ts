@@ -2,7 +2,7 @@
  * Owns open files: opening, reading, writing, sizes, holes, copies between files, flushing, locks, pipes.
  * Every descriptor that is made has O_CLOEXEC. Calls that a signal interrupts are made again.
  */
-import { LOCK_NB } from "./constants.ts";
+import { LOCK_NB, O_NONBLOCK } from "./constants.ts";
 import { check, EAGAIN, EINTR, SystemError } from "./errno.ts";
 import { native, type Path } from "./native.ts";
 
@@ -84,6 +84,16 @@ export function write(
 		const result = n.write(fd, buffer, at, end - at);
 		if (result === -EINTR) continue;
 		at += progressOf(result, "write");
+	}
+}
+
+/** Writes what goes without waiting (O_NONBLOCK): bytes written, 0 where nothing goes now. @throws {SystemError} */
+export function writeSome(fd: number, buffer: Uint8Array): number {
+	const n = native();
+	for (;;) {
+		const result = n.write(fd, buffer, 0, buffer.length);
+		if (result === -EAGAIN) return 0;
+		if (result !== -EINTR) return check(result, "write");
 	}
 }
 
@@ -243,6 +253,8 @@ export function pipe2(flags: number = 0): { readonly readFd: number; readonly wr
 	return { readFd: pair[0] ?? -1, writeFd: pair[1] ?? -1 };
 }
 
+const F_GETFL = 3;
+const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETPIPE_SZ = 1031;
 const F_GETPIPE_SZ = 1032;
@@ -255,6 +267,12 @@ export function setPipeSize(fd: number, sizeBytes: number): number {
 /** The pipe's buffer in bytes. @throws {SystemError} EBADF on what is no pipe */
 export function pipeSize(fd: number): number {
 	return check(native().fcntl(fd, F_GETPIPE_SZ, 0), "fcntl(F_GETPIPE_SZ)");
+}
+
+/** Sets O_NONBLOCK, for all who share the open file. @throws {SystemError} */
+export function setNonblocking(fd: number): void {
+	const flags = check(native().fcntl(fd, F_GETFL, 0), "fcntl(F_GETFL)");
+	check(native().fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)");
 }
 
 /** A second descriptor for the same open file, with O_CLOEXEC. @throws {SystemError} */

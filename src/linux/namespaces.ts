@@ -4,9 +4,10 @@
  */
 import { writeFileSync } from "node:fs";
 import { AT_FDCWD, O_RDONLY } from "./constants.ts";
-import { check, EINTR } from "./errno.ts";
+import { check } from "./errno.ts";
 import { openat } from "./files.ts";
 import { native, type Path } from "./native.ts";
+import { waitForEnd } from "./processes.ts";
 
 /** unshare(2) with CLONE_*. @throws {SystemError} EPERM, ENOSPC (too many namespaces), EINVAL */
 export function unshare(flags: number): void {
@@ -53,9 +54,6 @@ export function prctl(option: number, a: number = 0, b: number = 0): number {
 	return check(native().prctl(option, a, b), "prctl");
 }
 
-/** Wait for children of every kind (wait4(2)). */
-const WALL = 0x4000_0000;
-
 /**
  * A new user namespace with these lines of uid_map and gid_map (user_namespaces(7)), as a descriptor: for
  * MOUNT_ATTR_IDMAP. Nobody is in it. The process that it takes is gone when this returns.
@@ -69,6 +67,6 @@ export function newUserNamespace(uidMap: string, gidMap: string): number {
 		return openat(AT_FDCWD, `/proc/${pid}/ns/user`, O_RDONLY);
 	} finally {
 		process.kill(pid, "SIGKILL");
-		while (native().wait4(pid, WALL) === -EINTR);
+		waitForEnd(pid);
 	}
 }

@@ -26,6 +26,8 @@ export interface Native {
 	fallocate(fd: number, mode: number, offset: number, length: number): number;
 	copy_file_range(inFd: number, inOffset: number, outFd: number, outOffset: number, length: number): number;
 	ioctl(fd: number, request: number, argument: number): number;
+	ioctl_data(fd: number, request: number, data: Bytes): number;
+	poll(set: Bytes, timeoutMs: number): number;
 	fcntl(fd: number, command: number, argument: number): number;
 	sync_file_range(fd: number, offset: number, length: number, flags: number): number;
 	fsync(fd: number): number;
@@ -98,7 +100,21 @@ export interface Native {
 	gettid(): number;
 	prctl(option: number, a: number, b: number): number;
 	clone_userns(): number;
-	wait4(pid: number, options: number): number;
+	wait4(pid: number, options: number, status: Bytes): number;
+	pidfd_open(pid: number): number;
+	pidfd_send_signal(pidfd: number, signal: number): number;
+	spawn(
+		strings: Bytes,
+		pointers: Bytes,
+		arguments_: number,
+		variables: number,
+		fd0: number,
+		fd1: number,
+		fd2: number,
+		uid: number,
+		gid: number,
+		flags: number,
+	): number;
 }
 
 let loaded: Native | undefined;

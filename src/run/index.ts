@@ -1,1 +1,2 @@
+export { CommandStartError } from "./contract.ts";
 export { type RunInRootOptions, runInRoot } from "./run-in-root.ts";

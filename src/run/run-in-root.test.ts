@@ -5,6 +5,7 @@ import {
 	mkdirSync,
 	mkdtempSync,
 	readFileSync,
+	renameSync,
 	rmSync,
 	symlinkSync,
 	writeFileSync,
@@ -86,6 +87,50 @@ test("when the command ends, so does what it started, and no mount is left", asy
 	const { stdout } = spawnSync("ps", ["-eo", "args"], { encoding: "utf8" });
 	expect(stdout).not.toContain("sleep 987654");
 	expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(root);
+});
+
+test("the command has no descriptor but 0 to 2, no terminal, and nothing of this process in /proc/1", async () => {
+	const { output } = await shell(
+		"echo /proc/1/fd/*; cat /dev/tty || echo none; read x < /proc/self/stat; echo $x; echo $$",
+	);
+	const [ofKeeper, , stat, pid] = output.split("\n");
+	expect(ofKeeper).toBe("/proc/1/fd/0 /proc/1/fd/1 /proc/1/fd/2");
+	expect(output).toContain("none");
+	// Its session is its own.
+	expect(stat?.split(" ")[5]).toBe(pid);
+});
+
+test("a root without /proc and /dev will do, and so will a path for a command", async () => {
+	for (const name of ["proc", "dev", "sys"]) rmSync(path.join(root, name), { recursive: true });
+	expect(await runInRoot({ root, command: "../bin/busybox", args: ["false"], cwd: "/tmp" })).toBe(1);
+	for (const name of ["proc", "dev", "sys"]) mkdirSync(path.join(root, name));
+});
+
+test("a command that cannot be started says so as a shell does", async () => {
+	writeFileSync(path.join(root, "tmp/plain"), "", { mode: 0o644 });
+	await expect(runInRoot({ root, command: "/tmp/plain" })).rejects.toMatchObject({ exitCode: 126 });
+	await expect(runInRoot({ root, command: "plain" })).rejects.toMatchObject({ exitCode: 127 });
+	await expect(runInRoot({ root, command: "/none/x" })).rejects.toMatchObject({ exitCode: 127 });
+});
+
+test("an etc/passwd that is no file is not opened: it could wait for ever, or be a device", () => {
+	const passwd = path.join(root, "etc/passwd");
+	const fd = linux.openat(linux.AT_FDCWD, root, linux.O_PATH | linux.O_DIRECTORY);
+	renameSync(passwd, `${passwd}.kept`);
+	try {
+		for (const [type, major, minor] of [
+			[linux.S_IFIFO, 0, 0],
+			[linux.S_IFCHR, 1, 5],
+		] as const) {
+			linux.mknodat(fd, "etc/passwd", type | 0o666, major, minor);
+			expect(() => lookUpUser(fd, "ann")).toThrow("no user");
+			expect(lookUpUser(fd, "12")).toEqual({ uid: 12, gid: 0 });
+			rmSync(passwd);
+		}
+	} finally {
+		renameSync(`${passwd}.kept`, passwd);
+		linux.close(fd);
+	}
 });
 
 test("an aborted signal ends the command", async () => {

@@ -1,11 +1,13 @@
 /** Runs a command with a mounted layer as its root, for trying things. What isolates it is in thread.ts. */
 import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
-import type { RunMessage, RunRequest, SignalMessage } from "./contract.ts";
-import { lookUpUser } from "./user.ts";
+import { CallerTerminal } from "./caller-terminal.ts";
+import { CommandStartError, type RunMessage, type RunRequest } from "./contract.ts";
+import { lookUpUser, type UserIds } from "./user.ts";
 
 export interface RunInRootOptions {
 	/** The directory that becomes `/`, such as a mount's path. */
@@ -20,65 +22,89 @@ export interface RunInRootOptions {
 	/** `NAME`, `UID`, `NAME:GROUP` or `UID:GID`, by the root's own etc/passwd. Default root. */
 	readonly user?: string | undefined;
 	readonly hostname?: string | undefined;
-	/** Ends the command with SIGTERM; its `reason`, where that is a signal's name, says which signal it gets. */
+	/** Ends the command with SIGTERM. */
 	readonly signal?: AbortSignal | undefined;
+	/** The command, and not this process, gets the signals that others send to this process. */
+	readonly passSignals?: boolean | undefined;
 }
+
+/** All that end a process and can be caught; SIGPIPE and SIGCHLD are this process's own affair. */
+const PASSED: readonly NodeJS.Signals[] = [
+	...(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM"] as const),
+	...(["SIGVTALRM", "SIGXCPU", "SIGXFSZ", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGSYS", "SIGTRAP"] as const),
+];
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
  * Runs a command in mount, process, IPC and host name namespaces of its own, with /proc, /dev and /sys mounted. When it ends, so
- * does everything that it started. Its stdin, stdout and stderr are this process's.
+ * does everything that it started. Its stdin, stdout and stderr are this process's, but for terminals: see stdio.ts.
  *
  * A convenience, not a sandbox: it keeps all capabilities, the host's network and the host's cgroups.
  * @returns the command's exit code; 128 and the signal's number where a signal ended it
  * @throws {LamellaError} `ENOTFOUND` (command, user or working directory), `EPERMISSION` (not executable, or no root),
- *   `ESYSTEM`
+ *   `ESYSTEM`; a `CommandStartError` where the command itself cannot be started
  */
 export async function runInRoot(options: RunInRootOptions): Promise<number> {
 	const { root, command, args = [], env = {}, cwd = "/", user = "", hostname = "lamella", signal } = options;
 	signal?.throwIfAborted();
 	const rootFd = linux.openat(linux.AT_FDCWD, root, linux.O_PATH | linux.O_DIRECTORY);
-	let request: RunRequest;
+	let ids: UserIds;
 	try {
 		checkDirectory(rootFd, cwd);
-		const ids = lookUpUser(rootFd, user);
-		request = { root, command, args, env: { PATH: DEFAULT_PATH, ...env }, cwd, ...ids, hostname };
+		ids = lookUpUser(rootFd, user);
 	} finally {
 		linux.close(rootFd);
 	}
-	const thread = new Worker(threadModule(), { workerData: request });
-	const passSignal = (): void => {
-		const name: unknown = signal?.reason;
-		const message: SignalMessage = { signal: name === "SIGINT" || name === "SIGHUP" ? name : "SIGTERM" };
-		thread.postMessage(message);
+	using terminal = new CallerTerminal();
+	const request: RunRequest = {
+		...{ root, command, args, cwd, ...ids, hostname },
+		env: { PATH: DEFAULT_PATH, ...env },
+		terminal: terminal.isThere,
 	};
-	signal?.addEventListener("abort", passSignal, { once: true });
+	const thread = new Worker(threadModule(), { workerData: request });
+	let started: Extract<RunMessage, { type: "started" }> | undefined;
+	const early: NodeJS.Signals[] = [];
+	const pass = (name: NodeJS.Signals): void => {
+		if (started === undefined) early.push(name);
+		else linux.pidfdSendSignal(started.pidfd, constants.signals[name]);
+	};
+	const abort = (): void => pass("SIGTERM");
+	signal?.addEventListener("abort", abort, { once: true });
+	if (options.passSignals === true) for (const name of PASSED) process.on(name, pass);
 	try {
 		const message = await new Promise<RunMessage>((resolve, reject) => {
-			thread.once("message", resolve);
+			thread.on("message", (message: RunMessage) => {
+				if (message.type !== "started") return resolve(message);
+				started = message;
+				terminal.follow(message.master);
+				for (const name of early) pass(name);
+			});
 			thread.once("error", reject);
 			thread.once("exit", () =>
 				reject(new LamellaError("ESYSTEM", "the thread that runs the command ended early")),
 			);
 		});
-		if (message.type === "failed") throw new LamellaError(message.code, message.message);
-		return message.exitCode;
+		if (message.type === "ended") return message.exitCode;
+		if (message.type !== "failed") throw new Error(`unexpected: ${message.type}`);
+		const { code, message: text, exitCode } = message;
+		throw exitCode === undefined ? new LamellaError(code, text) : new CommandStartError(code, text, exitCode);
 	} finally {
-		signal?.removeEventListener("abort", passSignal);
+		signal?.removeEventListener("abort", abort);
+		for (const name of PASSED) process.off(name, pass);
+		terminal.follow(undefined);
 		// Its end lets go of the mount namespace, and with that of the root.
 		await thread.terminate();
+		if (started !== undefined) {
+			linux.close(started.pidfd);
+			if (started.master !== undefined) linux.close(started.master);
+		}
 	}
 }
 
 function checkDirectory(rootFd: number, cwd: string): void {
 	try {
-		linux.close(
-			linux.openat2(rootFd, cwd, {
-				flags: linux.O_PATH | linux.O_DIRECTORY,
-				resolve: linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS,
-			}),
-		);
+		linux.close(linux.openInRoot(rootFd, cwd, linux.O_PATH | linux.O_DIRECTORY));
 	} catch (error) {
 		if (!linux.isSystemError(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
 		const path = escapePath(Buffer.from(cwd));
@@ -91,7 +117,7 @@ function checkDirectory(rootFd: number, cwd: string): void {
 
 /** Threads run compiled code: in tests, where this is src/, its twin in dist/. */
 function threadModule(): URL {
-	if (!import.meta.url.endsWith(".ts")) return new URL("./thread.js", import.meta.url);
+	if (!import.meta.url.endsWith(".ts")) return new URL("../run/thread.js", import.meta.url);
 	const compiled = new URL("../../dist/run/thread.js", import.meta.url);
 	if (!existsSync(fileURLToPath(compiled))) {
 		throw new LamellaError("ENATIVE", "dist/run/thread.js is not there yet; npm run build makes it");

@@ -1,24 +1,24 @@
 /**
  * The thread behind `runInRoot`. A thread is a task of its own to the kernel: it leaves the process's namespaces
- * alone, makes its own, moves its root, and starts the command from there.
+ * alone, makes its own, moves its root, and starts the command from there. All of it is synchronous.
  *
- * - `keeper`, a program of the host, is the first process of the new process namespace. It mounts /proc, which only
- *   someone inside can, and then waits at a pipe: when this process ends, however, the kernel ends the keeper and with it
- *   everything in the namespace.
+ * - `keeper`, a shell of the host, is the first process of the new process namespace, and waits at a pipe: when this
+ *   process ends, however, the kernel ends the keeper and with it everything in the namespace.
  * - The command is then started after the root has moved, so that neither its name nor its environment (which an image may
  *   have chosen) is ever seen by a program of the host.
+ * - Neither has any descriptor but 0 to 2, nor the caller's terminal: see stdio.ts.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { constants } from "node:os";
+import { Buffer } from "node:buffer";
+import { statSync } from "node:fs";
+import path from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import * as linux from "../linux/index.ts";
-import type { RunMessage, RunRequest, SignalMessage } from "./contract.ts";
+import type { RunMessage, RunRequest } from "./contract.ts";
+import { drain, makeStdio, pump, TTY_GID } from "./stdio.ts";
 
 const HOST_ENV = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
-// fd 3 is the root's /proc, where it has one.
-const KEEPER = 'mount -t proc -o nosuid,nodev,noexec proc "$1" && exec cat';
-const KEEPER_WITHOUT_PROC = "exec cat";
+// Moving the root moves it for the keeper too, so it must not have a program left to look for.
+const KEEPER = "echo ready; read -r end";
 
 const DEVICES: readonly (readonly [name: string, major: number, minor: number])[] = [
 	["null", 1, 3],
@@ -36,7 +36,9 @@ const DEVICE_LINKS: readonly (readonly [name: string, target: string])[] = [
 	["ptmx", "pts/ptmx"],
 ];
 
-async function run(request: RunRequest): Promise<RunMessage> {
+const tell = (message: RunMessage): void => parentPort?.postMessage(message);
+
+function run(request: RunRequest): RunMessage {
 	linux.unshare(
 		linux.CLONE_FS | linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWPID,
 	);
@@ -47,27 +49,42 @@ async function run(request: RunRequest): Promise<RunMessage> {
 	const rootFd = linux.openat(linux.AT_FDCWD, request.root, linux.O_PATH | linux.O_DIRECTORY);
 	mountDev(rootFd);
 	mountSys(rootFd);
-	const keeper = await startKeeper(rootFd);
+	using keeper = startKeeper(rootFd);
+	using stdio = makeStdio(() => openTerminal(rootFd), request);
+	linux.fchdir(rootFd);
+	linux.close(rootFd);
+	linux.pivotRoot(".", ".");
+	linux.umount2(".", linux.MNT_DETACH);
+	linux.chdirThread("/");
+	const { command, args, env, cwd, uid, gid } = request;
+	let pid: number;
 	try {
-		linux.fchdir(rootFd);
-		linux.close(rootFd);
-		linux.pivotRoot(".", ".");
-		linux.umount2(".", linux.MNT_DETACH);
-		linux.chdirThread("/");
-		return await runCommand(request);
+		pid = linux.spawnProgram({
+			file: findCommand(command, cwd, env.PATH ?? ""),
+			argv: [command, ...args],
+			...{ env, cwd, uid, gid },
+			fds: stdio.fds,
+			terminal: stdio.master !== undefined,
+		});
+	} catch (error) {
+		if (stdio.master !== undefined) linux.close(stdio.master);
+		return startFailure(command, error);
 	} finally {
-		keeper.kill("SIGKILL");
-		if (keeper.exitCode === null && keeper.signalCode === null) await once(keeper, "exit");
+		stdio.closeInside();
 	}
+	const pidfd = linux.pidfdOpen(pid);
+	tell({ type: "started", pidfd, master: stdio.master });
+	pump(pidfd, stdio);
+	const exitCode = linux.waitForEnd(pid);
+	keeper[Symbol.dispose]();
+	drain(stdio);
+	return { type: "ended", exitCode };
 }
 
 /** A directory of the root as a mount target, undefined where the root does not have it. */
 function openIn(rootFd: number, name: string): number | undefined {
 	try {
-		return linux.openat2(rootFd, name, {
-			flags: linux.O_PATH | linux.O_DIRECTORY,
-			resolve: linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS,
-		});
+		return linux.openInRoot(rootFd, name, linux.O_PATH | linux.O_DIRECTORY);
 	} catch (error) {
 		if (linux.isSystemError(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
 		throw error;
@@ -97,7 +114,7 @@ function mountDev(rootFd: number): void {
 			byFd(pts),
 			"devpts",
 			linux.MS_NOSUID | linux.MS_NOEXEC,
-			"newinstance,ptmxmode=0666,mode=620",
+			`newinstance,ptmxmode=0666,mode=620,gid=${TTY_GID}`,
 		);
 		linux.close(pts);
 	}
@@ -118,64 +135,86 @@ function mountSys(rootFd: number): void {
 	}
 }
 
-async function startKeeper(rootFd: number): Promise<ChildProcess> {
-	const proc = openIn(rootFd, "proc");
-	const keeper = spawn(
-		"/bin/sh",
-		["-c", proc === undefined ? KEEPER_WITHOUT_PROC : KEEPER, "keeper", "/proc/self/fd/3"],
-		{ env: HOST_ENV, cwd: "/", stdio: ["pipe", "pipe", "inherit", proc ?? "ignore"] },
-	);
+/** Of the root's own devpts, so that the command finds it in its /dev/pts; of the host's where the root has no /dev. */
+function openTerminal(rootFd: number): linux.PseudoTerminal {
+	const pts = openIn(rootFd, "dev/pts");
+	if (pts === undefined) return linux.openPseudoTerminal();
 	try {
-		// Moving the root moves it for the keeper too, so it must not have a program left to look for: that cat gives
-		// back a line says that it runs.
-		keeper.stdin?.write("ready\n");
-		const ready = await Promise.race([
-			once(keeper.stdout as NodeJS.ReadableStream, "data").then(() => true),
-			once(keeper, "exit").then(() => false),
-		]);
-		if (!ready) throw new Error("mounting /proc in the root failed");
+		return linux.openPseudoTerminal(pts, "ptmx");
 	} finally {
-		if (proc !== undefined) linux.close(proc);
+		linux.close(pts);
 	}
-	return keeper;
 }
 
-async function runCommand({ command, args, env, cwd, uid, gid }: RunRequest): Promise<RunMessage> {
-	const child = spawn(command, args, { env, cwd, uid, gid, stdio: [0, 1, 2] });
-	parentPort?.on("message", ({ signal }: SignalMessage) => child.kill(signal));
-	const ended = await new Promise<RunMessage>((resolve) => {
-		child.once("error", (error: NodeJS.ErrnoException) => resolve(startFailure(command, error)));
-		child.once("exit", (code, signal) =>
-			resolve({ type: "ended", exitCode: signal === null ? (code ?? 0) : 128 + constants.signals[signal] }),
-		);
+/** Starts the keeper, with /proc mounted where the root has one. Its disposal waits until the whole namespace is gone. */
+function startKeeper(rootFd: number): Disposable {
+	const proc = openIn(rootFd, "proc");
+	const input = linux.pipe2();
+	const output = linux.pipe2();
+	if (proc !== undefined) linux.fchdir(proc);
+	const pid = linux.spawnProgram({
+		file: "/bin/sh",
+		argv: ["sh", "-c", KEEPER],
+		env: HOST_ENV,
+		cwd: ".",
+		uid: 0,
+		gid: 0,
+		fds: [input.readFd, output.writeFd, output.writeFd],
+		mountProc: proc !== undefined,
 	});
-	return ended;
+	for (const fd of [input.readFd, output.writeFd, ...(proc === undefined ? [] : [proc])]) linux.close(fd);
+	let isOver = false;
+	const end = (): void => {
+		if (isOver) return;
+		isOver = true;
+		process.kill(pid, "SIGKILL");
+		linux.waitForEnd(pid);
+		for (const fd of [input.writeFd, output.readFd]) linux.close(fd);
+	};
+	const said = Buffer.alloc(256);
+	const text = said.toString("utf8", 0, linux.read(output.readFd, said));
+	if (text !== "ready\n") {
+		end();
+		throw new Error(`the host's /bin/sh does not run: ${text.trim()}`);
+	}
+	return { [Symbol.dispose]: end };
 }
 
-function startFailure(command: string, error: NodeJS.ErrnoException): RunMessage {
-	const name = JSON.stringify(command);
-	switch (error.code) {
-		case "ENOENT":
-			return {
-				type: "failed",
-				code: "ENOTFOUND",
-				message: `the root has no command ${name} (or not its interpreter)`,
-			};
-		case "EACCES":
-			return { type: "failed", code: "EPERMISSION", message: `${name} cannot be executed` };
-		default:
-			return { type: "failed", code: "ESYSTEM", message: `${name} cannot be started (${error.message})` };
+/** Where execvp(3) would find it. By now this thread's `/` is the root. */
+function findCommand(command: string, cwd: string, searched: string): string {
+	if (command.includes("/")) return command;
+	for (const directory of searched.split(":")) {
+		const file = path.resolve(cwd, directory, command);
+		try {
+			const stat = statSync(file);
+			if (stat.isFile() && (stat.mode & 0o111) !== 0) return file;
+		} catch {
+			// Not there, or no way to there: then it is not this one.
+		}
 	}
+	return path.resolve("/", "nowhere in PATH", command);
+}
+
+function startFailure(command: string, error: unknown): RunMessage {
+	if (!linux.isSystemError(error)) throw error;
+	const name = JSON.stringify(command);
+	const { code: errno } = error;
+	const because =
+		errno === "ENOENT" || errno === "ENOTDIR"
+			? (["ENOTFOUND", `the root has no command ${name} (or not its interpreter)`, 127] as const)
+			: errno === "EACCES"
+				? (["EPERMISSION", `${name} cannot be executed`, 126] as const)
+				: (["ESYSTEM", `${name} cannot be started (${error.message})`, 126] as const);
+	const [code, message, exitCode] = because;
+	return { type: "failed", code, message, exitCode };
 }
 
 try {
-	parentPort?.postMessage(await run(workerData as RunRequest));
+	tell(run(workerData as RunRequest));
 } catch (error) {
-	const message = error instanceof Error ? error.message : String(error);
-	const failed: RunMessage = {
+	tell({
 		type: "failed",
 		code: linux.isSystemError(error, "EPERM") ? "EPERMISSION" : "ESYSTEM",
-		message: `the namespaces for the command cannot be made: ${message}`,
-	};
-	parentPort?.postMessage(failed);
+		message: `the namespaces for the command cannot be made: ${error instanceof Error ? error.message : String(error)}`,
+	});
 }

@@ -47,19 +47,16 @@ function findLine(rootFd: number, file: string, name: string): readonly string[]
 }
 
 function readIn(rootFd: number, file: string): string {
-	let fd: number;
+	let fd: number | undefined;
 	try {
-		fd = linux.openat2(rootFd, file, {
-			flags: linux.O_RDONLY | linux.O_NONBLOCK,
-			resolve: linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS,
-		});
+		fd = linux.openFileInRoot(rootFd, file, linux.O_RDONLY);
 	} catch (error) {
 		if (linux.isSystemError(error, "ENOENT", "ENOTDIR", "ELOOP")) return "";
 		throw error;
 	}
+	if (fd === undefined) return "";
 	try {
-		const stat = fstatSync(fd);
-		return stat.isFile() && stat.size <= FILE_BYTES_MAX ? readFileSync(fd, "utf8") : "";
+		return fstatSync(fd).size <= FILE_BYTES_MAX ? readFileSync(fd, "utf8") : "";
 	} finally {
 		closeSync(fd);
 	}

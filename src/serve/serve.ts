@@ -1,5 +1,5 @@
 /** `lamella serve`: what a configuration asks for, in one process and on one store. */
-import { DEFAULT_ROOT } from "../api/index.ts";
+import { stateRoot } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { type LayerStore, openLayerStore } from "../store/index.ts";
 import type { ContainerdConfig, DockerConfig, ServeConfig } from "./config/index.ts";
@@ -51,7 +51,7 @@ function needsStore({ containerd, docker }: ServeConfig): boolean {
 }
 
 function openStoreOf({ root, driver, flatten }: ServeConfig): Promise<LayerStore> {
-	return openLayerStore({ root: root ?? (process.env.LAMELLA_ROOT || DEFAULT_ROOT), driver, flatten });
+	return openLayerStore({ root: stateRoot(root), driver, flatten });
 }
 
 async function startContainerd(

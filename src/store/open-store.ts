@@ -116,7 +116,7 @@ function contextOf(
 	return new StoreContext({
 		layout,
 		database,
-		openDriver: (): Driver => openDriver({ root: layout.root, name, jobs }),
+		openDriver: (): Driver => openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs }),
 		jobs,
 		owner,
 		locks: new LayerLocks(),

@@ -144,7 +144,7 @@ export function readNumber(block: Uint8Array, at: number, { at: fieldAt, bytes, 
 		value = value * 8 + digit;
 	}
 	while (i < end && block[i] === 0x20) i++;
-	if (i < end && block[i] !== 0) throw new Malformed(`field ${name} is not a number`);
+	if (i < end && block[i] !== 0) throw new Malformed(`its field ${name} is not a number`);
 	return value;
 }
 
@@ -156,7 +156,7 @@ function readBase256(block: Uint8Array, start: number, end: number, name: string
 	for (let i = start + 1; i < end; i++) {
 		value = value * 256 + ((block[i] as number) ^ inverted);
 		if (value > Number.MAX_SAFE_INTEGER)
-			throw new Malformed(`field ${name} holds a number that is too large`);
+			throw new Malformed(`its field ${name} holds a number that is too large`);
 	}
 	return negative ? -value - 1 : value;
 }

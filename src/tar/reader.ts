@@ -226,12 +226,13 @@ export class TarReader {
 	#header(block: Uint8Array, at: number): void {
 		if (!this.#hasPrelude()) this.#memberOffset = this.#offset - BLOCK_BYTES;
 		if (block[at] === 0 && isZeroBlock(block, at)) {
-			if (this.#hasPrelude()) throw new Malformed("an extended header has no entry behind it");
+			if (this.#hasPrelude()) throw new Malformed("an extended header (PAX) has no entry behind it");
 			this.#zeroBlocks++;
 			if (this.#zeroBlocks === 2) this.#state = END;
 			return;
 		}
-		if (this.#zeroBlocks > 0) throw new Malformed("a header stands behind a lone zero block");
+		if (this.#zeroBlocks > 0)
+			throw new Malformed("an entry stands behind a block of zeros, which is half of the archive's end");
 		if (!hasChecksum(block, at)) throw new NotAHeader("this is no tar header");
 		if (!checksumMatches(block, at)) {
 			throw new Malformed("this is no tar header (its checksum is wrong)");
@@ -254,7 +255,7 @@ export class TarReader {
 			case 0x4e: {
 				const sizeBytes = readNumber(block, at, SIZE);
 				if (sizeBytes < 0 || sizeBytes > this.#limits.maxFileSizeBytes) {
-					throw new Malformed("a header's size is out of range");
+					throw new Malformed("its size is negative or too large");
 				}
 				this.#clearPrelude();
 				this.#beginPart(SKIP, sizeBytes);

@@ -63,7 +63,7 @@ export class SparseMap {
 	finish(realSizeBytes: number, storedBytes: number): readonly DataExtent[] {
 		if (this.#end > realSizeBytes) throw new Malformed("the sparse map goes beyond the file's end");
 		if (this.#storedBytes !== storedBytes) {
-			throw new Malformed("the sparse map does not account for the bytes that are stored");
+			throw new Malformed("the sparse map is of more or fewer bytes than are stored");
 		}
 		return this.extents;
 	}

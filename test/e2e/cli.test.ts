@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
 import { makeSmallImage, type SmallImage } from "../support/small-image.ts";
 
-const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+const MAIN = path.resolve(import.meta.dirname, "../../dist/bin/lamella.js");
 
 let directory: TestFilesystem;
 let image: SmallImage;
@@ -105,10 +105,61 @@ describe("without a store", () => {
 		expect(nobody.stderr).toContain("needs root");
 	});
 
+	test("an empty state root is refused, by option and by environment, for reading and for serving", () => {
+		const emptyEnvironment = (...words: string[]) =>
+			spawnSync(process.execPath, [MAIN, ...words], {
+				env: { ...process.env, LAMELLA_ROOT: "" },
+				encoding: "utf8",
+			});
+		for (const words of [
+			["images"],
+			["serve", "containerd", "--socket", path.join(directory.path, "s.sock")],
+		]) {
+			expect(lamella("--root", "", ...words)).toMatchObject({
+				code: 2,
+				stderr: expect.stringContaining("is empty"),
+			});
+			const { status, stderr } = emptyEnvironment(...words);
+			expect({ status, stderr }).toMatchObject({
+				status: 2,
+				stderr: expect.stringContaining("LAMELLA_ROOT is empty"),
+			});
+		}
+	});
+
+	test("an output that is full or gone is told in one line, or not at all", () => {
+		const redirected = (redirection: string, words: string) =>
+			spawnSync("bash", ["-c", `"$0" "$1" ${words} ${redirection}`, process.execPath, MAIN], {
+				encoding: "utf8",
+			});
+		for (const words of ["", "version", "--version", "help", "completion bash", "version --json"]) {
+			const { status, stderr } = redirected(">/dev/full", words);
+			expect({ words, status }).toEqual({ words, status: 1 });
+			const text = words.includes("json") ? JSON.parse(stderr).error.message : stderr.trimEnd();
+			expect(text).toMatch(/^(lamella: )?the output cannot be written: ENOSPC.*$/);
+		}
+		expect(redirected("2>/dev/full", "nonsense").status).toBe(2);
+	});
+
 	test("completion knows the commands", () => {
 		expect(ok("completion", "bash")).toContain("lamella complete --");
 		expect(ok("complete", "--", "ex")).toContain("export");
 	});
+});
+
+test("an older Node is told in one line, before anything is loaded that it could not parse", () => {
+	const pretend = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } });
+		(await import("node:module")).registerHooks({ load: (url, context, next) =>
+			/\\/dist\\/(?!bin\\/lamella\\.js)/.test(url) ? { format: "module", source: "%", shortCircuit: true } : next(url, context) });`;
+	const { status, stderr } = spawnSync(
+		process.execPath,
+		["--import", `data:text/javascript,${encodeURIComponent(pretend)}`, MAIN, "version"],
+		{ encoding: "utf8" },
+	);
+	expect(stderr).toMatch(/^lamella: this needs Node 24 or later, and .* is Node 20\.20\.2; .*\n$/);
+	expect(status).toBe(1);
+	const { engines } = JSON.parse(readFileSync(path.resolve(MAIN, "../../../package.json"), "utf8"));
+	expect(engines.node).toBe(">=24");
 });
 
 test("compiled code imports compiled code", () => {
@@ -232,36 +283,6 @@ describe("with an image", () => {
 	});
 });
 
-describe("run", () => {
-	test("a command runs in a layer with what its image says, and its changes stay", () => {
-		ok("create", "run1", "box:1");
-		expect(ok("run", "run1", "--", "sh", "-c", "pwd; echo $FROM_IMAGE; hostname; echo new > /srv/made")).toBe(
-			"/data\nyes\nrun1",
-		);
-		expect(ok("changes", "run1")).toContain("A /srv/made");
-		expect(lamella("run", "run1", "sh", "-c", "exit 9").code).toBe(9);
-		expect(
-			ok("run", "-u", "ann", "-w", "/tmp", "-e", "X=1", "run1", "--", "sh", "-c", "id -u; pwd; echo $X"),
-		).toBe("1000\n/tmp\n1");
-		expect(json<{ mountCount: number }>("inspect", "run1").mountCount).toBe(0);
-		ok("rm", "run1");
-	});
-
-	test("with --image the layer is thrown away", () => {
-		const before = ok("layers", "--json");
-		expect(ok("run", "--image", "box:1", "--", "cat", "/etc/issue")).toBe("busybox");
-		expect(ok("layers", "--json")).toBe(before);
-	});
-
-	test("what fails before the command starts is 125", () => {
-		expect(lamella("run", "--image", "box:1", "no-such-command")).toMatchObject({
-			code: 125,
-			stderr: expect.stringContaining("no-such-command"),
-		});
-		expect(lamella("run", "nowhere", "true").code).toBe(125);
-	});
-});
-
 describe("names out of images", () => {
 	const hostile = "evil\x1b[2J\nname";
 
@@ -363,9 +384,21 @@ describe("when something is wrong", () => {
 		expect(ok("layers", "--json")).toBe(before);
 	});
 
-	test("--json tells the code on stdout, and --debug the stack", () => {
-		const { stdout } = lamella("--json", "inspect", "nothing");
-		expect(JSON.parse(stdout)).toMatchObject({ error: { code: "ENOTFOUND", layer: "nothing" } });
+	test("with --json a failure is a document on stderr, and with --debug the stack is told", () => {
+		const { stdout, stderr } = lamella("--json", "inspect", "nothing");
+		expect(stdout).toBe("");
+		expect(JSON.parse(stderr)).toMatchObject({ error: { code: "ENOTFOUND", layer: "nothing" } });
+		expect(JSON.parse(lamella("images", "--json", "--nonsense").stderr)).toMatchObject({
+			error: { code: "EINVALID" },
+		});
+		expect(JSON.parse(lamella("rm", "nothing", "--json").stderr)).toMatchObject({
+			error: { code: "ENOTFOUND" },
+		});
+		const run = lamella("run", "--json", "nothing", "true");
+		expect({ code: run.code, ...JSON.parse(run.stderr) }).toMatchObject({
+			code: 125,
+			error: { code: "ENOTFOUND" },
+		});
 		expect(lamella("--debug", "inspect", "nothing").stderr).toMatch(/\n {4}at /);
 		expect(lamella("inspect", "nothing").stderr).not.toMatch(/\n {4}at /);
 	});

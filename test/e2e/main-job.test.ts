@@ -157,7 +157,7 @@ test("the diff of the same changes is the same tar, byte for byte", async () => 
 	for (let i = 0; i < 2; i += 1) {
 		const out = path.join(filesystem.path, `diff-${i}.tar`);
 		run(process.execPath, [
-			path.resolve(import.meta.dirname, "../../dist/cli/main.js"),
+			path.resolve(import.meta.dirname, "../../dist/bin/lamella.js"),
 			"--root",
 			root,
 			"diff",

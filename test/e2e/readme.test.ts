@@ -19,7 +19,7 @@ beforeAll(() => {
 	);
 	const bin = path.join(directory.path, "bin");
 	mkdirSync(bin);
-	symlinkSync(path.join(REPOSITORY, "dist/cli/main.js"), path.join(bin, "lamella"));
+	symlinkSync(path.join(REPOSITORY, "dist/bin/lamella.js"), path.join(bin, "lamella"));
 	mkdirSync(path.join(directory.path, "node_modules"));
 	symlinkSync(REPOSITORY, path.join(directory.path, "node_modules/lamella"));
 });

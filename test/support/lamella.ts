@@ -2,7 +2,7 @@
 import path from "node:path";
 import { type Output, run } from "./processes.ts";
 
-export const CLI: string = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+export const CLI: string = path.resolve(import.meta.dirname, "../../dist/bin/lamella.js");
 
 /** Runs `lamella --root ROOT …` and gives its standard output; throws with what it said where it failed. */
 export function lamella(root: string, ...args: string[]): string {

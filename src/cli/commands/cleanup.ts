@@ -1,11 +1,11 @@
-/** `lamella cleanup`: deletes what stopped and killed processes left in staging and trash. */
+/** `lamella cleanup`: deletes what stopped and killed processes left, such as the layer of a killed `run`. */
 import { type CommandModule, defineCommand } from "../command.ts";
 
 export const command: CommandModule = defineCommand<[]>({
 	configure: (command) =>
 		void command.addHelpText(
 			"after",
-			"\nEvery command does this when it opens the store; this one does nothing else.",
+			"\nEvery command does this when it opens the store, but for what a killed `lamella run` left.",
 		),
 	run: async (context) => {
 		await using store = await context.openStore();

@@ -1,5 +1,4 @@
 /** `lamella export`: an image as an archive, a layout directory or on stdout. */
-import { Option } from "commander";
 import type { Compression } from "../../api/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 import { showProgress } from "../layer-progress.ts";
@@ -20,19 +19,16 @@ export const command: CommandModule = defineCommand<[image: string, output: stri
 		command
 			.argument("<image>", "name or id of the image")
 			.argument("<output>", "the file (or directory) to make, or - for stdout")
-			.addOption(
-				new Option(
-					"--format <format>",
-					"oci: an OCI archive; docker: for docker load; oci-dir: a layout directory",
-				).choices(["oci", "docker", "oci-dir"]),
+			.option(
+				"--format <format>",
+				"oci: an OCI archive; docker: for docker load; oci-dir: a layout directory",
+				["oci", "docker", "oci-dir"],
 			)
-			.addOption(
-				new Option("--compression <kind>", "of the layers (default: gzip; none for docker)").choices([
-					"none",
-					"gzip",
-					"zstd",
-				]),
-			)
+			.option("--compression <kind>", "of the layers (default: gzip; none for docker)", [
+				"none",
+				"gzip",
+				"zstd",
+			])
 			.option("--name <name>", "the name written into the export")
 			.addOption(skipUnsupportedOption())
 			.addHelpText(

@@ -6,7 +6,10 @@ export const command: CommandModule = defineCommand<[layers: string[]], { force?
 	configure: (command) => {
 		command
 			.argument("<layers...>", "names of the layers")
-			.option("-f, --force", "unmount them first, whoever holds them");
+			.option(
+				"-f, --force",
+				"unmount them first, whoever holds them; and take them from the engine they belong to",
+			);
 	},
 	run: async (context, [names], { force = false }) => {
 		await using store = await context.openStore();

@@ -1,10 +1,11 @@
 /** `lamella run`: a command in a layer, or in a layer made for it and thrown away after, for trying things. */
 import type { ImageDetails, Store } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
+import { CommandStartError } from "../../run/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-code.ts";
-import { describeFailure } from "../failure.ts";
+import { tellFailure } from "../failure.ts";
 import { type ImageRuntime, readRuntime } from "../image-runtime.ts";
 
 interface Options {
@@ -43,9 +44,9 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 		try {
 			context.exitCode = await runIn(context, words, options);
 		} catch (error) {
-			// The command's own codes stay free: what fails before it starts is 125, whatever it is.
-			process.stderr.write(`${describeFailure(error, context.globals.debug === true).text}\n`);
-			context.exitCode = EXIT.runFailed;
+			// The command's own codes stay free: what fails before it starts has the codes that docker run has for it.
+			tellFailure(error, context.globals);
+			context.exitCode = error instanceof CommandStartError ? error.exitCode : EXIT.runFailed;
 		}
 	},
 });
@@ -53,6 +54,13 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 async function runIn(context: CommandContext, words: readonly string[], options: Options): Promise<number> {
 	const [name, given] = splitWords(words, options.image !== undefined);
 	await using store = await context.openStore();
+	try {
+		// What killed runs left. It is no reason not to run.
+		await store.cleanup();
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		context.warn([{ text: `what a killed run left stays: ${why}` }]);
+	}
 	if (options.image === undefined) {
 		const layer = store.layer(name);
 		const image = imageBelow(store, layer.id);
@@ -60,7 +68,7 @@ async function runIn(context: CommandContext, words: readonly string[], options:
 	}
 	const image = store.image(options.image);
 	const temporary = `run-${process.pid.toString(36)}-${Date.now().toString(36)}`;
-	await store.create(temporary, { from: image.id });
+	await store.create(temporary, { from: image.id, temporary: true });
 	try {
 		return await runMounted(context, store, { name: temporary, given, image, options });
 	} finally {
@@ -83,9 +91,6 @@ function splitWords(
 	return [layer, rest[0] === "--" ? rest.slice(1) : rest];
 }
 
-// Stands alone: in a function with `using`, tsc 6 lowers the function and forgets to rewrite the import's extension.
-const loadRun = (): Promise<typeof import("../../run/index.ts")> => import("../../run/index.ts");
-
 interface Subject {
 	readonly name: string;
 	readonly given: readonly string[];
@@ -97,9 +102,9 @@ async function runMounted(context: CommandContext, store: Store, subject: Subjec
 	const { name, given, image, options } = subject;
 	const runtime: ImageRuntime = readRuntime(image?.config);
 	const [command = "/bin/sh", ...args] = given.length > 0 ? given : runtime.command;
-	await using mount = await store.mount(name, { signal: context.signal });
-	const { runInRoot } = await loadRun();
-	context.leaveTerminalSignalsToTheCommand();
+	await using mount = await store.mount(name, { temporary: !options.image, signal: context.signal });
+	const { runInRoot } = await import("../../run/index.ts");
+	context.leaveSignalsToTheCommand();
 	return await runInRoot({
 		root: mount.path,
 		command,
@@ -108,7 +113,7 @@ async function runMounted(context: CommandContext, store: Store, subject: Subjec
 		cwd: options.workdir ?? runtime.workingDirectory,
 		user: options.user ?? runtime.user,
 		hostname: options.hostname ?? name.slice(0, 63),
-		signal: context.signal,
+		passSignals: true,
 	});
 }
 

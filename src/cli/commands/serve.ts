@@ -1,6 +1,5 @@
 /** `lamella serve`: the store behind containerd and dockerd. Runs until SIGTERM or SIGINT, then drains. */
 import path from "node:path";
-import { Argument, Option } from "commander";
 import type { PrintableConfig, Protocol } from "../../serve/index.ts";
 import { type CommandModule, defineCommand, examples } from "../command.ts";
 
@@ -15,11 +14,10 @@ interface ServeOptions {
 export const command: CommandModule = defineCommand<[protocol: Protocol | undefined], ServeOptions>({
 	configure: (command) => {
 		command
-			.addArgument(
-				new Argument(
-					"[protocol]",
-					"whose protocol is spoken (default: those that the configuration file has a table for)",
-				).choices(["containerd", "docker"]),
+			.argument(
+				"[protocol]",
+				"whose protocol is spoken (default: those that the configuration file has a table for)",
+				["containerd", "docker"],
 			)
 			.option("--config <file>", "configuration file (default without a protocol: /etc/lamella/config.toml)")
 			.option(
@@ -31,21 +29,18 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 				"--state-dir <dir>",
 				"where dockerd's last Init is remembered (default: /var/lib/lamella-docker)",
 			)
-			.addOption(
-				new Option("--log-level <level>", "how much is logged on stderr (default: info)").choices([
-					"trace",
-					"debug",
-					"info",
-					"warn",
-					"error",
-					"silent",
-				]),
-			)
-			.addOption(
-				new Option(
-					"--print-config <program>",
-					"print what containerd, dockerd or systemd has to be told, and end",
-				).choices(["containerd", "docker", "systemd"]),
+			.option("--log-level <level>", "how much is logged on stderr (default: info)", [
+				"trace",
+				"debug",
+				"info",
+				"warn",
+				"error",
+				"silent",
+			])
+			.option(
+				"--print-config <program>",
+				"print what containerd, dockerd or systemd has to be told, and end",
+				["containerd", "docker", "systemd"],
 			)
 			.addHelpText(
 				"after",
@@ -58,8 +53,9 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 			);
 	},
 	run: async (context, [protocol], options) => {
-		const { createLogger, parseLogLevel, printedConfig, printedNote, resolveConfig, serve } =
-			await loadServe();
+		const { createLogger, parseLogLevel, printedConfig, printedNote, resolveConfig, serve } = await import(
+			"../../serve/index.ts"
+		);
 		if (options.printConfig !== undefined) {
 			const { printConfig, config: file } = options;
 			const words = ["serve", ...(protocol === undefined ? [] : [protocol])];
@@ -73,12 +69,13 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 			return;
 		}
 		const { root, driver, flatten } = context.globals;
+		const { stateRoot } = await import("../../api/index.ts");
 		const config = resolveConfig({
 			file: options.config,
 			protocol,
 			socket: options.socket,
 			stateDirectory: options.stateDir,
-			root,
+			root: root === undefined ? undefined : path.resolve(stateRoot(root)),
 			driver,
 			flatten,
 			logLevel: options.logLevel,
@@ -88,9 +85,6 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 		await servers.close();
 	},
 });
-
-// This stands alone: in a function with `using`, tsc 6 lowers the function and forgets to rewrite an import's extension.
-const loadServe = (): Promise<typeof import("../../serve/index.ts")> => import("../../serve/index.ts");
 
 function stopped(signal: AbortSignal): Promise<void> {
 	if (signal.aborted) return Promise.resolve();

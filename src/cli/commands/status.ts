@@ -1,6 +1,6 @@
 /** `lamella status`: what the store is, what it stands on, how much it holds. */
 import { type CommandModule, defineCommand } from "../command.ts";
-import { forPeople } from "../output/text.ts";
+import { forPeople, withoutControls } from "../output/text.ts";
 
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
@@ -26,7 +26,7 @@ export const command: CommandModule = defineCommand<[]>({
 			["Images", String(images)],
 			["Layers", `${committed} committed, ${active} writable, ${view} views`],
 			["Mounted", String(mounted)],
-			...details,
+			...details.map(([key, value]) => [key, withoutControls(value)] as const),
 		];
 		const width = Math.max(...pairs.map(([key]) => key.length));
 		context.print(...pairs.map(([key, value]) => `${`${key}:`.padEnd(width + 1)}  ${value}`));

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { forPeople, shortDigest, shortId, withoutControls } from "./text.ts";
+import { forPeople, printableJson, shortDigest, shortId, withoutControls } from "./text.ts";
 
 test("escape sequences and line breaks in a name never reach the terminal", () => {
 	const shown = forPeople("\x1b]0;owned\x07a\nb");
@@ -19,9 +19,20 @@ test("a message keeps its lines and backslashes and loses every other control ch
 test("no message whatever moves the cursor", () => {
 	fc.assert(
 		fc.property(fc.string({ unit: "binary" }), (message) => {
-			expect(withoutControls(message)).not.toMatch(/(?![\n\t])\p{Cc}|[\u202a-\u202e]/u);
+			expect(withoutControls(message)).not.toMatch(/(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/u);
 		}),
 	);
+});
+
+test("a JSON document is the same and shows no control, no mark that reorders, no tag", () => {
+	fc.assert(
+		fc.property(fc.dictionary(fc.string({ unit: "binary" }), fc.string({ unit: "binary" })), (labels) => {
+			const printed = printableJson(labels);
+			expect(printed).not.toMatch(/(?!\n)[\p{C}\p{Zl}\p{Zp}]/u);
+			expect(JSON.parse(printed)).toEqual(labels);
+		}),
+	);
+	expect(printableJson("a\u202eb\u009b\u{e0041}")).toBe('"a\\u202eb\\u009b\\udb40\\udc41"');
 });
 
 test("digests are shortened to twelve digits, names are left alone", () => {

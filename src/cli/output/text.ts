@@ -9,12 +9,11 @@ export function forPeople(value: Uint8Array | string): string {
 	return escapePath(typeof value === "string" ? Buffer.from(value) : value);
 }
 
-// C0 (but for line feed and tab), DEL, C1, and the marks that reorder what stands around them.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// Controls (but for line feed and tab), the marks that reorder, join or hide what stands around them, and separators.
+const UNSAFE = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /**
- * A message that was put together for people already: only what would move a terminal's cursor is written as
+ * A message that was put together for people already: only what would move a terminal's cursor or hide text is written as
  * `\xNN` or `\u{NNNN}`. Backslashes stay, for the names within were escaped before.
  */
 export function withoutControls(message: string): string {
@@ -22,6 +21,15 @@ export function withoutControls(message: string): string {
 		const code = character.codePointAt(0) ?? 0;
 		return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
 	});
+}
+
+/** A JSON document that says the same to a program and hides nothing from a person: the unsafe is written as `\uNNNN`. */
+export function printableJson(value: unknown): string {
+	return JSON.stringify(value, undefined, 2).replace(UNSAFE, (character) =>
+		[...Array(character.length).keys()]
+			.map((i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`)
+			.join(""),
+	);
 }
 
 /** `sha256:0123456789ab…` shortened to its first twelve digits, as every tool of the field prints it. */

@@ -38,14 +38,22 @@ const TRIALS: readonly (readonly [what: string, run: (trial: Trial) => string | 
 ];
 
 /**
- * Tries overlayfs in the directory `root`, in a directory of its own there that is gone afterwards.
- * @throws {SystemError} where `root` itself cannot be written to
+ * Tries overlayfs in a directory of its own below `parent`, which is gone afterwards.
+ * @throws {SystemError} where `parent` itself cannot be written to
  */
-export function probeOverlay(root: string): ProbeResult {
+export function probeOverlay(parent: string): ProbeResult {
+	const directory = mkdtempSync(path.join(parent, "probe-"));
+	try {
+		return probeIn(directory);
+	} finally {
+		rmSync(directory, { recursive: true, force: true });
+	}
+}
+
+function probeIn(directory: string): ProbeResult {
 	const inUserNamespace = isInUserNamespace();
 	const options = fixedOptions(inUserNamespace);
 	const xattrPrefix: OverlayXattrPrefix = inUserNamespace ? "user.overlay." : "trusted.overlay.";
-	const directory = mkdtempSync(path.join(root, "probe-"));
 	const at = (name: string): string => path.join(directory, name);
 	const facts = { options, xattrPrefix };
 	try {
@@ -77,7 +85,6 @@ export function probeOverlay(root: string): ProbeResult {
 		}
 	} finally {
 		unmountTree(at("merged"), { detach: true });
-		rmSync(directory, { recursive: true, force: true });
 	}
 }
 

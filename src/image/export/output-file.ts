@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import type { Writable } from "node:stream";
+import { finished, type Writable } from "node:stream";
 import { LamellaError } from "../../errors/index.ts";
 import { asArchiveError } from "../failure.ts";
 
@@ -72,30 +72,32 @@ async function fileOutput(target: string): Promise<Output> {
 
 function streamOutput(stream: Writable, signal: AbortSignal | undefined): Output {
 	let failure: Error | undefined;
-	stream.on("error", (error) => {
-		failure = error;
+	let rejectPending = (_error: Error): void => {};
+	const fail = (error: Error): void => {
+		failure ??= error;
+		rejectPending(failure);
+	};
+	// It also hears of a stream that somebody closes: a write that is under way then never calls back.
+	finished(stream, { readable: false }, (error) => {
+		if (error) fail(error);
 	});
+	const abort = (): void => fail(new LamellaError("EABORTED", "the export was cancelled"));
+	signal?.addEventListener("abort", abort, { once: true });
+	const call = (start: (done: (error?: Error | null) => void) => void): Promise<void> =>
+		new Promise((resolve, reject) => {
+			if (failure !== undefined) return reject(failure);
+			rejectPending = reject;
+			start((error) => (error ? reject(error) : resolve()));
+		});
 	return {
-		write: (chunk) =>
-			new Promise((resolve, reject) => {
-				if (failure !== undefined) return reject(failure);
-				const abort = (): void => reject(new LamellaError("EABORTED", "the export was cancelled"));
-				signal?.addEventListener("abort", abort, { once: true });
-				stream.write(chunk, (error) => {
-					signal?.removeEventListener("abort", abort);
-					if (error) reject(error);
-					else resolve();
-				});
-			}),
-		finish: () =>
-			new Promise((resolve, reject) => {
-				if (failure !== undefined) return reject(failure);
-				// Standard output cannot be ended, and need not be.
-				if (stream === process.stdout) return resolve();
-				stream.once("error", reject);
-				stream.end(() => resolve());
-			}),
+		write: (chunk) => call((done) => stream.write(chunk, done)),
+		finish: async () => {
+			// Standard output cannot be ended, and need not be.
+			if (stream !== process.stdout) await call((done) => stream.end(done));
+			signal?.removeEventListener("abort", abort);
+		},
 		abandon: async () => {
+			signal?.removeEventListener("abort", abort);
 			if (stream !== process.stdout) stream.destroy();
 		},
 	};

@@ -119,13 +119,13 @@ const BREAKOUTS: readonly Breakout[] = [
 	["the root replaced by a file", () => [fileOf(".", "x")], "EUNSAFE"],
 	["a whiteout device", () => [device("dev")], "EUNSAFE"],
 	["a name over 255 bytes", () => [fileOf("n".repeat(256), "x")], "ETAR"],
-	["a path over 4096 bytes", () => [fileOf(`${"p/".repeat(2100)}x`, "x")], "ETAR"],
+	["a path over 32767 bytes", () => [fileOf(`${"p/".repeat(16_384)}x`, "x")], "ETAR"],
 	[
-		"a path over 4096 bytes by symlinks",
+		"a path over 32767 bytes by symlinks",
 		() => [
-			entryOf(`${"p/".repeat(1500)}`),
-			linkOf("l", "p/".repeat(1500), "symlink"),
-			entryOf(`l/${"q/".repeat(700)}`),
+			entryOf(`${"p/".repeat(2000)}`),
+			linkOf("l", "p/".repeat(2000), "symlink"),
+			entryOf(`l/${"q/".repeat(15_000)}`),
 		],
 		"ETAR",
 	],

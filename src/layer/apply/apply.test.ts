@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { LamellaError } from "../../errors/index.ts";
 import { diffSize } from "../diff/diff.ts";
 import { diffToFile } from "../testing/diff-to-file.ts";
 import { Workplace } from "../testing/overlay-mount.ts";
@@ -19,6 +20,7 @@ import {
 	quietContext,
 } from "../testing/tar-of.ts";
 import { measure, usageOf } from "../tree/usage.ts";
+import { LayerApplier } from "./apply.ts";
 
 function shell(cwd: string, script: string): void {
 	execFileSync("sh", ["-euc", script], { cwd });
@@ -190,13 +192,34 @@ function withoutLinks(tree: ReturnType<typeof snapshotTree>): ReturnType<typeof 
 	return Object.fromEntries(Object.entries(tree).map(([name, { links: _, ...node }]) => [name, node]));
 }
 
+test("cancelling is heard at each entry", () => {
+	using place = new Workplace();
+	let asked = 0;
+	const checkAborted = (): void => {
+		asked += 1;
+		if (asked === 3) throw new LamellaError("EABORTED", "the operation was cancelled");
+	};
+	const directory = place.make("layer");
+	const target = { form: "overlay", directory, lowers: [], xattrPrefix: "trusted.overlay." } as const;
+	using applier = new LayerApplier(
+		{ ...target, shareInodes: false },
+		{ context: { checkAborted, progress: () => {} } },
+	);
+	const add = (name: string): void => {
+		applier.entry(entryOf(name));
+		applier.entryEnd();
+	};
+	for (const name of ["a", "b"]) add(name);
+	expect(() => add("c")).toThrow(expect.objectContaining({ code: "EABORTED" }));
+});
+
 test("a hard link without its file says whether the file comes later, or not at all", () => {
 	using place = new Workplace();
 	const apply = (members: readonly Member[]) => () =>
 		applyMembers({ directory: place.make("layer") }, members);
 	const link = linkOf("dir/link", "./file", "hardlink");
 	expect(apply([link, entryOf("other/"), fileOf("file", "x")])).toThrow(
-		'"dir/link" is a hard link to "file", which comes later in the tar; make the layer again with the file first',
+		'"dir/link" is a hard link to "file", which comes later in the tar; the file has to come first',
 	);
 	expect(apply([link, fileOf("file2", "x")])).toThrow(/"file", which neither the layer nor its parents have/);
 });

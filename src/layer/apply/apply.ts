@@ -215,7 +215,7 @@ export class LayerApplier implements TarHandler, Disposable {
 
 	#applyRoot(entry: TarEntry): void {
 		if (entry.type !== "directory") {
-			throw new LamellaError("EUNSAFE", "the layer would replace its own root by something else", {
+			throw new LamellaError("EUNSAFE", "the layer has an entry for its root that is no directory", {
 				path: "/",
 			});
 		}
@@ -254,7 +254,7 @@ export class LayerApplier implements TarHandler, Disposable {
 		if (entry.type === "character" && deviceMajor === 0 && deviceMinor === 0) {
 			throw new LamellaError(
 				"EUNSAFE",
-				`"${this.#where()}" is a character device 0:0, which overlayfs would take for a whiteout; layers say ".wh." instead`,
+				`"${this.#where()}" is a character device 0:0, which overlayfs takes for a deletion; a layer says those by names that begin with ".wh."`,
 				{ path: this.#where() },
 			);
 		}
@@ -291,9 +291,13 @@ export class LayerApplier implements TarHandler, Disposable {
 			// AUFS's directories are left out with all that is in them.
 			if (word?.kind === "ignored") return this.#leaveOutOfAufs();
 			if (word !== undefined) {
-				throw new LamellaError("EUNSAFE", `"${this.#where()}" lies below a whiteout`, {
-					path: this.#where(),
-				});
+				throw new LamellaError(
+					"EUNSAFE",
+					`"${this.#where()}" lies below a name that begins with ".wh.", which means a deletion in a layer`,
+					{
+						path: this.#where(),
+					},
+				);
 			}
 		}
 		const word = readWhiteoutWord(name, this.#where);

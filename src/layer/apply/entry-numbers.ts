@@ -25,9 +25,7 @@ export function checkNumbers(entry: TarEntry): void {
 function check(entry: TarEntry, what: string, number: number, max: number): void {
 	if (Number.isInteger(number) && number >= 0 && number <= max) return;
 	const path = forPeople(latin1(entry.path));
-	throw new LamellaError(
-		"ETAR",
-		`"${path}" has the ${what} ${number}, and Linux takes 0 to ${max}; make the layer again with another one`,
-		{ path },
-	);
+	throw new LamellaError("ETAR", `"${path}" has the ${what} ${number}, and Linux takes 0 to ${max}`, {
+		path,
+	});
 }

@@ -6,10 +6,10 @@
  */
 import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
-import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
+import { OPAQUE_NAME, WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
+import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
 
-/** PATH_MAX and NAME_MAX of Linux: nothing longer could be reached by a program in the container. */
-const PATH_BYTES_MAX = 4096;
+/** NAME_MAX of Linux. */
 const NAME_BYTES_MAX = 255;
 
 const NOT_ASCII = /[\x80-\xff]/;
@@ -21,12 +21,24 @@ const NEEDS_CLEANING = /^\/|\/$|\/\/|(?:^|\/)\.\.?(?:\/|$)/;
  * @throws {LamellaError} `EUNSAFE` where `..` leads out of the root, `ETAR` where path or name is too long.
  */
 export function cleanEntryPath(path: Uint8Array): string {
-	const text = latin1(path);
+	const spelled = latin1(path);
+	// So end all directories.
+	const text = spelled.endsWith("/") ? spelled.slice(0, -1) : spelled;
 	const cleaned = NEEDS_CLEANING.test(text) ? clean(text) : text;
-	if (cleaned.length >= PATH_BYTES_MAX) throw tooLong(path, "path", PATH_BYTES_MAX - 1);
-	if (cleaned.length > NAME_BYTES_MAX && cleaned.split("/").some(isTooLong))
-		throw tooLong(path, "name", NAME_BYTES_MAX);
+	if (cleaned.length > PATH_BYTES_MAX) checkMarkedPath(cleaned);
+	const name = cleaned.length > NAME_BYTES_MAX ? cleaned.split("/").find(isTooLong) : undefined;
+	if (name !== undefined) throw nameTooLong(name);
 	return cleaned;
+}
+
+/** Of a whiteout or opaque mark the path counts that it is about. */
+function checkMarkedPath(path: string): void {
+	const directoryBytes = path.lastIndexOf("/");
+	const name = path.slice(directoryBytes + 1);
+	let lengthBytes = path.length;
+	if (name === OPAQUE_NAME) lengthBytes = directoryBytes;
+	else if (name.startsWith(WHITEOUT_PREFIX)) lengthBytes -= WHITEOUT_PREFIX.length;
+	if (lengthBytes > PATH_BYTES_MAX) throw pathTooLong(Buffer.from(path, "latin1"));
 }
 
 /** The name that a whiteout hides may take all of NAME_MAX: the whiteout's own name never comes to the disk. */
@@ -42,17 +54,23 @@ function clean(text: string): string {
 		if (component !== "..") components.push(component);
 		else if (components.pop() === undefined) {
 			const path = forPeople(text);
-			throw new LamellaError("EUNSAFE", `"${path}" leads out of the layer`, { path });
+			throw new LamellaError(
+				"EUNSAFE",
+				`"${path}" leads out of the layer by ".."; tools do not write such names, so it may be an attack`,
+				{ path },
+			);
 		}
 	}
 	return components.join("/");
 }
 
-function tooLong(path: Uint8Array, what: "path" | "name", limitBytes: number): LamellaError {
-	const start = linux.escapePath(path.subarray(0, 60));
-	return new LamellaError("ETAR", `the ${what} in "${start}…" is longer than ${limitBytes} bytes`, {
-		path: start,
-	});
+function nameTooLong(name: string): LamellaError {
+	const start = forPeople(name.slice(0, 60));
+	return new LamellaError(
+		"ETAR",
+		`the name "${start}…" has ${name.length} bytes, and Linux takes ${NAME_BYTES_MAX}`,
+		{ path: start },
+	);
 }
 
 export function latin1(bytes: Uint8Array): string {

@@ -9,6 +9,7 @@ import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { ApplyTarget } from "../contract.ts";
 import { makeOpaque, makeWhiteoutDevice } from "../overlay/whiteout.ts";
+import { runWalk, type Walk } from "../tree/walk.ts";
 import { readXattrs } from "../tree/xattrs.ts";
 import type { WarningList } from "../warnings.ts";
 import { isClamped, type MetadataWriter } from "./entry-metadata.ts";
@@ -33,9 +34,9 @@ export function finishApply(tree: TargetTree, options: FinishOptions): void {
 	const finisher = new Finisher(tree, options);
 	if (tree.overlay) {
 		finisher.hideRoot();
-		finisher.placeMarks(tree.root);
+		runWalk(finisher.placeMarks(tree.root));
 	}
-	finisher.finishDirectory(tree.root);
+	runWalk(finisher.finishDirectory(tree.root));
 }
 
 class Finisher {
@@ -56,19 +57,19 @@ class Finisher {
 	}
 
 	/** Marks a directory and those below it; from the top, for what is hidden above needs no marks below. */
-	placeMarks(directory: Directory): void {
+	*placeMarks(directory: Directory): Walk {
 		const tree = this.#tree;
 		if (directory.opaque && !directory.present && tree.lowerOf(directory) !== undefined)
 			tree.makePresent(directory);
 		if (directory.whiteouts !== undefined) this.#placeWhiteouts(directory, directory.whiteouts);
-		for (const child of directory.children.values()) this.placeMarks(child);
+		for (const child of directory.children.values()) yield this.placeMarks(child);
 	}
 
 	/** Gives a directory and those below it what their entries, or the lowers, say; times last. */
-	finishDirectory(directory: Directory): void {
+	*finishDirectory(directory: Directory): Walk {
 		if (!directory.present) return;
 		this.#options.context.checkAborted();
-		for (const child of directory.children.values()) this.finishDirectory(child);
+		for (const child of directory.children.values()) yield this.finishDirectory(child);
 		if (directory.implied) this.#takeMetadata(directory);
 		const { parent } = directory;
 		const [fd, name] =

@@ -30,7 +30,7 @@ export class DanglingLink extends Error {
 	}
 
 	comesLater(): LamellaError {
-		return this.#because("which comes later in the tar; make the layer again with the file first");
+		return this.#because("which comes later in the tar; the file has to come first");
 	}
 
 	isNowhere(): LamellaError {

@@ -1,8 +1,11 @@
 /** A directory of the tree that a layer is applied to, and the cache of the descriptors of those in use. */
 import * as linux from "../../linux/index.ts";
+import { CALL_PATH_BYTES, openBelow } from "../tree/walk.ts";
 import { toBytes } from "./entry-path.ts";
 
 const OPEN_MAX = 96;
+/** Fewer than OPEN_MAX, so that none is closed again before the deepest is open. */
+const DEEP_STEP = 32;
 const DIRECTORY_FLAGS = linux.O_RDONLY | linux.O_DIRECTORY | linux.O_NOFOLLOW;
 const BELOW = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_NO_MAGICLINKS;
 
@@ -13,6 +16,7 @@ export class Directory {
 	readonly name: string;
 	/** Its own path, free of symbolic links; empty for the root. */
 	readonly path: string;
+	readonly #nameBytes: Buffer;
 	readonly children: Map<string, Directory> = new Map();
 	/** It exists in the target itself. */
 	present = false;
@@ -39,6 +43,7 @@ export class Directory {
 	constructor(parent: Directory | undefined, name: string) {
 		this.parent = parent;
 		this.name = name;
+		this.#nameBytes = Buffer.from(name, "latin1");
 		this.path = parent === undefined ? "" : parent.pathOf(name);
 	}
 
@@ -47,7 +52,10 @@ export class Directory {
 	}
 
 	components(): Buffer[] {
-		return this.path === "" ? [] : this.path.split("/").map((name) => Buffer.from(name, "latin1"));
+		const names: Buffer[] = [];
+		// Not by its path, which is put together only when somebody reads it.
+		for (let at: Directory = this; at.parent !== undefined; at = at.parent) names.push(at.#nameBytes);
+		return names.reverse();
 	}
 }
 
@@ -88,8 +96,28 @@ export class OpenDirectories {
 	}
 
 	#openDirectory({ parent, name, path }: Directory): number {
-		if (parent !== undefined && parent.fd !== -1)
-			return linux.openat(parent.fd, toBytes(name), DIRECTORY_FLAGS);
+		if (parent !== undefined && (parent.fd !== -1 || path.length >= CALL_PATH_BYTES))
+			return linux.openat(this.#openDeep(parent), toBytes(name), DIRECTORY_FLAGS);
 		return linux.openat2(this.#root.fd, toBytes(path), { flags: DIRECTORY_FLAGS, resolve: BELOW });
+	}
+
+	/**
+	 * A directory at a path that no call takes whole: from the nearest above it that is open, or else from one
+	 * DEEP_STEP above, found in pieces. Those in between stay open: who goes back up from here needs them next.
+	 */
+	#openDeep(directory: Directory): number {
+		const above: Directory[] = [];
+		let from = directory;
+		while (from.fd === -1 && from.parent !== undefined && above.length < DEEP_STEP) {
+			above.push(from);
+			from = from.parent;
+		}
+		if (from.fd === -1) {
+			from.fd = openBelow(this.#root.fd, from.components());
+			this.#open.add(from);
+		}
+		let { fd } = from;
+		for (const next of above.reverse()) fd = this.fd(next);
+		return fd;
 	}
 }

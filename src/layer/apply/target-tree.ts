@@ -14,11 +14,12 @@ import { type MergedEntry, MergedView } from "../overlay/merged-view.ts";
 import { isWhiteoutDevice } from "../overlay/overlay-marks.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { removeEntry } from "../tree/remove.ts";
+import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
+import { CALL_PATH_BYTES, runWalk, type Walk } from "../tree/walk.ts";
 import { forPeople, latin1, toBytes } from "./entry-path.ts";
 import { Directory, OpenDirectories } from "./target-directory.ts";
 
 const SYMLINKS_MAX = 255;
-const PATH_BYTES_MAX = 4096;
 const DEFAULT_ACL = "system.posix_acl_default";
 
 export class TargetTree implements Disposable {
@@ -65,10 +66,17 @@ export class TargetTree implements Disposable {
 	/** The directory at a cleaned path, through symbolic links; it need not be present in the target. */
 	resolve(path: string): Directory {
 		if (path === this.#lastPath) return this.#last;
-		let directory = this.#resolved.get(path);
+		// Longer ones are not remembered: walking to them costs no more than reading them did.
+		const isShort = path.length < CALL_PATH_BYTES;
+		let directory = isShort ? this.#resolved.get(path) : undefined;
 		if (directory === undefined) {
-			directory = this.#walk(path);
-			this.#resolved.set(path, directory);
+			// Most go on from the directory before.
+			const isBelow =
+				this.#lastPath !== "" && path.startsWith(this.#lastPath) && path[this.#lastPath.length] === "/";
+			directory = isBelow
+				? this.#walk(path.slice(this.#lastPath.length), this.#last)
+				: this.#walk(path, this.root);
+			if (isShort) this.#resolved.set(path, directory);
 		}
 		this.#lastPath = path;
 		this.#last = directory;
@@ -116,10 +124,11 @@ export class TargetTree implements Disposable {
 
 	/** Makes the directory, and those above it, in the target where they are not there yet. */
 	makePresent(directory: Directory): void {
-		const { parent, name } = directory;
-		if (directory.present || parent === undefined) return;
-		this.makePresent(parent);
-		this.makeDirectory(parent, name, 0o755, "implied");
+		const missing: Directory[] = [];
+		for (let at = directory; !at.present && at.parent !== undefined; at = at.parent) missing.push(at);
+		for (const { parent, name } of missing.reverse()) {
+			if (parent !== undefined) this.makeDirectory(parent, name, 0o755, "implied");
+		}
 	}
 
 	/**
@@ -144,7 +153,7 @@ export class TargetTree implements Disposable {
 			}
 			if (how === "implied" && !this.isWhiteout(stat) && this.isOurs(parent, name)) {
 				const path = forPeople(parent.pathOf(name));
-				throw new LamellaError("ETAR", `an entry lies below "${path}", which the layer has as a file`, {
+				throw new LamellaError("ETAR", `"${path}" is a file in the layer, and a later entry lies below it`, {
 					path,
 				});
 			}
@@ -190,22 +199,30 @@ export class TargetTree implements Disposable {
 
 	/** Removes what was at `name` before this layer, and keeps what this layer put there or below it. */
 	clearOlder(directory: Directory, name: string): void {
-		if (this.startedEmpty || !directory.present) return;
+		if (!this.startedEmpty) runWalk(this.#clearOlder(directory, name));
+	}
+
+	/** As clearOlder, for everything in a directory. */
+	clearOlderBelow(directory: Directory): void {
+		if (!this.startedEmpty) runWalk(this.#clearOlderBelow(directory));
+	}
+
+	*#clearOlder(directory: Directory, name: string): Walk {
+		if (!directory.present) return;
 		const stat = linux.tryFstatat(this.fd(directory), toBytes(name));
 		if (stat === undefined) return;
 		const child = directory.children.get(name);
 		if (!this.isOurs(directory, name) && !(child !== undefined && hasOurs(child))) {
 			this.clear(directory, name);
 		} else if (linux.isDirectory(stat)) {
-			this.clearOlderBelow(this.discover(directory, name, stat));
+			yield this.#clearOlderBelow(this.discover(directory, name, stat));
 		}
 	}
 
-	/** As clearOlder, for everything in a directory. */
-	clearOlderBelow(directory: Directory): void {
-		if (this.startedEmpty || !directory.present) return;
+	*#clearOlderBelow(directory: Directory): Walk {
+		if (!directory.present) return;
 		for (const entry of linux.readDirectory(this.fd(directory)))
-			this.clearOlder(directory, latin1(entry.name));
+			yield* this.#clearOlder(directory, latin1(entry.name));
 	}
 
 	/**
@@ -267,8 +284,8 @@ export class TargetTree implements Disposable {
 		this.close();
 	}
 
-	#walk(path: string): Directory {
-		let current = this.root;
+	#walk(path: string, from: Directory): Directory {
+		let current = from;
 		let links = 0;
 		const pending = path.split("/").reverse();
 		for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
@@ -285,7 +302,11 @@ export class TargetTree implements Disposable {
 			links += 1;
 			if (links > SYMLINKS_MAX) {
 				const where = forPeople(path);
-				throw new LamellaError("EUNSAFE", `"${where}" goes through too many symbolic links`, { path: where });
+				throw new LamellaError(
+					"EUNSAFE",
+					`"${where}" goes through more than ${SYMLINKS_MAX} symbolic links; they may lead in a circle`,
+					{ path: where },
+				);
 			}
 			this.#followed.add(current.pathOf(name));
 			if (next.startsWith("/")) current = this.root;
@@ -300,15 +321,17 @@ export class TargetTree implements Disposable {
 		if (known !== undefined) return known;
 		if (name.startsWith(WHITEOUT_PREFIX)) {
 			const path = forPeople(current.pathOf(name));
-			throw new LamellaError("EUNSAFE", `"${path}" is the name of a whiteout and cannot be a directory`, {
-				path,
-			});
-		}
-		if (current.path.length + name.length + 1 >= PATH_BYTES_MAX) {
 			throw new LamellaError(
-				"ETAR",
-				`a path leads through symbolic links to one over ${PATH_BYTES_MAX} bytes`,
+				"EUNSAFE",
+				`"${path}" would be a directory, but in a layer a name that begins with ".wh." means a deletion`,
+				{
+					path,
+				},
 			);
+		}
+		// Through symbolic links it can be longer than the entry's own.
+		if (current.path.length + name.length + 1 > PATH_BYTES_MAX) {
+			throw pathTooLong(Buffer.from(current.pathOf(name), "latin1"));
 		}
 		if (current.present) {
 			const stat = linux.tryFstatat(this.fd(current), toBytes(name));
@@ -397,7 +420,10 @@ export class TargetTree implements Disposable {
 
 /** Whether this layer put anything in the directory or below it. */
 function hasOurs(directory: Directory): boolean {
-	if (directory.ours !== undefined && directory.ours.size > 0) return true;
-	for (const child of directory.children.values()) if (hasOurs(child)) return true;
+	const pending = [directory];
+	for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+		if (next.ours !== undefined && next.ours.size > 0) return true;
+		pending.push(...next.children.values());
+	}
 	return false;
 }

@@ -13,10 +13,12 @@
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { Change, DiffSubject } from "../contract.ts";
-import { MergedDirectory, type MergedEntry, type MergedName } from "../overlay/merged-view.ts";
+import { type MergedEntry, type MergedName, MergedWalk } from "../overlay/merged-view.ts";
 import { MarkReader } from "../overlay/overlay-marks.ts";
 import { FileComparer, type Located, sameInode } from "../tree/compare.ts";
-import { childPath, openTop, sortedNames, withChild } from "../tree/walk.ts";
+import { DirectoryStack } from "../tree/directory-stack.ts";
+import { TreePath } from "../tree/tree-path.ts";
+import { openTop, runWalk, sortedNames, type Walk } from "../tree/walk.ts";
 import { LinkSets } from "./link-sets.ts";
 
 const ROOT_NAME = Buffer.from(".");
@@ -24,8 +26,7 @@ const SLASH = Buffer.from("/");
 
 /** A path that the walk has something to say about; in tree order, parents first. */
 export interface ChangeRecord {
-	/** Within the layer, without a leading slash; empty for the root. */
-	readonly path: Buffer;
+	readonly path: TreePath;
 	readonly parent: ChangeRecord | undefined;
 	/** As `docker diff` has it; undefined for what it does not list. */
 	kind: Change["kind"] | undefined;
@@ -35,7 +36,13 @@ export interface ChangeRecord {
 
 /** Everything that differs between the subject and what it stands on. */
 export function findChanges(subject: DiffSubject, context: JobContext): ChangeRecord[] {
-	return new ChangeWalk(subject, context).run();
+	const top = openTop(subject.form === "upper" ? subject.upper : subject.to);
+	try {
+		using walk = new ChangeWalk(subject, top, context);
+		return walk.run();
+	} finally {
+		linux.close(top);
+	}
 }
 
 /**
@@ -45,30 +52,33 @@ export function findChanges(subject: DiffSubject, context: JobContext): ChangeRe
 export function changesOf(subject: DiffSubject, context: JobContext): Change[] {
 	const changes: Change[] = [];
 	for (const { kind, path } of findChanges(subject, context)) {
-		if (kind !== undefined) changes.push({ kind, path: Buffer.concat([SLASH, path]) });
+		if (kind !== undefined) changes.push({ kind, path: Buffer.concat([SLASH, path.bytes]) });
 	}
 	return changes;
 }
 
 /** A directory of the subject while it is walked. */
 interface Visit {
-	readonly fd: number;
-	/** The same directory in what the subject stands on; undefined where there is none. */
-	readonly old: MergedDirectory | undefined;
+	/** The walk through what the subject stands on, where it has the same directory. */
+	readonly old: MergedWalk | undefined;
 	readonly record: ChangeRecord;
 	/** Names that are absent here are deleted. */
 	readonly complete: boolean;
 }
 
-class ChangeWalk {
+class ChangeWalk implements Disposable {
 	readonly #subject: DiffSubject;
 	readonly #context: JobContext;
 	readonly #marks: MarkReader | undefined;
-	readonly #comparer = new FileComparer();
+	readonly #comparer: FileComparer;
 	readonly #records: ChangeRecord[] = [];
 	readonly #links = new LinkSets<ChangeRecord>();
+	/** Where in the subject the walk is. */
+	readonly #directories: DirectoryStack;
 
-	constructor(subject: DiffSubject, context: JobContext) {
+	constructor(subject: DiffSubject, top: number, context: JobContext) {
+		this.#directories = new DirectoryStack(top);
+		this.#comparer = new FileComparer(context.checkAborted);
 		this.#subject = subject;
 		this.#context = context;
 		this.#marks = subject.form === "upper" ? new MarkReader(subject.xattrPrefix) : undefined;
@@ -76,40 +86,37 @@ class ChangeWalk {
 
 	run(): ChangeRecord[] {
 		const subject = this.#subject;
-		const top = openTop(subject.form === "upper" ? subject.upper : subject.to);
-		try {
-			using old = openOld(subject);
-			const record: ChangeRecord = {
-				path: Buffer.alloc(0),
-				parent: undefined,
-				kind: undefined,
-				inTar: false,
-			};
-			this.#records.push(record);
-			record.inTar = old.topFd === undefined || !this.#sameDirectory(top, old.topFd);
-			this.#visit({ fd: top, old, record, complete: subject.form === "trees" });
-		} finally {
-			linux.close(top);
-		}
-		for (const record of this.#links.changed()) addToTar(record);
-		return this.#records.filter((record) => record.kind !== undefined || record.inTar);
+		using old = openOld(subject);
+		const record: ChangeRecord = { path: TreePath.root, parent: undefined, kind: undefined, inTar: false };
+		this.#records.push(record);
+		const { top } = old;
+		record.inTar = top === undefined || !this.#sameDirectory(this.#directories.fd, top.fd);
+		runWalk(this.#visit({ old, record, complete: subject.form === "trees" }));
+		for (const linked of this.#links.changed()) addToTar(linked);
+		return this.#records.filter((found) => found.kind !== undefined || found.inTar);
 	}
 
-	#visit(visit: Visit): void {
-		this.#context.checkAborted();
-		const { fd, old, record } = visit;
-		const marks = this.#marks?.directory(fd, () => linux.escapePath(record.path));
+	[Symbol.dispose](): void {
+		this.#directories[Symbol.dispose]();
+	}
+
+	*#visit(visit: Visit): Walk {
+		const { old, record } = visit;
+		const directories = this.#directories;
+		const marks = this.#marks?.directory(directories.fd, () => String(record.path));
 		const complete = visit.complete || marks?.opaque === true;
 		const oldNames = complete && old !== undefined ? old.entries() : [];
 		let next = 0;
-		for (const { name } of sortedNames(fd)) {
+		for (const { name } of sortedNames(directories.fd)) {
 			for (; precedes(oldNames[next], name); next++) this.#deleted(record, oldNames[next]);
 			if (oldNames[next]?.name.equals(name) === true) next += 1;
 			const before = old?.lookup(name);
-			const stat = linux.tryFstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+			this.#context.checkAborted();
+			const { fd } = directories;
+			const stat = linux.tryFstatat(fd, name);
 			// Undefined: gone since it was listed, from a layer that is in use.
 			if (stat !== undefined && this.#marks?.isWhiteout(marks, fd, name, stat) !== true) {
-				this.#present({ directoryFd: fd, name, stat }, before, { ...visit, complete });
+				yield* this.#present({ directoryFd: fd, name, stat }, before, { ...visit, complete });
 			} else if (before !== undefined) {
 				this.#deleted(record, before);
 			}
@@ -118,16 +125,16 @@ class ChangeWalk {
 	}
 
 	/** A name that the subject has. */
-	#present(current: Located, before: MergedEntry | undefined, visit: Visit): void {
+	*#present(current: Located, before: MergedEntry | undefined, visit: Visit): Walk {
 		const { name, stat } = current;
-		const path = childPath(visit.record.path, name);
-		this.#marks?.refuseMetacopy(current.directoryFd, name, stat, () => linux.escapePath(path));
+		const path = visit.record.path.childInLayer(name);
+		this.#marks?.refuseMetacopy(current.directoryFd, name, stat, () => String(path));
 		const record: ChangeRecord = { path, parent: visit.record, kind: undefined, inTar: false };
 		const index = this.#records.push(record);
 		if (before === undefined) this.#mark(record, "A");
 		else if (!this.#comparer.same(current, before)) this.#mark(record, "C");
 		if (linux.isDirectory(stat)) {
-			this.#directory(current, before, { ...visit, record });
+			yield* this.#directory(current, before, { ...visit, record });
 		} else if (this.#subject.form === "trees") {
 			this.#links.add({
 				current: stat,
@@ -141,20 +148,22 @@ class ChangeWalk {
 		if (silent && !this.#links.holds(record)) this.#records.pop();
 	}
 
-	#directory(current: Located, before: MergedEntry | undefined, visit: Visit): void {
+	*#directory(current: Located, before: MergedEntry | undefined, visit: Visit): Walk {
 		const { record } = visit;
 		const old = before !== undefined && linux.isDirectory(before.stat) ? before : undefined;
 		if (old !== undefined && sameInode(current.stat, old.stat)) return;
 		if (old !== undefined && old.stat.mtimeNs !== current.stat.mtimeNs) addToTar(record);
-		withChild(current.directoryFd, current.name, (fd) => {
-			using oldChild = old === undefined ? undefined : visit.old?.openChild(old);
-			this.#visit({ fd, old: oldChild, record, complete: visit.complete });
-		});
+		const oldWalk = old === undefined ? undefined : visit.old;
+		if (old !== undefined) oldWalk?.enter(old);
+		this.#directories.enter(current.name);
+		yield this.#visit({ old: oldWalk, record, complete: visit.complete });
+		this.#directories.leave();
+		oldWalk?.leave();
 	}
 
 	#deleted(parent: ChangeRecord, old: { readonly name: Buffer } | undefined): void {
 		if (old === undefined) return;
-		const path = childPath(parent.path, old.name);
+		const path = parent.path.childInLayer(old.name);
 		const record: ChangeRecord = { path, parent, kind: undefined, inTar: false };
 		this.#records.push(record);
 		this.#mark(record, "D");
@@ -177,11 +186,11 @@ class ChangeWalk {
 	}
 }
 
-function openOld(subject: DiffSubject): MergedDirectory {
+function openOld(subject: DiffSubject): MergedWalk {
 	if (subject.form === "upper") {
-		return MergedDirectory.openRoot(subject.lowers, { xattrPrefix: subject.xattrPrefix });
+		return new MergedWalk(subject.lowers, { xattrPrefix: subject.xattrPrefix });
 	}
-	return MergedDirectory.openRoot(subject.from === undefined ? [] : [subject.from], { plain: true });
+	return new MergedWalk(subject.from === undefined ? [] : [subject.from], { plain: true });
 }
 
 /** A layer tar holds a path together with the directories above it, but the root only where it changed itself. */

@@ -16,28 +16,29 @@ import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { DiffSubject, WarningKind } from "../contract.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
-import { MergedView, splitPath } from "../overlay/merged-view.ts";
+import { MergedView } from "../overlay/merged-view.ts";
 import { isWhiteoutDevice, MarkReader } from "../overlay/overlay-marks.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { FileComparer, type Located } from "../tree/compare.ts";
-import { childPath, InodeMap, openTop, sortedNames, withChild } from "../tree/walk.ts";
-import { findChanges } from "./changes.ts";
+import { DirectoryStack } from "../tree/directory-stack.ts";
+import { TreePath } from "../tree/tree-path.ts";
+import { InodeMap, openTop, runWalk, sortedNames, type Walk } from "../tree/walk.ts";
+import { type ChangeRecord, findChanges } from "./changes.ts";
 import { LayerTar } from "./layer-tar.ts";
 
 const ROOT_NAME = Buffer.from(".");
 const WHITEOUT_START = Buffer.from(WHITEOUT_PREFIX);
-const SLASH = Buffer.from("/");
-const NO_PATH = Buffer.alloc(0);
 
 type UpperSubject = Extract<DiffSubject, { form: "upper" }>;
 
 /** What takes the members of a layer in order: the tar, or the sum of sizes. */
 interface LayerSink {
-	add(located: Located, path: Buffer): void;
-	addWhiteout(directory: Buffer, name: Buffer): void;
-	addOpaque(directory: Buffer): void;
-	leaveOut(path: Buffer, kind: WarningKind): void;
+	add(located: Located, path: TreePath): void;
+	/** Marks that what was at `path` is deleted. */
+	addWhiteout(path: TreePath): void;
+	addOpaque(directory: TreePath): void;
+	leaveOut(path: TreePath, kind: WarningKind): void;
 }
 
 /**
@@ -112,8 +113,8 @@ class Sayable {
 	}
 
 	/** `isInParent`: whether what the layer stands on shows something under that path. False where it is left out. */
-	add(found: Located, { directory, name, path }: Where, isInParent: () => boolean): boolean {
-		if (isWhiteoutName(name)) {
+	add(found: Located, path: TreePath, isInParent: () => boolean): boolean {
+		if (isWhiteoutName(path.name)) {
 			this.#leaveOutName(path, isInParent);
 			return false;
 		}
@@ -124,18 +125,18 @@ class Sayable {
 		}
 		this.sink.leaveOut(path, isSocket ? "socket" : "whiteout-device");
 		// Else the parent's file would be there again.
-		if (isInParent()) this.sink.addWhiteout(directory, name);
+		if (isInParent()) this.sink.addWhiteout(path);
 		return false;
 	}
 
-	addWhiteout({ directory, name, path }: Where): void {
-		if (isWhiteoutName(name)) this.#leaveOutName(path, () => true);
-		else this.sink.addWhiteout(directory, name);
+	addWhiteout(path: TreePath): void {
+		if (isWhiteoutName(path.name)) this.#leaveOutName(path, () => true);
+		else this.sink.addWhiteout(path);
 	}
 
-	#leaveOutName(path: Buffer, isInParent: () => boolean): void {
+	#leaveOutName(path: TreePath, isInParent: () => boolean): void {
 		if (!this.#skipUnsupported && isInParent()) {
-			const shown = linux.escapePath(path);
+			const shown = String(path);
 			throw new LamellaError(
 				"ENOTSUPPORTED",
 				`"${shown}" was changed or deleted, and a layer cannot say so, because a name that begins with ".wh." ` +
@@ -145,13 +146,6 @@ class Sayable {
 		}
 		this.sink.leaveOut(path, "whiteout-name");
 	}
-}
-
-interface Where {
-	readonly directory: Buffer;
-	readonly name: Buffer;
-	/** Of both together. */
-	readonly path: Buffer;
 }
 
 function isWhiteoutName(name: Buffer): boolean {
@@ -165,8 +159,10 @@ function emitUpper(subject: UpperSubject, sayable: Sayable): void {
 	try {
 		using view = new MergedView(lowers, { xattrPrefix });
 		const root: Located = { directoryFd: fd, name: ROOT_NAME, stat: linux.fstat(fd) };
-		if (rootChanged(root, view)) sink.add(root, NO_PATH);
-		new UpperWalk(new MarkReader(xattrPrefix), view, sayable).visit(fd, NO_PATH, false);
+		if (rootChanged(root, view)) sink.add(root, TreePath.root);
+		using directories = new DirectoryStack(fd);
+		const walk = new UpperWalk(directories, new MarkReader(xattrPrefix), view, sayable);
+		runWalk(walk.visit(TreePath.root, false));
 	} finally {
 		linux.close(fd);
 	}
@@ -181,36 +177,41 @@ function rootChanged(root: Located, view: MergedView): boolean {
 }
 
 class UpperWalk {
+	readonly #directories: DirectoryStack;
 	readonly #marks: MarkReader;
 	readonly #view: MergedView;
 	readonly #sayable: Sayable;
 
-	constructor(marks: MarkReader, view: MergedView, sayable: Sayable) {
+	constructor(directories: DirectoryStack, marks: MarkReader, view: MergedView, sayable: Sayable) {
+		this.#directories = directories;
 		this.#marks = marks;
 		this.#view = view;
 		this.#sayable = sayable;
 	}
 
 	/** `hidden`: a directory above is opaque, so whiteouts here hide nothing. */
-	visit(fd: number, path: Buffer, hidden: boolean): void {
-		const marks = this.#marks.directory(fd, () => linux.escapePath(path));
-		if (marks.opaque && !hidden) this.#sayable.sink.addOpaque(path);
+	*visit(directory: TreePath, hidden: boolean): Walk {
+		const directories = this.#directories;
+		const marks = this.#marks.directory(directories.fd, () => String(directory));
+		if (marks.opaque && !hidden) this.#sayable.sink.addOpaque(directory);
 		const hides = hidden || marks.opaque;
-		for (const { name } of sortedNames(fd)) {
-			const stat = linux.tryFstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+		for (const { name } of sortedNames(directories.fd)) {
+			const { fd } = directories;
+			const stat = linux.tryFstatat(fd, name);
 			// Undefined: gone since it was listed, from a layer that is in use.
 			if (stat === undefined) continue;
-			const childsPath = childPath(path, name);
-			const where: Where = { directory: path, name, path: childsPath };
-			const isInParent = (): boolean => !hides && this.#view.lookup(splitPath(childsPath)) !== undefined;
+			const path = directory.childInLayer(name);
+			const isInParent = (): boolean => !hides && this.#view.lookup(path.names) !== undefined;
 			if (this.#marks.isWhiteout(marks, fd, name, stat)) {
-				if (isInParent()) this.#sayable.addWhiteout(where);
+				if (isInParent()) this.#sayable.addWhiteout(path);
 				continue;
 			}
-			this.#marks.refuseMetacopy(fd, name, stat, () => linux.escapePath(childsPath));
-			const isAdded = this.#sayable.add({ directoryFd: fd, name, stat }, where, isInParent);
-			if (isAdded && linux.isDirectory(stat))
-				withChild(fd, name, (childFd) => this.visit(childFd, childsPath, hides));
+			this.#marks.refuseMetacopy(fd, name, stat, () => String(path));
+			const isAdded = this.#sayable.add({ directoryFd: fd, name, stat }, path, isInParent);
+			if (!isAdded || !linux.isDirectory(stat)) continue;
+			directories.enter(name);
+			yield this.visit(path, hides);
+			directories.leave();
 		}
 	}
 }
@@ -218,23 +219,25 @@ class UpperWalk {
 function emitTree(directory: string, sayable: Sayable): void {
 	const fd = openTop(directory);
 	try {
-		sayable.sink.add({ directoryFd: fd, name: ROOT_NAME, stat: linux.fstat(fd) }, NO_PATH);
-		visitTree(fd, NO_PATH, sayable);
+		sayable.sink.add({ directoryFd: fd, name: ROOT_NAME, stat: linux.fstat(fd) }, TreePath.root);
+		using directories = new DirectoryStack(fd);
+		runWalk(visitTree(directories, TreePath.root, sayable));
 	} finally {
 		linux.close(fd);
 	}
 }
 
-function visitTree(fd: number, path: Buffer, sayable: Sayable): void {
-	for (const { name } of sortedNames(fd)) {
-		const stat = linux.tryFstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+function* visitTree(directories: DirectoryStack, directory: TreePath, sayable: Sayable): Walk {
+	for (const { name } of sortedNames(directories.fd)) {
+		const { fd } = directories;
+		const stat = linux.tryFstatat(fd, name);
 		if (stat === undefined) continue;
-		const childsPath = childPath(path, name);
-		const where: Where = { directory: path, name, path: childsPath };
-		const isAdded = sayable.add({ directoryFd: fd, name, stat }, where, () => false);
-		if (isAdded && linux.isDirectory(stat)) {
-			withChild(fd, name, (childFd) => visitTree(childFd, childsPath, sayable));
-		}
+		const path = directory.childInLayer(name);
+		const isAdded = sayable.add({ directoryFd: fd, name, stat }, path, () => false);
+		if (!isAdded || !linux.isDirectory(stat)) continue;
+		directories.enter(name);
+		yield visitTree(directories, path, sayable);
+		directories.leave();
 	}
 }
 
@@ -244,20 +247,23 @@ function emitDifferences(
 	context: JobContext,
 ): void {
 	using view = new MergedView([subject.to], { plain: true });
-	let skipped: Buffer | undefined;
-	for (const { path, parent, kind, inTar } of findChanges(subject, context)) {
-		if (!inTar || (skipped !== undefined && path.subarray(0, skipped.length).equals(skipped))) continue;
-		const directory = parent?.path ?? NO_PATH;
-		const name = directory.length === 0 ? path : path.subarray(directory.length + 1);
-		const where: Where = { directory, name, path };
-		if (kind === "D") {
-			sayable.addWhiteout(where);
+	/** Directories that are left out: with them goes what they hold. */
+	const skipped = new Set<ChangeRecord>();
+	for (const record of findChanges(subject, context)) {
+		const { path, parent, kind } = record;
+		if (!record.inTar) continue;
+		if (parent !== undefined && skipped.has(parent)) {
+			skipped.add(record);
 			continue;
 		}
-		const found = view.lookup(splitPath(path));
+		if (kind === "D") {
+			sayable.addWhiteout(path);
+			continue;
+		}
+		const found = view.lookup(path.names);
 		// Undefined: gone since it was compared.
 		if (found === undefined) continue;
-		if (path.length === 0) sayable.sink.add({ ...found, name: ROOT_NAME }, path);
-		else if (!sayable.add(found, where, () => kind === "C")) skipped = Buffer.concat([path, SLASH]);
+		if (path.isRoot) sayable.sink.add({ ...found, name: ROOT_NAME }, path);
+		else if (!sayable.add(found, path, () => kind === "C")) skipped.add(record);
 	}
 }

@@ -18,7 +18,8 @@ import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { OPAQUE_NAME, whiteoutName } from "../overlay/whiteout.ts";
 import type { Located } from "../tree/compare.ts";
 import { dataExtents } from "../tree/data-extents.ts";
-import { childPath, InodeMap } from "../tree/walk.ts";
+import type { TreePath } from "../tree/tree-path.ts";
+import { InodeMap } from "../tree/walk.ts";
 import { readXattrsAt } from "../tree/xattrs.ts";
 import { WarningList } from "../warnings.ts";
 
@@ -68,8 +69,9 @@ export class LayerTar {
 	 * Writes a file or directory as `path` (within the layer; empty for the root). Directories come without what
 	 * they hold.
 	 */
-	add(located: Located, path: Buffer): void {
+	add(located: Located, treePath: TreePath): void {
 		const { stat } = located;
+		const path = treePath.bytes;
 		if (stat.nlink > 1 && !linux.isDirectory(stat)) {
 			const first = this.#links.get(stat);
 			if (first !== undefined) {
@@ -90,18 +92,18 @@ export class LayerTar {
 	}
 
 	/** Says that a path is not in the layer, and why. */
-	leaveOut(path: Buffer, kind: WarningKind): void {
-		this.#warnings.add(kind, () => linux.escapePath(path));
+	leaveOut(path: TreePath, kind: WarningKind): void {
+		this.#warnings.add(kind, () => String(path));
 	}
 
-	/** Writes the mark that `name` in `directory` (a path within the layer) is deleted. */
-	addWhiteout(directory: Buffer, name: Buffer): void {
-		this.#addMark(childPath(directory, whiteoutName(name)));
+	/** Writes the mark that what was at `path` is deleted. */
+	addWhiteout(path: TreePath): void {
+		this.#addMark((path.parent ?? path).child(whiteoutName(path.name)).bytes);
 	}
 
 	/** Writes the mark that nothing below counts in `directory`. Comes before what the directory holds. */
-	addOpaque(directory: Buffer): void {
-		this.#addMark(childPath(directory, OPAQUE));
+	addOpaque(directory: TreePath): void {
+		this.#addMark(directory.child(OPAQUE).bytes);
 	}
 
 	/** Ends the tar. */
@@ -177,7 +179,7 @@ export class LayerTar {
 			this.#tar.data(chunk.subarray(0, count));
 			done += count;
 		}
-		if (isShort) this.leaveOut(path, "shrunk");
+		if (isShort) this.#warnings.add("shrunk", () => linux.escapePath(path));
 	}
 
 	#describe(located: Located, path: Buffer): TarEntry {

@@ -26,14 +26,21 @@ export class DigestAside implements Disposable {
 		const slots = Array.from({ length: SLOTS }, () => new SharedArrayBuffer(slotSizeBytes));
 		this.#slots = slots.map((slot) => Buffer.from(slot));
 		const workerData: DigestThreadData = { control: this.#control, slots };
-		const worker = new Worker(new URL("./digest-thread.js", import.meta.url), { workerData, execArgv: [] });
+		const worker = new Worker(new URL("./digest-thread.js", import.meta.url), {
+			workerData,
+			execArgv: [],
+		});
 		this.#worker = worker;
 		this.#digest = new Promise((resolve, reject) => {
 			worker.once("message", resolve);
 			const fail = (why: unknown): void => {
-				this.#failure ??= new LamellaError("ESYSTEM", "the thread that makes a layer's digest has died", {
-					cause: why,
-				});
+				this.#failure ??= new LamellaError(
+					"ESYSTEM",
+					"the thread that makes a layer's digest has died; try again",
+					{
+						cause: why,
+					},
+				);
 				reject(this.#failure);
 			};
 			worker.once("error", fail);

@@ -10,9 +10,11 @@ import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { LayerJobs } from "../jobs/job-contract.ts";
 import { cloneFile } from "../tree/clone-file.ts";
-import { childPath, InodeMap, openTop, withChild } from "../tree/walk.ts";
+import { DirectoryStack } from "../tree/directory-stack.ts";
+import { TreePath } from "../tree/tree-path.ts";
+import { InodeMap, linkBelow, openTop, runWalk, type Walk } from "../tree/walk.ts";
 import { readXattrs } from "../tree/xattrs.ts";
-import { MergedDirectory, type MergedName } from "./merged-view.ts";
+import { type MergedName, MergedWalk } from "./merged-view.ts";
 
 const DT_UNKNOWN = 0;
 const DT_DIR = 4;
@@ -41,9 +43,10 @@ export function flattenTree(
 				},
 			);
 		}
-		using root = MergedDirectory.openRoot(lowers, { xattrPrefix });
-		const flattener = new Flattener(targetFd, context);
-		flattener.fill(root, targetFd, Buffer.alloc(0));
+		using merged = new MergedWalk(lowers, { xattrPrefix });
+		using made = new DirectoryStack(targetFd);
+		const flattener = new Flattener(merged, made, context);
+		runWalk(flattener.fill(TreePath.root));
 		if (sync === true) linux.syncfs(targetFd);
 		return { entries: flattener.entries };
 	} finally {
@@ -53,63 +56,75 @@ export function flattenTree(
 
 class Flattener {
 	entries = 0;
+	readonly #merged: MergedWalk;
+	/** Where in the target the walk is. */
+	readonly #made: DirectoryStack;
 	readonly #rootFd: number;
 	readonly #context: JobContext;
 	/** Inode of a lower → the path of the copy within the target that takes its further links. */
-	readonly #copies = new InodeMap<Buffer>();
+	readonly #copies = new InodeMap<TreePath>();
 
-	constructor(rootFd: number, context: JobContext) {
-		this.#rootFd = rootFd;
+	constructor(merged: MergedWalk, made: DirectoryStack, context: JobContext) {
+		this.#merged = merged;
+		this.#made = made;
+		this.#rootFd = made.fd;
 		this.#context = context;
 	}
 
-	/** Fills the open, empty directory `targetFd` and gives it its metadata. */
-	fill(merged: MergedDirectory, targetFd: number, path: Buffer): void {
-		this.#context.checkAborted();
-		for (const entry of merged.entries()) {
-			if (isDirectoryName(entry)) {
-				linux.mkdirat(targetFd, entry.name, PRIVATE_MODE);
-				using child = merged.openChild(entry);
-				withChild(targetFd, entry.name, (fd) => this.fill(child, fd, childPath(path, entry.name)));
-			} else {
-				this.#link(entry, targetFd, path);
+	/** Fills the empty directory that the walk is at and gives it its metadata. */
+	*fill(path: TreePath): Walk {
+		for (const entry of this.#merged.entries()) {
+			this.#context.checkAborted();
+			if (!this.#isDirectory(entry)) {
+				this.#link(entry, path);
+				continue;
 			}
+			linux.mkdirat(this.#made.fd, entry.name, PRIVATE_MODE);
+			this.#merged.enter(entry);
+			this.#made.enter(entry.name);
+			yield this.fill(path.child(entry.name));
+			this.#merged.leave();
+			this.#made.leave();
 		}
 		this.entries += 1;
 		// Last, for every child above has changed its times.
-		if (merged.topFd !== undefined) copyDirectoryMetadata(merged.topFd, targetFd);
+		const { top } = this.#merged;
+		if (top !== undefined) copyDirectoryMetadata(top.fd, this.#made.fd);
 	}
 
-	#link(entry: MergedName, targetFd: number, path: Buffer): void {
+	#isDirectory(entry: MergedName): boolean {
+		if (entry.type !== DT_UNKNOWN) return entry.type === DT_DIR;
+		return linux.isDirectory(linux.fstatat(this.#merged.fdOf(entry), entry.name));
+	}
+
+	#link(entry: MergedName, path: TreePath): void {
 		this.entries += 1;
-		const { directoryFd, name } = entry;
+		const { name } = entry;
 		try {
-			linux.linkat(directoryFd, name, targetFd, name, 0);
+			linux.linkat(this.#merged.fdOf(entry), name, this.#made.fd, name, 0);
 		} catch (error) {
 			if (!linux.isSystemError(error, "EMLINK", "EXDEV", "EPERM", "EOPNOTSUPP")) throw error;
-			this.#copy(entry, targetFd, path);
+			this.#copy(entry, path);
 		}
 	}
 
-	#copy({ directoryFd, name }: MergedName, targetFd: number, path: Buffer): void {
-		const stat = linux.fstatat(directoryFd, name, linux.AT_SYMLINK_NOFOLLOW);
+	#copy(entry: MergedName, path: TreePath): void {
+		const { name } = entry;
+		const directoryFd = this.#merged.fdOf(entry);
+		const targetFd = this.#made.fd;
+		const stat = linux.fstatat(directoryFd, name);
 		const copy = this.#copies.get(stat);
 		if (copy !== undefined) {
 			try {
-				linux.linkat(this.#rootFd, copy, targetFd, name, 0);
+				linkBelow(this.#rootFd, copy, targetFd, name);
 				return;
 			} catch (error) {
-				if (!linux.isSystemError(error, "EMLINK", "ENAMETOOLONG")) throw error;
+				if (!linux.isSystemError(error, "EMLINK")) throw error;
 			}
 		}
 		cloneFile({ directoryFd, name, stat }, targetFd, name);
-		if (stat.nlink > 1) this.#copies.set(stat, childPath(path, name));
+		if (stat.nlink > 1) this.#copies.set(stat, path.child(name));
 	}
-}
-
-function isDirectoryName({ type, directoryFd, name }: MergedName): boolean {
-	if (type !== DT_UNKNOWN) return type === DT_DIR;
-	return linux.isDirectory(linux.fstatat(directoryFd, name, linux.AT_SYMLINK_NOFOLLOW));
 }
 
 function copyDirectoryMetadata(fromFd: number, toFd: number): void {

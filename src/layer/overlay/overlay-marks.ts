@@ -103,7 +103,7 @@ export class MarkReader {
 function unresolvable(path: string, mark: string, option: string): LamellaError {
 	return new LamellaError(
 		"ENOTSUPPORTED",
-		`"${path}" carries ${mark}, so its content is elsewhere; mount the layer with ${option} and make the change again`,
+		`"${path}" carries ${mark}, so its content is in another place; mount the layer with ${option} and make the change again`,
 		{ path },
 	);
 }

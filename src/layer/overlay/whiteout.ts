@@ -35,7 +35,7 @@ export function readWhiteoutWord(name: string, where: () => string): WhiteoutWor
 	if (hidden === "" || hidden === "." || hidden === "..") {
 		throw new LamellaError(
 			"EUNSAFE",
-			`"${where()}" is a whiteout of its own directory or of its parent, which layers must not have`,
+			`"${where()}" would delete the directory that it is in, or the one above; a whiteout names what it deletes`,
 			{ path: where() },
 		);
 	}
@@ -73,7 +73,7 @@ export function makeOpaque(
 		if (!linux.isSystemError(error, "EOPNOTSUPP", "ENOTSUP")) throw error;
 		throw new LamellaError(
 			"EXATTR",
-			`the filesystem does not take ${xattrPrefix}opaque, so that a layer cannot hide a directory's content on it`,
+			`the filesystem does not take ${xattrPrefix}opaque, so that a layer cannot hide a directory there; put the store on ext4, xfs or btrfs`,
 			{ cause: error },
 		);
 	}

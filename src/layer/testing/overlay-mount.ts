@@ -1,8 +1,9 @@
 /** For tests: a real overlay mount over some lowers, and a directory that cleans up after itself. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import * as linux from "../../linux/index.ts";
+import { removeTree } from "../tree/remove.ts";
 
 /** The directories of an overlay mount. */
 export interface OverlayPlace {
@@ -21,6 +22,12 @@ export class Workplace implements Disposable {
 		const made = path.join(this.directory, `${this.#count++}-${name}`);
 		mkdirSync(made);
 		return made;
+	}
+
+	/** Has what is made from here on in memory: for trees so large that a disk would be waited for. */
+	useMemory(): void {
+		linux.mount("tmpfs", this.directory, "tmpfs", 0, "");
+		this.#mounts.push(this.directory);
 	}
 
 	/**
@@ -46,7 +53,7 @@ export class Workplace implements Disposable {
 
 	[Symbol.dispose](): void {
 		for (const mounted of this.#mounts.reverse()) linux.umount2(mounted, linux.MNT_DETACH);
-		rmSync(this.directory, { recursive: true, force: true });
+		removeTree(this.directory);
 	}
 }
 

@@ -22,7 +22,10 @@ export function cloneFile(from: Located, targetFd: number, name: Buffer): void {
 	else if (linux.isSymlink(stat)) {
 		linux.symlinkat(linux.readlinkat(from.directoryFd, from.name), targetFd, name);
 	} else if (linux.isDirectory(stat)) {
-		throw new LamellaError("EINVALID", `"${linux.escapePath(from.name)}" is a directory`);
+		throw new LamellaError(
+			"EINVALID",
+			`"${linux.escapePath(from.name)}" is a directory, and only files are copied so`,
+		);
 	} else {
 		linux.mknodat(targetFd, name, stat.mode, stat.rdevMajor, stat.rdevMinor);
 	}

@@ -23,7 +23,13 @@ export function sameInode(a: linux.Stat, b: linux.Stat): boolean {
 
 /** Compares files; holds the two buffers that it reads content with. */
 export class FileComparer {
+	readonly #checkAborted: () => void;
 	#buffers: readonly [Buffer, Buffer] | undefined;
+
+	/** `checkAborted` is asked at each piece of content. */
+	constructor(checkAborted: () => void = () => {}) {
+		this.#checkAborted = checkAborted;
+	}
 
 	/**
 	 * Whether two files are the same in type, mode, owner, device number, xattrs and, but for directories, size,
@@ -65,6 +71,7 @@ export class FileComparer {
 		this.#buffers ??= [Buffer.allocUnsafeSlow(CHUNK_BYTES), Buffer.allocUnsafeSlow(CHUNK_BYTES)];
 		const [aBuffer, bBuffer] = this.#buffers;
 		for (let offset = 0; ; ) {
+			this.#checkAborted();
 			const aBytes = readFully(aFd, aBuffer, offset);
 			const bBytes = readFully(bFd, bBuffer, offset);
 			if (aBytes !== bBytes || aBuffer.compare(bBuffer, 0, bBytes, 0, aBytes) !== 0) return false;

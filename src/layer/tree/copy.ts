@@ -4,10 +4,13 @@
  */
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
+import type { OverlayXattrPrefix } from "../contract.ts";
 import type { LayerJobs } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { cloneFile, tryLink } from "./clone-file.ts";
-import { childPath, InodeMap, openTop, withChild } from "./walk.ts";
+import { DirectoryStack } from "./directory-stack.ts";
+import { TreePath } from "./tree-path.ts";
+import { InodeMap, linkBelow, openTop, runWalk, type Walk } from "./walk.ts";
 import { readXattrs } from "./xattrs.ts";
 
 const PRIVATE_MODE = 0o700;
@@ -19,23 +22,25 @@ const PERMISSIONS = 0o7777;
  * @throws {LamellaError} `ENOSPACE`, `EPERMISSION`, `ESYSTEM`, `EABORTED`
  */
 export function copyTree(request: LayerJobs["copy"]["request"], context: JobContext): { entries: number } {
-	const { from, to, sync, share = false } = request;
-	let path: Buffer = Buffer.alloc(0);
+	const { share = false, marks } = request;
+	let path = TreePath.root;
 	const fds: number[] = [];
 	try {
-		const fromFd = openTop(from);
+		const fromFd = openTop(request.from);
 		fds.push(fromFd);
-		makeIfMissing(to);
-		const toFd = openTop(to);
+		makeIfMissing(request.to);
+		const toFd = openTop(request.to);
 		fds.push(toFd);
-		const copier = new TreeCopier(toFd, { context, share }, (current) => {
+		const copier = new TreeCopier(toFd, { context, share, marks }, (current) => {
 			path = current;
 		});
-		copier.copyDirectory(fromFd, toFd, path);
-		if (sync === true) linux.syncfs(toFd);
+		using from = new DirectoryStack(fromFd);
+		using to = new DirectoryStack(toFd);
+		runWalk(copier.copyDirectory(from, to, path));
+		if (request.sync === true) linux.syncfs(toFd);
 		return { entries: copier.entries };
 	} catch (error) {
-		throw asLamellaError(error, "copy", () => `${from}/${linux.escapePath(path)}`);
+		throw asLamellaError(error, "copy", () => `${request.from}/${path}`);
 	} finally {
 		for (const fd of fds) linux.close(fd);
 	}
@@ -46,61 +51,86 @@ class TreeCopier {
 	readonly #rootFd: number;
 	readonly #context: JobContext;
 	readonly #share: boolean;
-	readonly #at: (path: Buffer) => void;
+	readonly #marks: OverlayXattrPrefix | undefined;
+	readonly #at: (path: TreePath) => void;
 	/** Inode of the original → the path of its copy, for its further links. */
-	readonly #copies = new InodeMap<Buffer>();
+	readonly #copies = new InodeMap<TreePath>();
 
 	constructor(
 		rootFd: number,
-		{ context, share }: { readonly context: JobContext; readonly share: boolean },
-		at: (path: Buffer) => void,
+		{
+			context,
+			share,
+			marks,
+		}: {
+			readonly context: JobContext;
+			readonly share: boolean;
+			readonly marks: OverlayXattrPrefix | undefined;
+		},
+		at: (path: TreePath) => void,
 	) {
 		this.#rootFd = rootFd;
 		this.#context = context;
 		this.#share = share;
+		this.#marks = marks;
 		this.#at = at;
 	}
 
-	copyDirectory(fromFd: number, toFd: number, path: Buffer): void {
-		this.#context.checkAborted();
-		for (const { name } of linux.readDirectory(fromFd)) {
-			const itsPath = childPath(path, name);
+	*copyDirectory(from: DirectoryStack, to: DirectoryStack, path: TreePath): Walk {
+		for (const { name } of linux.readDirectory(from.fd)) {
+			this.#context.checkAborted();
+			const itsPath = path.child(name);
 			this.#at(itsPath);
-			const stat = linux.fstatat(fromFd, name);
+			const stat = linux.fstatat(from.fd, name);
 			if (linux.isDirectory(stat)) {
-				linux.mkdirat(toFd, name, PRIVATE_MODE);
-				withChild(fromFd, name, (from) =>
-					withChild(toFd, name, (to) => this.copyDirectory(from, to, itsPath)),
-				);
-			} else if (!(this.#share && tryLink(fromFd, name, toFd, name)) && !this.#linkToCopy(stat, toFd, name)) {
-				cloneFile({ directoryFd: fromFd, name, stat }, toFd, name);
+				linux.mkdirat(to.fd, name, PRIVATE_MODE);
+				from.enter(name);
+				to.enter(name);
+				yield this.copyDirectory(from, to, itsPath);
+				from.leave();
+				to.leave();
+			} else if (
+				!(this.#share && tryLink(from.fd, name, to.fd, name)) &&
+				!this.#linkToCopy(stat, to.fd, name)
+			) {
+				cloneFile({ directoryFd: from.fd, name, stat }, to.fd, name);
+				if (linux.isRegular(stat) && stat.sizeBytes === 0) this.#copyWhiteoutMark(from.fd, name, to.fd);
 				if (stat.nlink > 1) this.#copies.set(stat, itsPath);
 			}
 			this.entries += linux.isDirectory(stat) ? 0 : 1;
 		}
 		this.entries += 1;
-		copyMetadata(fromFd, toFd);
+		copyMetadata(from.fd, to.fd, this.#marks);
+	}
+
+	#copyWhiteoutMark(fromFd: number, name: Buffer, toFd: number): void {
+		if (this.#marks === undefined) return;
+		const xattr = `${this.#marks}whiteout`;
+		const value = linux.lgetxattrAt(fromFd, name, xattr);
+		if (value !== undefined) linux.lsetxattrAt(toFd, name, xattr, value);
 	}
 
 	#linkToCopy(stat: linux.Stat, toFd: number, name: Buffer): boolean {
 		const copy = stat.nlink > 1 ? this.#copies.get(stat) : undefined;
 		if (copy === undefined) return false;
 		try {
-			linux.linkat(this.#rootFd, copy, toFd, name);
+			linkBelow(this.#rootFd, copy, toFd, name);
 			return true;
 		} catch (error) {
-			// A path that is too long, or as many links as the filesystem takes: another copy starts here.
-			if (linux.isSystemError(error, "EMLINK", "ENAMETOOLONG", "EPERM", "EOPNOTSUPP")) return false;
+			// As many links as the filesystem takes, or none: another copy starts here.
+			if (linux.isSystemError(error, "EMLINK", "EPERM", "EOPNOTSUPP")) return false;
 			throw error;
 		}
 	}
 }
 
 /** After all children, each of which has changed the directory's times. */
-function copyMetadata(fromFd: number, toFd: number): void {
+function copyMetadata(fromFd: number, toFd: number, marks: OverlayXattrPrefix | undefined): void {
 	const stat = linux.fstat(fromFd);
 	linux.fchown(toFd, stat.uid, stat.gid);
 	for (const { name, value } of readXattrs(fromFd)) linux.fsetxattr(toFd, name, value);
+	const opaque = marks === undefined ? undefined : linux.fgetxattr(fromFd, `${marks}opaque`);
+	if (opaque !== undefined) linux.fsetxattr(toFd, `${marks}opaque`, opaque);
 	linux.fchmod(toFd, stat.mode & PERMISSIONS);
 	linux.futimens(toFd, stat.atimeNs, stat.mtimeNs);
 }

@@ -7,6 +7,7 @@ import path from "node:path";
 import { isLamellaError, LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
 import { asLamellaError } from "../system-failure.ts";
+import { DirectoryStack } from "./directory-stack.ts";
 
 const DT_DIR = 4;
 const DT_UNKNOWN = 0;
@@ -14,16 +15,11 @@ const DIRECTORY_FLAGS = linux.O_RDONLY | linux.O_DIRECTORY | linux.O_NOFOLLOW;
 const STAY_HERE = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH;
 /** How often a directory is emptied again that somebody puts things in meanwhile. */
 const ATTEMPTS_MAX = 5;
-/** Directories kept open on the way down; those above are opened again by `..`. */
-const OPEN_MAX = 64;
 
+/** A directory that is being emptied. */
 interface Level {
 	/** Name in the directory above. */
 	readonly name: Buffer | string;
-	/** -1 while closed because the tree is deeper than OPEN_MAX. */
-	fd: number;
-	readonly dev: bigint;
-	readonly ino: bigint;
 	/** Subdirectories still to be removed. */
 	readonly pending: Buffer[];
 }
@@ -72,41 +68,30 @@ export function removeEntry(
 	attempt = 1,
 ): void {
 	if (unlinkIfNoDirectory(directoryFd, name)) return;
+	using directories = new DirectoryStack(directoryFd);
 	const levels: Level[] = [];
-	try {
-		const top = openLevel(directoryFd, name);
-		if (top !== undefined) levels.push(top);
-		while (levels.length > 0) {
-			checkAborted();
-			const level = levels.at(-1);
-			const child = level?.pending.pop();
-			if (level === undefined) break;
-			if (child === undefined) {
-				levels.pop();
-				const parent = levels.at(-1);
-				if (parent?.fd === -1) reopen(parent, level);
-				finishLevel(level, levels.at(-1)?.fd ?? directoryFd, attempt);
-				continue;
-			}
-			const next = openLevel(level.fd, child);
-			if (next === undefined) continue;
-			levels.push(next);
-			const far = levels[levels.length - 1 - OPEN_MAX];
-			if (far !== undefined && far.fd !== -1) {
-				linux.close(far.fd);
-				far.fd = -1;
+	let next: Buffer | string | undefined = name;
+	do {
+		checkAborted();
+		if (next === undefined) {
+			const done = levels.pop();
+			directories.leave();
+			if (done !== undefined) removeEmptied(directories.fd, done.name, attempt);
+		} else {
+			const fd = openDirectory(directories.fd, next);
+			if (fd !== undefined) {
+				directories.push(fd);
+				levels.push({ name: next, pending: emptyOut(fd) });
 			}
 		}
-	} finally {
-		for (const level of levels) if (level.fd !== -1) linux.close(level.fd);
-	}
+		next = levels.at(-1)?.pending.pop();
+	} while (levels.length > 0);
 }
 
-/** Opens a directory, removes the non-directories in it and lists the rest. Undefined where it is gone. */
-function openLevel(parentFd: number, name: Buffer | string): Level | undefined {
-	let fd: number;
+/** Undefined where it is gone. */
+function openDirectory(parentFd: number, name: Buffer | string): number | undefined {
 	try {
-		fd = linux.openat2(parentFd, name, { flags: DIRECTORY_FLAGS, resolve: STAY_HERE });
+		return linux.openat2(parentFd, name, { flags: DIRECTORY_FLAGS, resolve: STAY_HERE });
 	} catch (error) {
 		if (linux.isSystemError(error, "ENOENT")) return undefined;
 		if (linux.isSystemError(error, "EXDEV")) {
@@ -119,13 +104,6 @@ function openLevel(parentFd: number, name: Buffer | string): Level | undefined {
 		// It was replaced since it was listed.
 		if (linux.isSystemError(error, "ENOTDIR", "ELOOP") && unlinkIfNoDirectory(parentFd, name))
 			return undefined;
-		throw error;
-	}
-	try {
-		const { dev, ino } = linux.fstat(fd);
-		return { name, fd, dev, ino, pending: emptyOut(fd) };
-	} catch (error) {
-		linux.close(fd);
 		throw error;
 	}
 }
@@ -162,30 +140,14 @@ function unlinkIfNoDirectory(directoryFd: number, name: string | Buffer): boolea
 	}
 }
 
-/** Removes the emptied directory `level` from its parent. */
-function finishLevel(level: Level, parentFd: number, attempt: number): void {
-	linux.close(level.fd);
-	level.fd = -1;
+/** Removes a directory that was emptied. */
+function removeEmptied(parentFd: number, name: Buffer | string, attempt: number): void {
 	try {
-		linux.unlinkat(parentFd, level.name, linux.AT_REMOVEDIR);
+		linux.unlinkat(parentFd, name, linux.AT_REMOVEDIR);
 	} catch (error) {
 		if (linux.isSystemError(error, "ENOENT")) return;
 		const refilled = linux.isSystemError(error, "ENOTEMPTY", "EEXIST", "ENOTDIR");
 		if (!refilled || attempt === ATTEMPTS_MAX) throw error;
-		removeEntry(parentFd, level.name, undefined, attempt + 1);
-	}
-}
-
-/** Goes up by `..`, and makes sure that this is the directory that it was: somebody may have moved things. */
-function reopen(parent: Level, child: Level): void {
-	try {
-		const fd = linux.openat(child.fd, "..", DIRECTORY_FLAGS);
-		parent.fd = fd;
-		const { dev, ino } = linux.fstat(fd);
-		if (dev === parent.dev && ino === parent.ino) return;
-		throw new LamellaError("EBUSY", "a directory was moved away while its tree was removed; try again");
-	} catch (error) {
-		linux.close(child.fd);
-		throw error;
+		removeEntry(parentFd, name, undefined, attempt + 1);
 	}
 }

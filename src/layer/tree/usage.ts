@@ -2,7 +2,8 @@
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { Usage } from "../contract.ts";
-import { InodeMap, openTop, withChild } from "./walk.ts";
+import { DirectoryStack } from "./directory-stack.ts";
+import { InodeMap, openTop, runWalk, type Walk } from "./walk.ts";
 
 const BLOCK_BYTES = 512;
 
@@ -27,7 +28,8 @@ export function measure(directories: readonly string[], context: JobContext): Me
 		const fd = openTop(directory);
 		try {
 			counter.add(linux.fstat(fd));
-			counter.addChildren(fd);
+			using directories = new DirectoryStack(fd);
+			runWalk(counter.addChildren(directories));
 		} finally {
 			linux.close(fd);
 		}
@@ -57,14 +59,17 @@ class UsageCounter {
 		this.inodes += 1;
 	}
 
-	addChildren(fd: number): void {
-		this.#context.checkAborted();
-		for (const { name } of linux.readDirectory(fd)) {
-			const stat = linux.tryFstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
+	*addChildren(directories: DirectoryStack): Walk {
+		for (const { name } of linux.readDirectory(directories.fd)) {
+			this.#context.checkAborted();
+			const stat = linux.tryFstatat(directories.fd, name);
 			// Undefined: gone since it was listed, from a layer that is in use.
 			if (stat === undefined) continue;
 			this.add(stat);
-			if (linux.isDirectory(stat)) withChild(fd, name, (childFd) => this.addChildren(childFd));
+			if (!linux.isDirectory(stat)) continue;
+			directories.enter(name);
+			yield this.addChildren(directories);
+			directories.leave();
 		}
 	}
 }

@@ -5,9 +5,7 @@
  * of what the command line, a program or dockerd keeps in the same store, and can name nothing of it.
  */
 import { LamellaError } from "../../errors/index.ts";
-import { type LayerId, parseLayerId } from "../../store/index.ts";
-
-const PREFIX = "containerd/";
+import { type LayerId, CONTAINERD_PREFIX as PREFIX, parseLayerId } from "../../store/index.ts";
 
 /** @throws {LamellaError} `EINVALID` for a key that is empty, too long, or holds control characters */
 export function layerIdOf(key: string): LayerId {

@@ -2,8 +2,10 @@
  * The graph driver behind the protocol: none before the first Init, and the last Init's after a restart. An Init
  * looks whether the home is still the one that was opened: dockerd's data root may have been removed and made again.
  */
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
-import { type HeldPlace, Home, holdLayers, init, type StoreGraphDriver } from "../../graphdriver/index.ts";
+import { type HeldPlace, holdLayers, init, type StoreGraphDriver } from "../../graphdriver/index.ts";
 import type { LayerStore } from "../../store/index.ts";
 import type { Logger } from "../log.ts";
 import { type InitState, loadState, saveState } from "./state.ts";
@@ -34,7 +36,7 @@ export class DockerPlugin implements AsyncDisposable {
 			return;
 		}
 		// A home that is made here would stand where a filesystem is mounted later.
-		if (!Home.exists(state.home)) {
+		if (!existsSync(state.home)) {
 			this.#log.warn({ home: state.home }, "the last home is not there; waiting for dockerd's Init");
 			return;
 		}
@@ -85,7 +87,7 @@ export class DockerPlugin implements AsyncDisposable {
 	/** @throws {LamellaError} `ECORRUPT` where the store that others use, too, was removed or replaced */
 	#mustHaveStore(): void {
 		if (this.#storesLayers?.isThere() !== false) return;
-		const root = this.#store?.status().root;
+		const root = path.dirname(this.#storesLayers.path);
 		throw new LamellaError(
 			"ECORRUPT",
 			`the store at ${root} was removed or replaced while it was open; restart lamella`,

@@ -18,6 +18,8 @@ export async function serveDiff(
 	log: Logger,
 ): Promise<void> {
 	const tar = await plugin.driver.diff(required(body, "ID"), optional(body, "Parent"));
+	// What reads it below rejects; a failure that comes between the two readings must not end the process.
+	tar.on("error", () => {});
 	await firstBytes(tar);
 	response.writeHead(200, { "Content-Type": "application/x-tar" });
 	try {
@@ -29,6 +31,7 @@ export async function serveDiff(
 }
 
 async function firstBytes(stream: Readable): Promise<void> {
+	if (stream.errored) throw stream.errored;
 	if (stream.readableLength > 0 || stream.readableEnded) return;
 	// `once` rejects on "error".
 	await once(stream, "readable");

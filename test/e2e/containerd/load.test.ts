@@ -12,6 +12,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, type ClientUnaryCall, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Snapshots } from "../../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
+import { Health } from "../../../src/serve/containerd/generated/grpc/health/v1/health_pb.js";
 import { methodDefinition } from "../../../src/serve/containerd/grpc/service.ts";
 import { makeFilesystem, type TestFilesystem } from "../../support/filesystems.ts";
 import { LamellaSnapshotter } from "../../support/lamella-snapshotter.ts";
@@ -189,6 +190,23 @@ async function tooLong(): Promise<void> {
 	}
 }
 
+/** Thirty at a time watch the health of the server, and leave. */
+async function watches(): Promise<void> {
+	const on = connected();
+	const { path, requestSerialize, responseDeserialize } = methodDefinition(Health.method.watch);
+	const request = create(Health.method.watch.input);
+	while (!over) {
+		const streams = Array.from({ length: 30 }, () =>
+			on
+				.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request)
+				.on("error", () => undefined),
+		);
+		await Promise.all(streams.map((stream) => new Promise((resolve) => stream.once("data", resolve))));
+		for (const stream of streams) stream.cancel();
+		await sleep(2000);
+	}
+}
+
 /** Connections that come, ask, and go; some say nothing, nonsense, or half of something. */
 async function comesAndGoes(): Promise<void> {
 	while (!over) {
@@ -243,7 +261,18 @@ function median(values: readonly number[]): number {
 it(
 	"answers under mixed load, and neither memory nor open sockets grow",
 	async () => {
-		const loads = [pings, cancels, floods, bursts, slowReaders, slowReaders, tooLong, comesAndGoes, works];
+		const loads = [
+			pings,
+			cancels,
+			floods,
+			bursts,
+			slowReaders,
+			slowReaders,
+			tooLong,
+			watches,
+			comesAndGoes,
+			works,
+		];
 		const running = Promise.all(loads.map((load) => load()));
 		// One that fails ends the test; the others end with `over`.
 		const failed = running.then(() => undefined);
