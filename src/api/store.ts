@@ -120,6 +120,11 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	readonly layerStore: LayerStore;
 	readonly #images: Images;
 
+	/** What opening it found that somebody should know, in words: data set aside, lost, or missing. */
+	get notices(): readonly string[] {
+		return this.layerStore.notices;
+	}
+
 	/** @internal Use `openStore`. */
 	constructor(layerStore: LayerStore, images: Images) {
 		super();
