@@ -1,6 +1,6 @@
 /**
  * How a layer becomes a filesystem. A driver knows directories and mounts; ids, names, parents, counts and
- * recovery are the store's. Every driver passes the suite in conformance.ts.
+ * recovery are the store's. Every driver passes the suite in testing/conformance.ts.
  */
 import type { IdMaps } from "../idmap/index.ts";
 import type { RunOptions } from "../jobs/index.ts";

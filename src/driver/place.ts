@@ -5,7 +5,8 @@
  *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
  *     empty/   nothing: below a single directory that is mounted with a label
  */
-import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, chownSync, statSync } from "node:fs";
+import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type IdMaps, toHost } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
@@ -31,10 +32,10 @@ export function lowersOf(chain: readonly LayerPlace[]): string[] {
 	return lowers;
 }
 
-/** Makes a tree's root directory: root's own, 0755 whatever the umask. */
-export function makeTreeRoot(directory: string): void {
-	mkdirSync(directory);
-	chmodSync(directory, 0o755);
+/** Makes a tree's root directory: root's own, 0755 whatever the umask. Not on this thread: a full journal may make it wait. */
+export async function makeTreeRoot(directory: string): Promise<void> {
+	await mkdir(directory);
+	await chmod(directory, 0o755);
 }
 
 // overlayfs's own xattrs are about the lower directory only, and an SELinux label is the host's.

@@ -1,6 +1,6 @@
 /** What every operation of the store works with, and the few moves that they share. */
-import { existsSync, renameSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { existsSync, renameSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
@@ -184,14 +184,14 @@ export class StoreContext {
 		const staged = this.stagedPath();
 		const directory = this.directoryOf(after);
 		try {
-			writeSidecar(staged, after);
+			await writeSidecar(staged, after);
 			await flushWith(staged);
 			crashPoint("update:staged");
 			await this.transaction(() => replaceLayer(this.database, after), { durable: false });
 			crashPoint("update:recorded");
-			renameSync(staged, sidecarOf(directory));
+			await rename(staged, sidecarOf(directory));
 		} finally {
-			rmSync(staged, { force: true });
+			await rm(staged, { force: true });
 		}
 		await Promise.all([this.database.flushed(), flush(directory)]);
 		return after;

@@ -40,6 +40,8 @@ export interface LayerStoreOptions {
 	readonly readOnly?: boolean | undefined;
 	/** A root without a store is an error, and none is made there. */
 	readonly mustExist?: boolean | undefined;
+	/** @internal For tests: another driver in the place of the one that was opened. */
+	readonly replaceDriver?: ((opened: Driver) => Driver) | undefined;
 }
 
 /**
@@ -125,7 +127,10 @@ function contextOf(
 	return new StoreContext({
 		layout,
 		database,
-		openDriver: (): Driver => openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs }),
+		openDriver: (): Driver => {
+			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs });
+			return options.replaceDriver?.(driver) ?? driver;
+		},
 		jobs,
 		owner,
 		locks: new LayerLocks(),

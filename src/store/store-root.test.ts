@@ -32,7 +32,7 @@ afterEach(() => {
 
 describe("a layer id", () => {
 	it("refuses what could never be one, and takes containerd's keys", () => {
-		for (const text of ["", ".", "..", "a\0b", "a\nb", "\ud800", "x".repeat(1025)]) {
+		for (const text of ["", ".", "..", "a\0b", "\ud800", "x".repeat(32 * 1024 + 1)]) {
 			expect(() => parseLayerId(text)).toThrow(expect.objectContaining({ code: "EINVALID" }));
 		}
 		expect(parseLayerId("default/12/extract-1 sha256:ab")).toBe("default/12/extract-1 sha256:ab");

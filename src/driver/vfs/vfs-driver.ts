@@ -52,7 +52,7 @@ export class VfsDriver implements Driver {
 		{ idMaps }: Pick<PrepareOptions, "idMaps"> = {},
 	): Promise<void> {
 		const root = rootOf({ directory: staged, form: WHOLE });
-		makeTreeRoot(root);
+		await makeTreeRoot(root);
 		const [parent] = chain;
 		if (parent !== undefined) {
 			await this.#jobs.run("copy", { from: rootOf(parent), to: root });

@@ -3,7 +3,8 @@
  * it. A new layer comes with its sidecar. A later one is put in place after the transaction that records the same, and before
  * that is acknowledged, so it never says what was never recorded.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "../database/layer-record.ts";
 
@@ -13,8 +14,8 @@ export function sidecarOf(directory: string): string {
 }
 
 /** Writes a sidecar where nobody reads it yet. Flushing it is the caller's. */
-export function writeSidecar(file: string, record: LayerRecord): void {
-	writeFileSync(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
+export async function writeSidecar(file: string, record: LayerRecord): Promise<void> {
+	await writeFile(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
 }
 
 /** Reads a sidecar; undefined where it is missing or damaged. */

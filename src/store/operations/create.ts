@@ -1,5 +1,5 @@
 /** Making a writable layer or a view: made aside, renamed into place, recorded, flushed. */
-import { mkdirSync } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
 import path from "node:path";
 import * as linux from "../../linux/index.ts";
 import { flush, type StoreContext } from "../context.ts";
@@ -44,12 +44,12 @@ export async function createLayer(
 		idMaps,
 	};
 	try {
-		mkdirSync(staged, { mode: 0o710 });
+		await mkdir(staged, { mode: 0o710 });
 		const mapped = parent === undefined || options.idMappedBelow === true;
 		await driver.prepare(staged, below, { kind, idMaps: mapped ? idMaps : undefined });
-		writeSidecar(sidecarOf(staged), record);
+		await writeSidecar(sidecarOf(staged), record);
 		crashPoint("create:staged");
-		linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
+		await rename(staged, directory);
 		crashPoint("create:renamed");
 		await store.transaction(() => insertLayer(database, record, parent?.n), { durable: false });
 		crashPoint("create:recorded");

@@ -57,7 +57,7 @@ export async function importChain(
 		crashPoint("import:applied");
 		const form = await flattenAll(store, coming, below, options);
 		crashPoint("import:flattened");
-		writeRecords(coming, parent, form);
+		await writeRecords(coming, parent, form);
 		if (coming.length > 0)
 			await store.jobs.run("sync", { path: store.layout.layers }, { signal: options.signal });
 		crashPoint("import:synced");
@@ -263,7 +263,11 @@ async function flattenAll(
 	return flat;
 }
 
-function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined, form: LayerForm): void {
+async function writeRecords(
+	coming: readonly Coming[],
+	parent: LayerRecord | undefined,
+	form: LayerForm,
+): Promise<void> {
 	const nowNs = linux.realtimeNs();
 	let below: Pick<LayerRecord, "id" | "depth"> | undefined = parent;
 	for (const one of coming) {
@@ -280,7 +284,7 @@ function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined
 			form,
 			depth: below === undefined ? 0 : below.depth + 1,
 		};
-		writeSidecar(sidecarOf(one.staged), record);
+		await writeSidecar(sidecarOf(one.staged), record);
 		one.record = record;
 		below = record;
 	}
