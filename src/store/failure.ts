@@ -17,7 +17,7 @@ export function errnoOf(error: unknown): string | undefined {
 	return typeof code === "string" && "syscall" in (error as Error) ? code : undefined;
 }
 
-/** `error` as a LamellaError about `doing` (`create layer "web"`); what is none of the system is left as it is. */
+/** `error` as a LamellaError about `doing` (`create layer "web"`); other errors stay as they are. */
 export function storeFailure(error: unknown, doing: string, layer?: string): unknown {
 	const errno = error instanceof LamellaError ? undefined : errnoOf(error);
 	if (errno === undefined) return error;

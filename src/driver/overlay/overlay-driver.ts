@@ -1,6 +1,6 @@
 /**
  * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
- * lowers. Committing changes nothing on disk.
+ * lowers. A commit only removes what a writable layer needs.
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -194,7 +194,7 @@ export class OverlayDriver implements Driver {
 	}
 
 	finishCommit(layer: LayerPlace): void {
-		// Seen by somebody already. Unmounting takes merged/ away, and the rest goes with the layer.
+		// Mounted by somebody already: merged/ goes with the unmount, the rest with the layer.
 		if (isMountPoint(mergedOf(layer))) return;
 		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
 		rmSync(workOf(layer), { recursive: true, force: true });

@@ -70,7 +70,7 @@ export class RecordChanges {
 		return this.#changed.size === 0;
 	}
 
-	/** The transaction begins, perhaps anew. */
+	/** Call it when the transaction begins, which may be for the second time. */
 	clear(): void {
 		this.removeStaged();
 		this.#changed.clear();
@@ -140,7 +140,10 @@ export class RecordChanges {
 
 	#keepDocument(digest: Digest): void {
 		if (!existsSync(documentPath(this.#layout, digest))) {
-			throw new LamellaError("ENOTFOUND", `document ${digest} was removed meanwhile; try again`);
+			throw new LamellaError(
+				"ENOTFOUND",
+				`document ${digest} was removed before a record named it; try again`,
+			);
 		}
 		const file = removedPath(this.#layout, digest);
 		this.#database.run("DELETE FROM removed WHERE path = ?", file);
@@ -205,12 +208,18 @@ function removedPath(layout: Layout, digest: Digest): string {
 
 function checkNamespace(namespace: string): void {
 	if (NAMESPACE.test(namespace)) return;
-	throw new LamellaError("EINVALID", `"${namespace}" cannot be a namespace: lower-case letters and "-" only`);
+	throw new LamellaError(
+		"EINVALID",
+		`"${namespace}" cannot be a namespace; take lower-case letters and "-", up to 63`,
+	);
 }
 
 function checkKey(key: string): void {
 	if (!key.includes("\0") && Buffer.byteLength(key) <= KEY_MAX_BYTES) return;
-	throw new LamellaError("EINVALID", `a record's key is at most ${KEY_MAX_BYTES} bytes, without NUL`);
+	throw new LamellaError(
+		"EINVALID",
+		`the key of a record has to have at most ${KEY_MAX_BYTES} bytes and no NUL`,
+	);
 }
 
 function isOf(text: string | undefined, value: unknown): boolean {
@@ -226,7 +235,7 @@ function parseFile(text: string): RecordFile | undefined {
 			? { key, value, documents }
 			: undefined;
 	} catch {
-		// Cut off by a power cut before it was flushed: the record was then not acknowledged.
+		// Not whole: a power cut came before its flush, and then the record was never acknowledged.
 		return undefined;
 	}
 }

@@ -47,7 +47,7 @@ export function documentsAt(layout: Layout, stagedPath: () => string): Documents
 			if (digestOf(bytes) === digest) return bytes;
 			throw new LamellaError(
 				"ECORRUPT",
-				`document ${digest} has other content than its name says (${file})`,
+				`document ${digest} is damaged: its content has another digest (${file})`,
 				{
 					path: file,
 				},

@@ -1,7 +1,7 @@
 /**
- * `layers/<n>/layer.json`: the layer's record beside its data. The database can be rebuilt from it, and nothing else
- * reads it. A new layer comes with its sidecar; later it is written after the transaction that records the same, and before
- * that is acknowledged, so it never says what never was.
+ * `layers/<n>/layer.json`: the layer's record beside its data (sidecar). A lost database is rebuilt from it; nothing else reads
+ * it. A new layer comes with its sidecar. A later one is put in place after the transaction that records the same, and before
+ * that is acknowledged, so it never says what was never recorded.
  */
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -18,12 +18,12 @@ export async function writeSidecar(file: string, record: LayerRecord): Promise<v
 	await writeFile(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
 }
 
-/** Reads a sidecar; undefined where it is missing or makes no sense. */
+/** Reads a sidecar; undefined where it is missing or damaged. */
 export function readSidecar(directory: string): LayerRecord | undefined {
 	try {
 		return parseLayerRecord(readFileSync(sidecarOf(directory), "utf8"));
 	} catch {
-		// Missing, unreadable or cut off: the rebuild sets such a layer aside and says so.
+		// The rebuild moves such a layer to lost+found/ and says so.
 		return undefined;
 	}
 }

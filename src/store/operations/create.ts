@@ -23,7 +23,7 @@ export async function createLayer(
 	let parent = options.parent === undefined ? undefined : committedParent(database, options.parent);
 	let below = parent === undefined ? [] : store.placesFrom(parent);
 	if (parent !== undefined && driver.mergeDepth(below) > HARD_DEPTH) {
-		// overlayfs takes 500 lowers: from some depth on the policy has no say.
+		// overlayfs takes 500 lowers at most, so this is done whatever the policy.
 		parent = await flattenLayer(store, parent.id, {});
 		below = [store.placeOf(parent)];
 	}
@@ -59,8 +59,8 @@ export async function createLayer(
 		store.discard(directory);
 		throw storeFailure(error, `create layer "${id}"`, id);
 	}
-	// Side by side, so that one commit of the filesystem's journal is enough for all. Should a power cut leave the record
-	// alone, recovery drops it.
+	// Side by side, so that one commit of the filesystem's journal is enough for all. A record that a power cut leaves without
+	// a directory is dropped by recovery.
 	if (durable) {
 		const written = [sidecarOf(directory), directory, layout.layers];
 		await Promise.all([database.flushed(), ...written.map(flush)]);

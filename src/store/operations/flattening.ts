@@ -1,6 +1,6 @@
 /**
  * When layers get a `root/`, and how: hard-linked aside in staging, flushed, renamed into the layer, recorded.
- * The policies are in DESIGN.md: `always` before a layer is usable, `auto` in the background once a chain is deep,
+ * The policies: `always` before a layer is usable, `auto` in the background once a chain is deep,
  * `never` only where overlayfs could not mount the chain.
  */
 
@@ -43,7 +43,9 @@ export async function flattenLayer(
 		crashPoint("flatten:staged");
 		return await store.withLayer(id, async (record) => {
 			if (record.n !== seen.n)
-				throw new LamellaError("ENOTFOUND", `layer "${id}" was removed`, { layer: id });
+				throw new LamellaError("ENOTFOUND", `layer "${id}" was removed while it was flattened`, {
+					layer: id,
+				});
 			if (isFlattened(record.form)) return record;
 			const directory = store.directoryOf(record);
 			const form = flattening.place(directory, staged);
@@ -54,12 +56,12 @@ export async function flattenLayer(
 			return after;
 		});
 	} finally {
-		// Where another process was faster, or something failed; nothing is there otherwise.
+		// Still there only where another process was faster, or something failed.
 		store.discard(staged);
 	}
 }
 
-/** The policy's say after a layer was committed or imported: `auto` may flatten it in the background. */
+/** Call it after a layer was committed or imported: with the policy `auto` a deep chain is flattened in the background. */
 export function flattenLater(store: StoreContext, record: LayerRecord): void {
 	if (isFlattened(record.form) || store.flattenPolicy !== "auto") return;
 	if (store.driver.mergeDepth(store.placesFrom(record)) <= AUTO_DEPTH) return;
@@ -67,7 +69,7 @@ export function flattenLater(store: StoreContext, record: LayerRecord): void {
 		try {
 			await flattenLayer(store, record.id, { signal: store.closing });
 		} catch (error) {
-			// Removed meanwhile, or the store closes: the next commit on top of it asks again.
+			// It was removed meanwhile, or the store closes. The next commit on top of it asks again.
 			if (!(error instanceof LamellaError && (error.code === "ENOTFOUND" || error.code === "EABORTED"))) {
 				throw error;
 			}
