@@ -1,6 +1,5 @@
 // Puts the command into dist/bin: few files, since Node takes about half a millisecond for every module that it loads. They stay
-// readable, and commands stay apart. dist/bin is as deep as the rooms of dist/, so that what is reached by its place
-// (threads, the native part, package.json) is reached from both as "../ROOM/FILE".
+// readable, and commands stay apart. Threads and the native part are not in it: src/linux/dist-file.ts finds them.
 import { chmodSync, rmSync } from "node:fs";
 import path from "node:path";
 import { rolldown } from "rolldown";

@@ -12,6 +12,10 @@ export interface OpenStoreOptions {
 	readonly driver?: "overlay" | "vfs" | undefined;
 	/** When layers get a flattened root. Default `auto`. */
 	readonly flatten?: FlattenPolicy | undefined;
+	/** Only for looking: nothing is made, swept or changed, and what would is refused. No store reads as an empty one. */
+	readonly readOnly?: boolean | undefined;
+	/** A root without a store is an error (`ENOTFOUND`), and none is made there. */
+	readonly mustExist?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -22,7 +26,7 @@ export interface OpenStoreOptions {
  */
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
 	const root = stateRoot(options.root);
-	const { driver, flatten, signal } = options;
+	const { driver, flatten, readOnly, mustExist, signal } = options;
 	const refuseAborted = (): void => {
 		if (signal?.aborted !== true) return;
 		throw new LamellaError("EABORTED", `opening the store at ${root} was cancelled`, {
@@ -30,7 +34,7 @@ export async function openStore(options: OpenStoreOptions = {}): Promise<Store> 
 		});
 	};
 	refuseAborted();
-	const layerStore = await openLayerStore({ root, driver, flatten });
+	const layerStore = await openLayerStore({ root, driver, flatten, readOnly, mustExist });
 	try {
 		refuseAborted();
 	} catch (error) {

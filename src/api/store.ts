@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Readable } from "node:stream";
-import { LamellaError, nearest } from "../errors/index.ts";
+import { isLamellaError, LamellaError, nearest } from "../errors/index.ts";
 import {
 	BASE_IMAGE_LABEL,
 	type CommitOptions,
@@ -120,6 +120,11 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	readonly layerStore: LayerStore;
 	readonly #images: Images;
 
+	/** What opening it found that somebody should know, in words: data set aside, lost, or missing. */
+	get notices(): readonly string[] {
+		return this.layerStore.notices;
+	}
+
 	/** @internal Use `openStore`. */
 	constructor(layerStore: LayerStore, images: Images) {
 		super();
@@ -146,14 +151,15 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * @throws {LamellaError} `ENOTFOUND`, `EINVALID` (more than one id begins so)
 	 */
 	image(reference: string): ImageDetails {
-		const image = this.#images.find(reference);
-		if (image === undefined) throw this.#notFound("image", reference, this.#imageNames());
-		return image;
+		if (this.#images.find(reference) === undefined) throw this.#noImage(reference);
+		return this.#images.get(reference);
 	}
 
 	/** Gives an image one more name, which another image loses if it had it. @throws ENOTFOUND, EINVALID */
 	async tagImage(reference: string, name: string): Promise<ImageInfo> {
-		return this.#images.tag(this.image(reference).id, name);
+		const image = this.#images.find(reference);
+		if (image === undefined) throw this.#noImage(reference);
+		return this.#images.tag(image.id, name);
 	}
 
 	/**
@@ -162,8 +168,11 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (a layer is above it; the message names it)
 	 */
 	async removeImage(reference: string): Promise<RemovedImage> {
-		this.image(reference);
-		return this.#images.remove(reference);
+		return this.#images.remove(reference).catch((error: unknown) => {
+			throw isLamellaError(error, "ENOTFOUND") && error.layer === undefined
+				? this.#noImage(reference)
+				: error;
+		});
 	}
 
 	/** Looks a name up among layers first, then among images. @throws ENOTFOUND, EINVALID */
@@ -172,8 +181,9 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 		if (this.layerStore.has(id)) {
 			return { type: "layer", layer: this.layerStore.get(id), chain: this.layerStore.chain(id) };
 		}
-		const image = this.#images.find(reference);
-		if (image !== undefined) return { type: "image", image };
+		if (this.#images.find(reference) !== undefined) {
+			return { type: "image", image: this.#images.get(reference) };
+		}
 		throw this.#notFound("layer or image", reference, [...this.#layerIds(), ...this.#imageNames()]);
 	}
 
@@ -284,7 +294,9 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 */
 	async remove(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
 		const id = this.#existing(name);
-		const user = this.#images.list().find((image) => image.layers.some(({ layer }) => layer === id));
+		// Only committed layers are parts of images.
+		const images = this.layerStore.get(id).kind === "committed" ? this.#images.list() : [];
+		const user = images.find((image) => image.layers.some(({ layer }) => layer === id));
 		if (user !== undefined) {
 			throw new LamellaError(
 				"EREFERENCED",
@@ -386,6 +398,10 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 
 	#imageNames(): string[] {
 		return this.#images.list().flatMap(({ names }) => names);
+	}
+
+	#noImage(reference: string): LamellaError {
+		return this.#notFound("image", reference, this.#imageNames());
 	}
 
 	#notFound(what: string, name: string, candidates: readonly string[]): LamellaError {

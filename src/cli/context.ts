@@ -39,10 +39,12 @@ export class CommandContext {
 	}
 
 	/**
-	 * Opens the store; use it as `await using store = await context.openStore()`.
-	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy
+	 * Opens the store; use it as `await using store = await context.openStore()`. `looking`: nothing is made or swept, and
+	 * where there is no store it is as an empty one. `making`: one is made where there is none.
+	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy,
+	 * `ENOTFOUND` without a store
 	 */
-	async openStore(): Promise<Store> {
+	async openStore(purpose?: "looking" | "making"): Promise<Store> {
 		const driver = oneOf("--driver", this.globals.driver, ["overlay", "vfs"] as const);
 		const flatten = oneOf("--flatten", this.globals.flatten, ["always", "auto", "never"] as const);
 		if (process.geteuid?.() !== 0) {
@@ -52,7 +54,16 @@ export class CommandContext {
 			);
 		}
 		const { openStore } = await import("../api/index.ts");
-		return openStore({ root: this.globals.root, driver, flatten, signal: this.signal });
+		const store = await openStore({
+			root: this.globals.root,
+			driver,
+			flatten,
+			readOnly: purpose === "looking",
+			mustExist: purpose !== "making",
+			signal: this.signal,
+		});
+		this.warn(store.notices.map((text) => ({ text })));
+		return store;
 	}
 
 	/** From now on a signal is for the command that `run` runs: it, not Lamella, decides what it means. */

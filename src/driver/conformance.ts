@@ -292,8 +292,13 @@ const CASES: readonly ConformanceCase[] = [
 		name: "a copy of a layer has the same changes, and neither changes with the other",
 		async run(driver, root) {
 			using layers = new Layers(driver, root);
-			const [top, ...chain] = await threeLayers(layers);
+			const [top, middle, bottom] = await threeLayers(layers);
+			const chain = [middle, bottom];
 			for (const share of [true, false]) {
+				const replacing = await layers.copy(middle, { share });
+				const tree = layers.mount(replacing, [bottom], "committed");
+				assert.deepEqual(readdirSync(path.join(tree, "replaced")), ["new"]);
+				assert.deepEqual(readdirSync(tree).sort(), ["etc", "replaced"]);
 				const copy = await layers.copy(top, { share });
 				await driver.seal(copy, [copy.directory]);
 				await using held = await driver.hold(copy, chain);

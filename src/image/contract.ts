@@ -35,6 +35,8 @@ export interface ImageInfo {
 	readonly sizeBytes: number;
 	readonly os: string;
 	readonly architecture: string;
+	/** Of the OCI or docker manifest that it came with; docker-save archives have none. */
+	readonly manifestDigest?: Digest | undefined;
 	/** Bottom first. */
 	readonly layers: readonly ImageLayer[];
 }
@@ -51,9 +53,8 @@ export interface ImageDetails extends ImageInfo {
 	readonly configBytes: Buffer;
 	/** The config as parsed JSON. */
 	readonly config: unknown;
-	/** The OCI or docker manifest that it came with, byte for byte; docker-save archives have none. */
+	/** The manifest byte for byte. */
 	readonly manifestBytes?: Buffer | undefined;
-	readonly manifestDigest?: Digest | undefined;
 }
 
 /** Where an operation on layers is. One event a change of phase, and many while bytes flow. */
@@ -94,7 +95,7 @@ export interface WriteOptions extends ImageOperationOptions {
 export interface ImportOptions extends ImageOperationOptions {
 	/** Name for the image, in place of those in the archive. Needs an archive with one image (or `select`). */
 	readonly name?: string | undefined;
-	/** Import only the image that the archive has under this name or manifest digest. */
+	/** Import only the image that the archive has under this name, image id or manifest digest (of any platform). */
 	readonly select?: string | undefined;
 }
 
@@ -149,18 +150,21 @@ export interface Images {
 	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
 	 */
 	import(input: ImageInput, options?: ImportOptions): Promise<readonly MadeImage[]>;
-	/** In order of their first name. */
+	/** In order of their first name. Reads no document. @throws ECORRUPT (a record) */
 	list(): readonly ImageInfo[];
-	/** By name, id (`sha256:…`, or 64 hex digits) or unambiguous beginning of an id. @throws ENOTFOUND, EINVALID */
+	/**
+	 * By name, id (`sha256:…`, or 64 hex digits), manifest digest or unambiguous beginning of an id; undefined where there
+	 * is none. Reads no document. @throws EINVALID (ambiguous), ECORRUPT
+	 */
+	find(reference: string): ImageInfo | undefined;
+	/** As `find`, with the documents. @throws ENOTFOUND, EINVALID, ECORRUPT */
 	get(reference: string): ImageDetails;
-	/** As `get`, but undefined where there is none. @throws EINVALID (ambiguous) */
-	find(reference: string): ImageDetails | undefined;
 	/** Gives an image one more name; takes it from the image that had it. */
 	tag(reference: string, name: string): Promise<ImageInfo>;
 	/**
 	 * By name: takes the name, and with the last name the image. By id: takes the image with all its names.
-	 * Layers that no image and no child uses go too.
-	 * @throws ENOTFOUND, EREFERENCED (a layer is above; the message names it)
+	 * Layers that no image and no child uses go too. By id also where the image's record is damaged; its layers then stay.
+	 * @throws ENOTFOUND, EREFERENCED (a layer is above; the message names it), EBUSY
 	 */
 	remove(reference: string): Promise<RemovedImage>;
 	/**

@@ -7,7 +7,7 @@ const CODES: Readonly<Record<string, readonly [code: ErrorCode, hint: string]>> 
 	EDQUOT: ["ENOSPACE", "the disk quota is used up; make room and try again"],
 	EEXIST: ["EEXISTS", "it exists already"],
 	ENOENT: ["ENOTFOUND", "there is no such file or directory"],
-	ENOSPC: ["ENOSPACE", "the disk is full; make room and try again"],
+	ENOSPC: ["ENOSPACE", "the disk is full (of bytes or of inodes: see df and df -i); make room and try again"],
 	ENOTDIR: ["ENOTFOUND", "a part of the path is not a directory"],
 	ENOTEMPTY: ["EEXISTS", "it exists already and is not empty"],
 	EPERM: ["EPERMISSION", "not permitted; run as root or choose another place"],

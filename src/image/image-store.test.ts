@@ -4,8 +4,9 @@ import path from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../test/support/processes.ts";
-import type { LayerId } from "../store/index.ts";
+import type { LayerId, LayerStore } from "../store/index.ts";
 import type { ProgressEvent } from "./contract.ts";
+import { openImages } from "./image-store.ts";
 import { type BusyboxImage, makeBusyboxImage } from "./testing/busybox-layout.ts";
 import { leftovers, openTestImages } from "./testing/open-images.ts";
 
@@ -84,6 +85,50 @@ describe("import", () => {
 			const [three] = await test.images.import(fs.createReadStream(image.dockerArchive));
 			expect(two?.id).toBe(one?.id);
 			expect(three?.id).toBe(one?.id);
+			expect(leftovers(test.root)).toEqual([]);
+		},
+	);
+});
+
+describe("import beside rmi", () => {
+	/** The store, with something that happens once, right before layers are brought in. */
+	function interrupted(store: LayerStore, happens: () => Promise<unknown>): LayerStore {
+		let pending: (() => Promise<unknown>) | undefined = happens;
+		const importChain: LayerStore["importChain"] = async (...args) => {
+			const now = pending;
+			pending = undefined;
+			await now?.();
+			return await store.importChain(...args);
+		};
+		return Object.create(store, { importChain: { value: importChain } }) as LayerStore;
+	}
+
+	it.each(["before its first layer is made", "once its last layer is made"])(
+		"takes skipped layers from the archive where they are removed %s",
+		async (when) => {
+			await using test = await openTestImages();
+			const { store, images } = test;
+			const [base] = await images.import(image.layout, { name: "base" });
+			await store.create("web" as LayerId, { parent: base?.layers.at(-1)?.layer });
+			const archive = path.join(test.work, "made.tar");
+			await images.commit("web" as LayerId, "made:1");
+			await images.export("made:1", archive, { format: "docker" });
+			await images.remove("made:1");
+			await store.remove("web" as LayerId);
+
+			const early = when.startsWith("before");
+			let removal: Promise<unknown> | undefined;
+			const target = early ? openImages(interrupted(store, () => images.remove("base"))) : images;
+			const [made] = await target.import(archive, {
+				onProgress: ({ phase }) => {
+					if (phase === "done" && !early) removal ??= images.remove("base");
+				},
+			});
+			await removal;
+			expect(images.list().map(({ names }) => names)).toEqual([["made:1"]]);
+			expect(store.chain(made?.layers.at(-1)?.layer as LayerId)).toHaveLength(2);
+			await images.remove("made:1");
+			expect([...store.list()]).toEqual([]);
 			expect(leftovers(test.root)).toEqual([]);
 		},
 	);

@@ -4,15 +4,6 @@
  */
 import { LamellaError } from "../errors/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
-import {
-	detailsOf,
-	findImage,
-	type ImageRecord,
-	imageRecords,
-	infoOf,
-	listImages,
-	saveImage,
-} from "./catalog.ts";
 import type {
 	CommitOptions,
 	ExportResult,
@@ -26,8 +17,11 @@ import type {
 	MadeImage,
 	RemovedImage,
 } from "./contract.ts";
-import { checkAborted } from "./failure.ts";
-import { parseImageName, parseReference } from "./reference.ts";
+import { parseJson } from "./documents/json.ts";
+import { asArchiveError, checkAborted } from "./failure.ts";
+import { findImage, imageOf, listImages, noSuchImage, saveImage } from "./records/catalog.ts";
+import { configOf, manifestOf } from "./records/documents.ts";
+import { parseImageName, parseReference } from "./records/reference.ts";
 
 /** The images of an open layer store. */
 export function openImages(store: LayerStore): Images {
@@ -46,69 +40,70 @@ class ImageStore implements Images {
 		checkAborted(options.signal, "import");
 		// Whoever reads it below meets a failure; one that comes before must not end the process.
 		if (typeof input !== "string") input.on("error", () => {});
-		const { openContent } = await import("./open-content.ts");
-		const { namesOf, readPlan, selectImages } = await import("./read-plan.ts");
-		const { importPlanned } = await import("./import-image.ts");
+		const { openContent } = await import("./archive/open-content.ts");
+		const { namesOf, readPlan } = await import("./import/read-plan.ts");
+		const { importPlanned } = await import("./import/import-image.ts");
 		await using scratch = new LazyScratch(this.#store);
 		await using content = await openContent(input, { ...options, scratch: () => scratch.get() });
 		const from = content.description;
-		const images = selectImages(await readPlan(content, options.signal), options.select, from);
-		if (name !== undefined && images.length > 1) {
-			throw new LamellaError(
-				"EINVALID",
-				`${from} has ${images.length} images (${namesOf(images)}), which cannot all be named ${name}; select one`,
-			);
-		}
-		const imported: MadeImage[] = [];
-		for (const image of images) {
-			const names = name === undefined ? image.names : [name];
-			const { record, warnings } = await importPlanned(this.#store, image, names, from, options);
-			imported.push({ ...infoOf(record), warnings });
-		}
-		return imported;
+		return await failingAs(`import ${from}`, async () => {
+			const images = await readPlan(content, options);
+			if (name !== undefined && images.length > 1) {
+				throw new LamellaError(
+					"EINVALID",
+					`${from} has ${images.length} images (${namesOf(images)}), which cannot all be named ${name}; select one`,
+				);
+			}
+			const imported: MadeImage[] = [];
+			for (const image of images) {
+				const names = name === undefined ? image.names : [name];
+				imported.push(await importPlanned(this.#store, image, names, from, options));
+			}
+			return imported;
+		});
 	}
 
 	list(): readonly ImageInfo[] {
-		return listImages(imageRecords(this.#store)).map(infoOf);
+		return listImages(this.#store);
+	}
+
+	find(reference: string): ImageInfo | undefined {
+		return findImage(this.#store, reference);
 	}
 
 	get(reference: string): ImageDetails {
-		return detailsOf(this.#record(reference));
-	}
-
-	find(reference: string): ImageDetails | undefined {
-		const record = findImage(imageRecords(this.#store), reference);
-		return record === undefined ? undefined : detailsOf(record);
+		const image = this.#existing(reference);
+		const configBytes = configOf(this.#store, image);
+		return {
+			...image,
+			configBytes,
+			config: parseJson(configBytes, `the config of ${image.id}`),
+			manifestBytes: manifestOf(this.#store, image),
+		};
 	}
 
 	async tag(reference: string, name: string): Promise<ImageInfo> {
 		const parsed = parseImageName(name);
-		const { id } = this.#record(reference);
-		return this.#store.transaction((transaction) => {
-			const record = findImage(imageRecords(transaction), id);
-			if (record === undefined) throw notFound(reference);
-			return infoOf(saveImage(transaction, record, [parsed]));
-		});
+		const { id } = this.#existing(reference);
+		return await failingAs(`tag ${reference} as ${parsed}`, () =>
+			this.#store.transaction((transaction) => {
+				const image = imageOf(transaction, id);
+				if (image === undefined) throw noSuchImage(reference);
+				return saveImage(transaction, image, [parsed]);
+			}),
+		);
 	}
 
 	async remove(reference: string): Promise<RemovedImage> {
-		const { removeName, removeWhole } = await import("./remove-image.ts");
-		const image = this.#record(reference);
-		const { name } = parseReference(reference);
-		const byName = name !== undefined && image.names.includes(name);
-		return byName && image.names.length > 1
-			? removeName(this.#store, image, name)
-			: removeWhole(this.#store, image);
+		const { removeImage } = await import("./records/remove-image.ts");
+		return await failingAs(`remove image ${reference}`, () => removeImage(this.#store, reference));
 	}
 
 	async commit(layer: LayerId, name: string | undefined, options: CommitOptions = {}): Promise<MadeImage> {
 		const parsed = name === undefined ? undefined : parseImageName(name);
 		checkAborted(options.signal, "commit");
-		const { commitLayer } = await import("./commit-layer.ts");
-		await using scratch = await this.#store.scratch();
-		const context = { store: this.#store, scratch: scratch.path };
-		const { record, warnings } = await commitLayer(context, layer, parsed, options);
-		return { ...infoOf(record), warnings };
+		const { commitLayer } = await import("./commit/commit-layer.ts");
+		return await failingAs(`commit layer "${layer}"`, () => commitLayer(this.#store, layer, parsed, options));
 	}
 
 	async export(
@@ -116,30 +111,33 @@ class ImageStore implements Images {
 		output: ImageOutput,
 		options: ImageExportOptions = {},
 	): Promise<ExportResult> {
-		const record = this.#record(reference);
+		const image = this.#existing(reference);
 		const { name: asked } = parseReference(reference);
 		const name = options.name === undefined ? asked : parseImageName(options.name);
-		const own = options.name !== undefined || (name !== undefined && record.names.includes(name));
+		const own = options.name !== undefined || (name !== undefined && image.names.includes(name));
 		checkAborted(options.signal, "export");
-		const { exportImage } = await import("./export-image.ts");
-		await using scratch = await this.#store.scratch();
-		const context = { store: this.#store, scratch: scratch.path };
-		// Awaited here: the scratch directory has to last until it is done.
-		return await exportImage(context, record, own ? name : record.names[0], output, options);
+		const { exportImage } = await import("./export/export-image.ts");
+		const exported = own ? name : image.names[0];
+		const to = typeof output === "string" ? ` to ${output}` : "";
+		return await failingAs(`export ${exported ?? image.id}${to}`, () =>
+			exportImage(this.#store, image, exported, output, options),
+		);
 	}
 
-	#record(reference: string): ImageRecord {
-		const record = findImage(imageRecords(this.#store), reference);
-		if (record === undefined) throw notFound(reference);
-		return record;
+	#existing(reference: string): ImageInfo {
+		const image = findImage(this.#store, reference);
+		if (image === undefined) throw noSuchImage(reference);
+		return image;
 	}
 }
 
-function notFound(reference: string): LamellaError {
-	return new LamellaError(
-		"ENOTFOUND",
-		`there is no image ${JSON.stringify(reference)}; \`lamella images\` lists them`,
-	);
+/** Failures of the system in `work` become Lamella's, saying what was being done. */
+async function failingAs<R>(doing: string, work: () => Promise<R>): Promise<R> {
+	try {
+		return await work();
+	} catch (error) {
+		throw asArchiveError(error, doing);
+	}
 }
 
 /** A scratch directory that is made when it is first wanted. */

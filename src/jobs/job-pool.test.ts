@@ -4,7 +4,7 @@ import { isLamellaError, LamellaError } from "../errors/index.ts";
 import { JobPool } from "./job-pool.ts";
 import type { SampleJobs } from "./testing/sample-jobs.ts";
 
-const module = new URL("./testing/sample-jobs.ts", import.meta.url);
+const module = "jobs/testing/sample-jobs.js";
 let pool: JobPool<SampleJobs>;
 
 afterEach(async () => {

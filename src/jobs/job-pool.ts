@@ -4,11 +4,10 @@
  * Threads start when there is work and no idle one. An idle thread does not keep the process alive; a busy one
  * does. A thread that dies fails its job and is replaced when the next job needs it.
  */
-import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { LamellaError } from "../errors/index.ts";
+import { distFile } from "../linux/index.ts";
 import type { JobFunctions, RunOptions } from "./contract.ts";
 import { fromWire, type JobMessage, type ThreadMessage } from "./wire.ts";
 import type { ThreadData } from "./worker.ts";
@@ -45,13 +44,13 @@ interface Thread {
 }
 
 /**
- * A pool for the job module at `jobModule` (a file URL). `T` maps job names to their requests and results.
- * Where the URL is TypeScript source (tests), the threads run its compiled twin: `src/x.ts` is run as `dist/x.js`.
+ * A pool for the job module `jobModule`, a file below dist/ (`layer/jobs/jobs.js`). `T` maps job names to their requests
+ * and results.
  */
 export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unknown } }>
 	implements AsyncDisposable
 {
-	readonly #jobModule: URL;
+	readonly #jobModule: string;
 	readonly #threadsMax: number;
 	readonly #threads = new Set<Thread>();
 	readonly #queue: Task[] = [];
@@ -59,8 +58,8 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 	#nextJob = 1;
 	#disposed = false;
 
-	constructor(jobModule: string | URL, options: JobPoolOptions = {}) {
-		this.#jobModule = new URL(jobModule);
+	constructor(jobModule: string, options: JobPoolOptions = {}) {
+		this.#jobModule = jobModule;
 		this.#threadsMax = options.threads ?? Math.max(2, availableParallelism());
 	}
 
@@ -101,7 +100,7 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 		name: K,
 		request: T[K]["request"],
 	): Promise<{ readonly result: T[K]["result"] } | undefined> {
-		this.#functions ??= import(runnable(this.#jobModule).href).then(
+		this.#functions ??= import(distFile(import.meta.url, this.#jobModule).href).then(
 			(module: { jobs: JobFunctions<T> }) => module.jobs,
 		);
 		const functions = await this.#functions;
@@ -150,13 +149,12 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 	}
 
 	#newThread(): Thread {
-		const data: ThreadData = { jobModule: runnable(this.#jobModule).href };
-		const entry = new URL(
-			import.meta.url.endsWith(".ts") ? "./worker.ts" : "../jobs/worker.js",
-			import.meta.url,
-		);
+		const data: ThreadData = { jobModule: distFile(import.meta.url, this.#jobModule).href };
 		// Without execArgv: loaders of a test runner are not for threads that run compiled code.
-		const worker = new Worker(runnable(entry), { workerData: data, execArgv: [] });
+		const worker = new Worker(distFile(import.meta.url, "jobs/worker.js"), {
+			workerData: data,
+			execArgv: [],
+		});
 		const thread: Thread = { worker, task: undefined, dead: false };
 		this.#threads.add(thread);
 		worker.on("message", (message: ThreadMessage) => this.#receive(thread, message));
@@ -236,15 +234,4 @@ function raise(task: Task): void {
 
 function aborted(): LamellaError {
 	return new LamellaError("EABORTED", "the operation was cancelled");
-}
-
-/** The compiled twin of a TypeScript module: worker threads run plain JavaScript, also under the test runner. */
-function runnable(module: URL): URL {
-	if (!module.pathname.endsWith(".ts")) return module;
-	const compiled = new URL(module);
-	compiled.pathname = module.pathname.replace(/\/src\/(?!.*\/src\/)/, "/dist/").replace(/\.ts$/, ".js");
-	if (!existsSync(fileURLToPath(compiled))) {
-		throw new Error(`${fileURLToPath(compiled)} is missing: run "npm run build:ts" first`);
-	}
-	return compiled;
 }

@@ -308,12 +308,17 @@ test("a number that a call cannot hold is refused, and never becomes another one
 		expect(() => linux.fchownat(linux.AT_FDCWD, file, id, 6)).toThrow(refused);
 		expect(() => linux.fchownat(linux.AT_FDCWD, file, 5, id)).toThrow(refused);
 	}
-	for (const number of [-1, 2 ** 32, 2 ** 40]) {
+	for (const number of [-1, 2 ** 32, 2 ** 40, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
 		expect(() => linux.mknodat(linux.AT_FDCWD, `${file}2`, linux.S_IFCHR, number, 0)).toThrow("EINVAL");
 		expect(() => linux.mknodat(linux.AT_FDCWD, `${file}2`, linux.S_IFCHR, 0, number)).toThrow("EINVAL");
 		expect(() => linux.fchmodat(linux.AT_FDCWD, file, number)).toThrow("EINVAL");
 	}
-	expect(() => linux.fstat(2 ** 32)).toThrow("EINVAL");
+	for (const fd of [2 ** 31, -(2 ** 31) - 1, 2 ** 32, 0.5]) {
+		expect(() => linux.fstat(fd)).toThrow("EINVAL");
+	}
+	for (const size of [2 ** 54, 0.5, Number.NaN, Number.NEGATIVE_INFINITY]) {
+		expect(() => linux.ftruncate(dirfd, size)).toThrow("EINVAL");
+	}
 	expect(fs.existsSync(`${file}2`)).toBe(false);
 	expect(fs.statSync(file)).toMatchObject({ uid: 5, gid: 6 });
 });

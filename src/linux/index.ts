@@ -5,6 +5,7 @@ export * from "./attributes.ts";
 export * from "./clock.ts";
 export * from "./constants.ts";
 export * from "./directory.ts";
+export * from "./dist-file.ts";
 export { ERRNO, isSystemError, SystemError } from "./errno.ts";
 export * from "./files.ts";
 export * from "./in-root.ts";

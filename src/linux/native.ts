@@ -2,10 +2,10 @@
  * Owns the loading of the native addon (native/linux.c): at the first call, so that the room can be imported
  * where there is no binary. Every function returns the kernel's result: a number >= 0, or -errno.
  */
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { LamellaError } from "../errors/index.ts";
+import { distFile } from "./dist-file.ts";
 
 /** A file name for the kernel: a string goes as UTF-8, bytes go as they are. Holds no NUL. */
 export type Path = string | Uint8Array;
@@ -120,28 +120,16 @@ export interface Native {
 let loaded: Native | undefined;
 
 function load(): Native {
-	const file = `lamella-linux-${process.arch}.node`;
-	// dist/linux/native.js lies beside dist/native/; src/linux/native.ts (tests) has it under dist/.
-	const candidates = [`../native/${file}`, `../../dist/native/${file}`].map((relative) =>
-		fileURLToPath(new URL(relative, import.meta.url)),
-	);
 	if (process.platform !== "linux") {
 		throw new LamellaError("ENATIVE", `Lamella runs on Linux only, not on ${process.platform}`);
 	}
-	const found = candidates.find((candidate) => existsSync(candidate));
-	if (found === undefined) {
-		throw new LamellaError(
-			"ENATIVE",
-			`Lamella's native part for ${process.arch} is missing (${candidates[0]}); in a checkout run "npm run build:native", ` +
-				`else install the package "lamella" again on a supported machine (x64, arm64)`,
-		);
-	}
+	const file = distFile(import.meta.url, `native/lamella-linux-${process.arch}.node`);
 	try {
-		return createRequire(import.meta.url)(found) as Native;
+		return createRequire(import.meta.url)(fileURLToPath(file)) as Native;
 	} catch (cause) {
 		throw new LamellaError(
 			"ENATIVE",
-			`Lamella's native part ${found} cannot be loaded; build it again with "npm run build:native"`,
+			`Lamella's native part ${fileURLToPath(file)} cannot be loaded; build it again with "npm run build:native"`,
 			{ cause },
 		);
 	}

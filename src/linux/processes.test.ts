@@ -149,15 +149,3 @@ test("every descriptor that is made is close-on-exec, though nobody asked for it
 		linux.close(fd);
 	}
 });
-
-describe("a number that its type cannot hold", () => {
-	test.each([2 ** 32, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY])("%d is no mode", (mode) => {
-		expect(() => linux.mkdirat(linux.AT_FDCWD, path.join(dir, "never"), mode)).toThrow(TypeError);
-	});
-	test.each([2 ** 31, -(2 ** 31) - 1, 0.5, Number.NaN])("%d is no descriptor", (fd) => {
-		expect(() => linux.fsync(fd)).toThrow(TypeError);
-	});
-	test.each([2 ** 54, 0.5, Number.NaN, Number.NEGATIVE_INFINITY])("%d is no size", (size) => {
-		expect(() => linux.ftruncate(0, size)).toThrow(TypeError);
-	});
-});

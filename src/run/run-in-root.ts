@@ -1,7 +1,4 @@
-/** Runs a command with a mounted layer as its root, for trying things. What isolates it is in thread.ts. */
-import { existsSync } from "node:fs";
 import { constants } from "node:os";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
@@ -62,7 +59,7 @@ export async function runInRoot(options: RunInRootOptions): Promise<number> {
 		env: { PATH: DEFAULT_PATH, ...env },
 		terminal: terminal.isThere,
 	};
-	const thread = new Worker(threadModule(), { workerData: request });
+	const thread = new Worker(linux.distFile(import.meta.url, "run/thread.js"), { workerData: request });
 	let started: Extract<RunMessage, { type: "started" }> | undefined;
 	const early: NodeJS.Signals[] = [];
 	const pass = (name: NodeJS.Signals): void => {
@@ -113,14 +110,4 @@ function checkDirectory(rootFd: number, cwd: string): void {
 			cause: error,
 		});
 	}
-}
-
-/** Threads run compiled code: in tests, where this is src/, its twin in dist/. */
-function threadModule(): URL {
-	if (!import.meta.url.endsWith(".ts")) return new URL("../run/thread.js", import.meta.url);
-	const compiled = new URL("../../dist/run/thread.js", import.meta.url);
-	if (!existsSync(fileURLToPath(compiled))) {
-		throw new LamellaError("ENATIVE", "dist/run/thread.js is not there yet; npm run build makes it");
-	}
-	return compiled;
 }

@@ -26,6 +26,7 @@ export async function serve(config: ServeConfig, log: Logger): Promise<RunningSe
 		);
 	}
 	const store = needsStore(config) ? await openStoreOf(config) : undefined;
+	for (const notice of store?.notices ?? []) log.warn(notice);
 	const servers: RunningServer[] = [];
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {

@@ -185,7 +185,16 @@ export interface SnapshotOptions {
 	/** `false`: leave it as a diff, whatever the policy. */
 	readonly flatten?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
+	/** As for a diff, where the name is made of the digest. */
+	readonly skipUnsupported?: boolean | undefined;
+	/** Of the digesting. */
+	readonly onProgress?: ((doneBytes: number) => void) | undefined;
+	/** Part of the transaction that records the layer; what it throws undoes it all. */
+	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
+
+/** Gives a layer its name once its content stands still and is digested. */
+export type NameOfContent = (diff: DiffResult) => LayerId | Promise<LayerId>;
 
 /** A layer tar as it is written; `result` settles after the last byte. */
 export interface DiffStream {
@@ -220,9 +229,10 @@ export interface LayerStore extends AsyncDisposable {
 	/**
 	 * The content of `from` becomes one more committed layer over the same parent; `from` stays as it is and may be mounted.
 	 * By hard links where `from` is committed, else by reflinks where the filesystem has them, else by a copy.
+	 * Where the name is made of the content, a layer of that name over the same parent is kept.
 	 * @throws EEXISTS, ENOTFOUND, ENOSPACE, EABORTED
 	 */
-	snapshot(from: LayerId, name: LayerId, options?: SnapshotOptions): Promise<LayerInfo>;
+	snapshot(from: LayerId, name: LayerId | NameOfContent, options?: SnapshotOptions): Promise<LayerInfo>;
 	/** @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND */
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
 	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */

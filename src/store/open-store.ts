@@ -38,6 +38,8 @@ export interface LayerStoreOptions {
 	 * an empty store.
 	 */
 	readonly readOnly?: boolean | undefined;
+	/** A root without a store is an error, and none is made there. */
+	readonly mustExist?: boolean | undefined;
 }
 
 /**
@@ -66,6 +68,13 @@ async function open(
 	opened: (() => unknown)[],
 ): Promise<LayerStore> {
 	const isNew = !isStore(layout.root);
+	if (isNew && options.mustExist === true) {
+		throw new LamellaError(
+			"ENOTFOUND",
+			`there is no store at ${layout.root} yet; importing an image or creating a layer makes one`,
+			{ path: layout.root },
+		);
+	}
 	if (isNew) makeRoot(layout);
 	const reserve = new Reserve(layout.root);
 	reserve.makeRoom();

@@ -5,6 +5,7 @@ import {
 	openSync,
 	readdirSync,
 	readFileSync,
+	statfsSync,
 	truncateSync,
 	writeFileSync,
 	writeSync,
@@ -172,6 +173,28 @@ describe("a full disk", () => {
 		expect(failing(root, "import", source, "--name", "many:1").message).toMatch(/the disk is full/);
 		expect(contentOf(root)).toEqual([]);
 		expect(lamella(root, "import", image.archive, "--name", "small:1")).toMatch(/^small:1 /);
+	});
+
+	test("without inodes stops commit and export, and nothing of them stays", () => {
+		using disk = makeFilesystem("ext4", 48 * MIB, { mkfs: ["-N", "256"] });
+		const root = path.join(disk.path, "store");
+		lamella(root, "import", image.archive, "--name", "small:1");
+		lamella(root, "create", "web", "small:1");
+		writeFileSync(path.join(lamella(root, "mount", "web").trimEnd(), "new"), "new");
+		lamella(root, "unmount", "web");
+		mkdirSync(path.join(disk.path, "other"));
+		for (let i = 0; statfsSync(disk.path).ffree > 0; i++)
+			writeFileSync(path.join(disk.path, "other", `${i}`), "");
+		const before = contentOf(root);
+		for (const words of [
+			["commit", "web", "made:1"],
+			["export", "small:1", at("out.tar")],
+			["export", "small:1", path.join(disk.path, "layout"), "--format", "oci-dir"],
+		]) {
+			expect(failing(root, ...words).message).toMatch(/disk.* full \(of bytes or of inodes/);
+		}
+		expect(contentOf(root)).toEqual(before);
+		expect(readdirSync(disk.path).sort()).toEqual(["lost+found", "other", "store"]);
 	});
 
 	test("leaves no part of what is exported to it", () => {

@@ -25,7 +25,7 @@ export const command: CommandModule = defineCommand<[name: string, tar: string],
 	},
 	run: async (context, [name, tar], { parent, label }) => {
 		const input = inputFrom(tar);
-		await using store = await context.openStore();
+		await using store = await context.openStore("making");
 		const layer = await (async () => {
 			using board = await context.openProgress();
 			return await store.applyLayer(input, {

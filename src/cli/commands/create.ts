@@ -24,7 +24,7 @@ export const command: CommandModule = defineCommand<[name: string, from: string 
 			);
 	},
 	run: async (context, [name, from], { view, label, mountLabel }) => {
-		await using store = await context.openStore();
+		await using store = await context.openStore("making");
 		const layer = await store.create(name, {
 			from,
 			kind: view === true ? "view" : "active",

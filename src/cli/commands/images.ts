@@ -8,7 +8,7 @@ import { forPeople, shortDigest } from "../output/text.ts";
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
-		await using store = await context.openStore();
+		await using store = await context.openStore("looking");
 		const images = store.images();
 		if (context.json) return context.printJson(images.map(imageJson));
 		if (context.globals.quiet === true) return context.print(...images.map(({ id }) => id));

@@ -24,7 +24,7 @@ export const command: CommandModule = defineCommand<[source: string], { name?: s
 	run: async (context, [source], { name, select }) => {
 		const startMs = performance.now();
 		const input = inputFrom(source);
-		await using store = await context.openStore();
+		await using store = await context.openStore("making");
 		const images = await (async () => {
 			using board = await context.openProgress();
 			return await store.importImage(input, {

@@ -8,7 +8,7 @@ export const command: CommandModule = defineCommand<[name: string]>({
 		command.argument("<name>", "a layer, or the name or id of an image");
 	},
 	run: async (context, [name]) => {
-		await using store = await context.openStore();
+		await using store = await context.openStore("looking");
 		const found = store.inspect(name);
 		if (found.type === "layer") {
 			context.printJson({ type: "layer", ...layerJson(found.layer), chain: found.chain.map(({ id }) => id) });

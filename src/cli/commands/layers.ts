@@ -8,7 +8,7 @@ import { forPeople, shortId } from "../output/text.ts";
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
-		await using store = await context.openStore();
+		await using store = await context.openStore("looking");
 		const layers = store.layers();
 		if (context.json) return context.printJson(layers.map(layerJson));
 		if (context.globals.quiet === true) return context.print(...layers.map(({ id }) => forPeople(id)));

@@ -53,7 +53,7 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 
 async function runIn(context: CommandContext, words: readonly string[], options: Options): Promise<number> {
 	const [name, given] = splitWords(words, options.image !== undefined);
-	await using store = await context.openStore();
+	await using store = await context.openStore("making");
 	try {
 		// What killed runs left. It is no reason not to run.
 		await store.cleanup();

@@ -9,7 +9,7 @@ import { type TreeNode as DrawnNode, treeLines } from "../output/tree.ts";
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
-		await using store = await context.openStore();
+		await using store = await context.openStore("looking");
 		const roots = store.tree();
 		if (context.json) return context.printJson(roots.map(nodeJson));
 		if (roots.length === 0) context.note("there are no layers yet; lamella import IMAGE.tar brings some in");

@@ -185,7 +185,8 @@ export class OverlayDriver implements Driver {
 
 	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<void> {
 		const to = diffOf({ directory: staged, form: TREE });
-		await this.#jobs.run("copy", { from: diffOf(layer), to, share }, options);
+		const marks = this.#facts.xattrPrefix;
+		await this.#jobs.run("copy", { from: diffOf(layer), to, share, marks }, options);
 	}
 
 	finishCommit(layer: LayerPlace): void {

@@ -8,6 +8,7 @@
 import { Worker } from "node:worker_threads";
 import { LamellaError } from "../../errors/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
+import * as linux from "../../linux/index.ts";
 import { DIGESTED, type DigestThreadData, ENDED, LENGTHS, PUSHED } from "./digest-ring.ts";
 
 const SLOTS = 4;
@@ -26,7 +27,7 @@ export class DigestAside implements Disposable {
 		const slots = Array.from({ length: SLOTS }, () => new SharedArrayBuffer(slotSizeBytes));
 		this.#slots = slots.map((slot) => Buffer.from(slot));
 		const workerData: DigestThreadData = { control: this.#control, slots };
-		const worker = new Worker(new URL("./digest-thread.js", import.meta.url), {
+		const worker = new Worker(linux.distFile(import.meta.url, "layer/digest/digest-thread.js"), {
 			workerData,
 			execArgv: [],
 		});

@@ -113,7 +113,14 @@ export interface LayerJobs {
 	 * links in place of copies where the filesystem takes them, for what nobody writes any more.
 	 */
 	readonly copy: {
-		request: { from: string; to: string; sync?: boolean; share?: boolean | undefined };
+		request: {
+			from: string;
+			to: string;
+			sync?: boolean;
+			share?: boolean | undefined;
+			/** The tree is an upper directory: its marks of this prefix (opaque, whiteout) belong to it. */
+			marks?: OverlayXattrPrefix | undefined;
+		};
 		result: { entries: number };
 	};
 	/** Removes trees, however deep; what is gone already is no error. One that cannot be removed does not keep the others. */

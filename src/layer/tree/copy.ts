@@ -4,6 +4,7 @@
  */
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
+import type { OverlayXattrPrefix } from "../contract.ts";
 import type { LayerJobs } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { cloneFile, tryLink } from "./clone-file.ts";
@@ -21,7 +22,7 @@ const PERMISSIONS = 0o7777;
  * @throws {LamellaError} `ENOSPACE`, `EPERMISSION`, `ESYSTEM`, `EABORTED`
  */
 export function copyTree(request: LayerJobs["copy"]["request"], context: JobContext): { entries: number } {
-	const { share = false } = request;
+	const { share = false, marks } = request;
 	let path = TreePath.root;
 	const fds: number[] = [];
 	try {
@@ -30,7 +31,7 @@ export function copyTree(request: LayerJobs["copy"]["request"], context: JobCont
 		makeIfMissing(request.to);
 		const toFd = openTop(request.to);
 		fds.push(toFd);
-		const copier = new TreeCopier(toFd, { context, share }, (current) => {
+		const copier = new TreeCopier(toFd, { context, share, marks }, (current) => {
 			path = current;
 		});
 		using from = new DirectoryStack(fromFd);
@@ -50,18 +51,28 @@ class TreeCopier {
 	readonly #rootFd: number;
 	readonly #context: JobContext;
 	readonly #share: boolean;
+	readonly #marks: OverlayXattrPrefix | undefined;
 	readonly #at: (path: TreePath) => void;
 	/** Inode of the original → the path of its copy, for its further links. */
 	readonly #copies = new InodeMap<TreePath>();
 
 	constructor(
 		rootFd: number,
-		{ context, share }: { readonly context: JobContext; readonly share: boolean },
+		{
+			context,
+			share,
+			marks,
+		}: {
+			readonly context: JobContext;
+			readonly share: boolean;
+			readonly marks: OverlayXattrPrefix | undefined;
+		},
 		at: (path: TreePath) => void,
 	) {
 		this.#rootFd = rootFd;
 		this.#context = context;
 		this.#share = share;
+		this.#marks = marks;
 		this.#at = at;
 	}
 
@@ -83,12 +94,20 @@ class TreeCopier {
 				!this.#linkToCopy(stat, to.fd, name)
 			) {
 				cloneFile({ directoryFd: from.fd, name, stat }, to.fd, name);
+				if (linux.isRegular(stat) && stat.sizeBytes === 0) this.#copyWhiteoutMark(from.fd, name, to.fd);
 				if (stat.nlink > 1) this.#copies.set(stat, itsPath);
 			}
 			this.entries += linux.isDirectory(stat) ? 0 : 1;
 		}
 		this.entries += 1;
-		copyMetadata(from.fd, to.fd);
+		copyMetadata(from.fd, to.fd, this.#marks);
+	}
+
+	#copyWhiteoutMark(fromFd: number, name: Buffer, toFd: number): void {
+		if (this.#marks === undefined) return;
+		const xattr = `${this.#marks}whiteout`;
+		const value = linux.lgetxattrAt(fromFd, name, xattr);
+		if (value !== undefined) linux.lsetxattrAt(toFd, name, xattr, value);
 	}
 
 	#linkToCopy(stat: linux.Stat, toFd: number, name: Buffer): boolean {
@@ -106,10 +125,12 @@ class TreeCopier {
 }
 
 /** After all children, each of which has changed the directory's times. */
-function copyMetadata(fromFd: number, toFd: number): void {
+function copyMetadata(fromFd: number, toFd: number, marks: OverlayXattrPrefix | undefined): void {
 	const stat = linux.fstat(fromFd);
 	linux.fchown(toFd, stat.uid, stat.gid);
 	for (const { name, value } of readXattrs(fromFd)) linux.fsetxattr(toFd, name, value);
+	const opaque = marks === undefined ? undefined : linux.fgetxattr(fromFd, `${marks}opaque`);
+	if (opaque !== undefined) linux.fsetxattr(toFd, `${marks}opaque`, opaque);
 	linux.fchmod(toFd, stat.mode & PERMISSIONS);
 	linux.futimens(toFd, stat.atimeNs, stat.mtimeNs);
 }

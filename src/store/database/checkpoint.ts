@@ -4,10 +4,7 @@ import type { Background } from "../processes/background.ts";
 import type { CheckpointJobs } from "./checkpoint-job.ts";
 import type { Database } from "./database.ts";
 
-const JOBS = new URL(
-	import.meta.url.endsWith(".ts") ? "./checkpoint-job.ts" : "./checkpoint-job.js",
-	import.meta.url,
-);
+const JOBS = "store/database/checkpoint-job.js";
 
 /** Returns what ends it. */
 export function checkpointsOf(database: Database, background: Background): () => Promise<void> {

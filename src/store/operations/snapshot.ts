@@ -1,61 +1,99 @@
 /** Snapshot: the content of a layer becomes one more committed layer, made aside, flushed, renamed, recorded. */
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import path from "node:path";
+import type { LayerPlace } from "../../driver/index.ts";
+import type { DiffResult } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import { flush, type StoreContext } from "../context.ts";
-import type { LayerId, SnapshotOptions } from "../contract.ts";
+import type { LayerId, NameOfContent, SnapshotOptions } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
-import { committedParent, insertLayer, layerRecord, mustBeFree } from "../database/layers.ts";
+import { committedParent, findLayer, insertLayer, layerRecord, mustBeFree } from "../database/layers.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { flattenLater } from "./flattening.ts";
+import { countUsageLater } from "./usage.ts";
 
 export async function snapshotLayer(
 	store: StoreContext,
 	from: LayerId,
-	name: LayerId,
-	{ labels = {}, diffId, flatten = true, signal }: SnapshotOptions,
+	name: LayerId | NameOfContent,
+	options: SnapshotOptions,
 ): Promise<LayerRecord> {
 	const { owner, database, driver, layout } = store;
+	const { signal } = options;
 	const source = layerRecord(database, from);
 	const parent = source.parent === undefined ? undefined : committedParent(database, source.parent);
-	mustBeFree(database, name);
+	if (typeof name === "string") mustBeFree(database, name);
 	const n = owner.nextName();
-	const staged = path.join(owner.directory, n);
+	const staged = { directory: path.join(owner.directory, n), form: driver.form };
 	const directory = path.join(layout.layers, n);
-	const nowNs = linux.realtimeNs();
-	const record: LayerRecord = {
-		id: name,
-		n,
-		parent: parent?.id,
-		kind: "committed",
-		form: driver.form,
-		labels,
-		createdAtNs: nowNs,
-		updatedAtNs: nowNs,
-		diffId,
-		usage: source.usage,
-		depth: source.depth,
-	};
 	try {
-		mkdirSync(staged, { mode: 0o710 });
+		mkdirSync(staged.directory, { mode: 0o710 });
+		const [layer, ...chain] = store.placesFrom(source);
 		// Nobody writes a committed layer, so its inodes can be shared.
-		const [layer] = store.placesFrom(source);
-		await driver.copy(staged, layer, { share: source.kind === "committed", signal });
+		await driver.copy(staged.directory, layer, { share: source.kind === "committed", signal });
 		crashPoint("snapshot:staged");
-		writeSidecar(sidecarOf(staged), record);
-		await driver.seal({ directory: staged, form: record.form }, [sidecarOf(staged), staged], { signal });
-		linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
+		const diff = typeof name === "string" ? undefined : await digest(store, staged, chain, options);
+		const nowNs = linux.realtimeNs();
+		const record: LayerRecord = {
+			id: typeof name === "string" ? name : await name(diff as DiffResult),
+			n,
+			parent: parent?.id,
+			kind: "committed",
+			form: driver.form,
+			labels: options.labels ?? {},
+			createdAtNs: nowNs,
+			updatedAtNs: nowNs,
+			diffId: diff?.diffId ?? options.diffId,
+			usage: source.usage,
+			depth: source.depth,
+		};
+		const sidecar = sidecarOf(staged.directory);
+		writeSidecar(sidecar, record);
+		await driver.seal(staged, [sidecar, staged.directory], { signal });
+		linux.renameat2(linux.AT_FDCWD, staged.directory, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
 		await flush(layout.layers);
 		crashPoint("snapshot:renamed");
-		await store.transaction(() => insertLayer(database, record, parent?.n));
+		const kept = await store.transaction((transaction) => {
+			const there = diff === undefined ? undefined : findLayer(database, record.id);
+			const isKept = there?.kind === "committed" && there.parent === record.parent;
+			if (!isKept) insertLayer(database, record, parent?.n);
+			options.also?.(transaction);
+			return isKept ? there : undefined;
+		});
 		crashPoint("snapshot:recorded");
+		if (kept !== undefined) {
+			store.discard(directory);
+			return kept;
+		}
+		if (record.usage === undefined) countUsageLater(store, record);
+		if (options.flatten !== false) flattenLater(store, record);
+		return record;
 	} catch (error) {
-		store.discard(staged);
+		store.discard(staged.directory);
 		store.discard(directory);
-		throw storeFailure(error, `make layer "${name}" of layer "${from}"`, from);
+		const what = typeof name === "string" ? `layer "${name}" of ` : "a snapshot of ";
+		throw storeFailure(error, `make ${what}layer "${from}"`, from);
 	}
-	if (flatten) flattenLater(store, record);
-	return record;
+}
+
+/** What the tar of a staged layer would be; nobody reads it. */
+async function digest(
+	store: StoreContext,
+	staged: LayerPlace,
+	chain: readonly LayerPlace[],
+	{ signal, onProgress, skipUnsupported }: SnapshotOptions,
+): Promise<DiffResult> {
+	const fd = openSync("/dev/null", "w");
+	try {
+		await using held = await store.driver.hold(staged, chain);
+		return await store.jobs.run(
+			"diff",
+			{ subject: held.subject, fd, skipUnsupported },
+			{ signal, onProgress },
+		);
+	} finally {
+		closeSync(fd);
+	}
 }

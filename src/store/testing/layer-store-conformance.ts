@@ -19,7 +19,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LayerSource } from "../../layer/index.ts";
-import type { FlattenPolicy, LayerId, LayerStore } from "../contract.ts";
+import type { FlattenPolicy, LayerId, LayerInfo, LayerStore } from "../contract.ts";
 
 /** Opens the store at a root; called again to open it a second time. */
 export type OpenForConformance = (root: string) => Promise<LayerStore>;
@@ -270,6 +270,32 @@ export function layerStoreConformance(
 				expect(await changesOf(copy)).toEqual(["C /a", "D /b"]);
 			}
 			await expect(store.snapshot(id("web"), id("base"))).rejects.toMatchObject({ code: "EEXISTS" });
+		});
+
+		it("takes a snapshot under a name that its content gives, once", async () => {
+			await store.applyLayer(id("base"), layerTar({ a: "1" }));
+			await store.create(id("web"), { parent: id("base") });
+			await using mount = await store.mount(id("web"));
+			writeFileSync(path.join(mount.path, "b"), "2");
+			const recorded: boolean[] = [];
+			const take = (): Promise<LayerInfo> =>
+				store.snapshot(id("web"), ({ diffId }) => id(diffId), {
+					also: (transaction) => void recorded.push(transaction.has(id("web"))),
+				});
+			const taken = await take();
+			expect(taken).toMatchObject({ id: taken.diffId, kind: "committed", parent: "base" });
+			const { stream, result } = store.diff(taken.id);
+			stream.resume();
+			expect((await result).diffId).toBe(taken.diffId);
+			expect((await take()).directory).toBe(taken.directory);
+			expect(recorded).toEqual([true, true]);
+			const undone = store.snapshot(id("web"), () => id("never"), {
+				also: () => {
+					throw new Error("undone");
+				},
+			});
+			await expect(undone).rejects.toThrow("undone");
+			expect(Array.from(store.list(), (layer) => layer.id).sort()).toEqual(["base", taken.id, "web"].sort());
 		});
 
 		it("counts the holders of a mount, over a reopening too", async () => {

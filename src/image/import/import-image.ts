@@ -1,0 +1,208 @@
+/**
+ * Brings a planned image into the store: the layers that are missing are applied, and recorded together with the
+ * image in one transaction. A failure leaves nothing of it.
+ */
+import { type ErrorCode, isLamellaError, LamellaError } from "../../errors/index.ts";
+import { type ChainId, chainId, joinWarnings, type Warning } from "../../layer/index.ts";
+import type { ChainLayer, LayerId, LayerInfo, LayerStore, StoreTransaction } from "../../store/index.ts";
+import type {
+	ImageInfo,
+	ImageLayer,
+	ImageName,
+	ImageOperationOptions,
+	MadeImage,
+	ProgressEvent,
+} from "../contract.ts";
+import { verifyDigest } from "../documents/parse.ts";
+import { listImages, saveImage } from "../records/catalog.ts";
+import type { PlannedImage, PlannedLayer } from "./plan.ts";
+
+/** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */
+const MAX_ATTEMPTS = 5;
+
+type PlacedLayer = Omit<ImageLayer, "tarSizeBytes">;
+
+/** Layers that were there when the import began are gone when it is recorded. */
+class LayersVanished extends Error {
+	override readonly name = "LayersVanished";
+}
+
+/**
+ * `description` names the archive in errors.
+ * @throws {LamellaError} what `LayerStore.importChain` throws, with the archive and the layer named
+ */
+export async function importPlanned(
+	store: LayerStore,
+	image: PlannedImage,
+	names: readonly ImageName[],
+	description: string,
+	options: ImageOperationOptions,
+): Promise<MadeImage> {
+	const chain = placeLayers(image);
+	for (let attempt = 1; ; attempt++) {
+		await putDocuments(store, image, description);
+		try {
+			return await importOnce(store, image, chain, names, options);
+		} catch (error) {
+			if (!isGone(error, chain)) throw withArchive(store, error, description, image, chain);
+			if (attempt < MAX_ATTEMPTS) continue;
+			throw new LamellaError(
+				"EBUSY",
+				`layers of ${names[0] ?? image.id} were removed again and again while it was imported; try once more`,
+			);
+		}
+	}
+}
+
+function placeLayers(image: PlannedImage): readonly PlacedLayer[] {
+	let parent: ChainId | undefined;
+	return image.layers.map(({ diffId }) => {
+		parent = chainId(parent, diffId);
+		return { diffId, chainId: parent, layer: parent as string as LayerId };
+	});
+}
+
+/** Whether what an import counted on was removed meanwhile: a layer, or one of its documents. */
+function isGone(error: unknown, chain: readonly PlacedLayer[]): boolean {
+	if (error instanceof LayersVanished) return true;
+	if (!isLamellaError(error, "ENOTFOUND")) return false;
+	return error.layer === undefined || chain.some(({ layer }) => layer === error.layer);
+}
+
+/** What is kept has to be what was looked at: a layout directory may change meanwhile. */
+async function putDocuments(store: LayerStore, image: PlannedImage, from: string): Promise<void> {
+	for (const [what, read, promised] of [
+		["config", image.readConfig, image.id],
+		["manifest", image.readManifest, image.manifestDigest],
+	] as const) {
+		if (read === undefined || promised === undefined) continue;
+		const bytes = read();
+		verifyDigest(bytes, promised, what, from);
+		await store.documents.put(bytes);
+	}
+}
+
+async function importOnce(
+	store: LayerStore,
+	image: PlannedImage,
+	chain: readonly PlacedLayer[],
+	names: readonly ImageName[],
+	options: ImageOperationOptions,
+): Promise<MadeImage> {
+	const report = reporter(image, names[0] ?? image.id, options);
+	// A layer is there only when all below it are, so the missing ones are the top of the chain.
+	const firstMissing = chain.findIndex(({ layer }) => !store.has(layer));
+	const first = firstMissing === -1 ? chain.length : firstMissing;
+	const skipped = chain.slice(0, first).map(({ layer }) => store.get(layer));
+	const sizes: (number | undefined)[] = knownSizes(store, skipped);
+	for (const i of chain.keys()) report(i, i < first ? "exists" : "waiting", 0);
+
+	const record = (transaction: StoreTransaction): ImageInfo => {
+		if (!chain.every(({ layer }) => transaction.has(layer))) throw new LayersVanished();
+		return saveImage(
+			transaction,
+			{ ...image, layers: chain.map((layer, i) => ({ ...layer, tarSizeBytes: sizes[i] ?? 0 })) },
+			names,
+		);
+	};
+	if (first === chain.length) return { ...(await store.transaction(record)), warnings: [] };
+	const warnings: (readonly Warning[])[] = [];
+	let saved: ImageInfo | undefined;
+	try {
+		await store.importChain(chain.slice(first).map(chainLayer(image, first)), {
+			parent: skipped.at(-1)?.id,
+			keepExisting: true,
+			signal: options.signal,
+			onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
+			onApplied: (index, applied) => {
+				sizes[first + index] = applied.tarSizeBytes;
+				warnings[index] = applied.warnings;
+				report(first + index, "done", image.layers[first + index]?.source.sizeBytes ?? 0);
+			},
+			also: (transaction) => {
+				saved = record(transaction);
+			},
+		});
+	} catch (error) {
+		throw haveVanished(store, skipped) && !isLamellaError(error, "EABORTED") ? new LayersVanished() : error;
+	}
+	if (saved === undefined) throw new Error("the store did not run the import's transaction");
+	return { ...saved, warnings: joinWarnings(warnings) };
+}
+
+/**
+ * Whether layers were removed meanwhile, and perhaps made again. Whatever went wrong then comes of it: layers are made by
+ * looking at those below.
+ */
+function haveVanished(store: LayerStore, layers: readonly LayerInfo[]): boolean {
+	return layers.some(({ id, directory }) => !store.has(id) || store.get(id).directory !== directory);
+}
+
+function chainLayer(image: PlannedImage, first: number): (layer: PlacedLayer, index: number) => ChainLayer {
+	return ({ layer, diffId }, index) => {
+		const planned = image.layers[first + index] as PlannedLayer;
+		return {
+			id: layer,
+			source: planned.source,
+			expectedDiffId: diffId,
+			expectedBlobDigest: planned.blobDigest,
+		};
+	};
+}
+
+function reporter(
+	image: PlannedImage,
+	name: string,
+	options: ImageOperationOptions,
+): (index: number, phase: ProgressEvent["phase"], doneBytes: number) => void {
+	return (index, phase, doneBytes) => {
+		const layer = image.layers[index];
+		options.onProgress?.({
+			operation: "import",
+			phase,
+			image: name,
+			layer: layer?.diffId,
+			index,
+			count: image.layers.length,
+			doneBytes,
+			totalBytes: layer?.source.sizeBytes,
+		});
+	};
+}
+
+/** What the store's message, which knows of one layer only, does not say. */
+function wayOut(code: ErrorCode, store: LayerStore): string {
+	if (code === "ETAR") return "; the image is damaged, or was badly made: get it anew";
+	if (code === "ENOSPACE") return ` (the store is in ${store.status().root}; df, and df -i for inodes, tell)`;
+	return "";
+}
+
+/** The store's error, saying which layer of which archive it is about. */
+function withArchive(
+	store: LayerStore,
+	error: unknown,
+	description: string,
+	image: PlannedImage,
+	chain: readonly PlacedLayer[],
+): unknown {
+	if (!isLamellaError(error) || error.code === "EABORTED") return error;
+	const { code, message, layer, path } = error;
+	const index = chain.findIndex((placed) => placed.layer === layer);
+	const member = image.layers[index]?.member;
+	const which = member === undefined ? "" : `layer ${index + 1} of ${chain.length} (${member}): `;
+	return new LamellaError(code, `cannot import ${description}: ${which}${message}${wayOut(code, store)}`, {
+		layer,
+		path,
+		cause: error,
+	});
+}
+
+/** Of layers that are here: as an image knows them, or else their disk use. */
+function knownSizes(store: LayerStore, layers: readonly LayerInfo[]): number[] {
+	const known = new Map<LayerId, number>();
+	if (layers.length > 0) {
+		const described = listImages(store).flatMap((image) => image.layers);
+		for (const { layer, tarSizeBytes } of described) known.set(layer, tarSizeBytes);
+	}
+	return layers.map(({ id, usage }) => known.get(id) ?? usage?.sizeBytes ?? 0);
+}

@@ -1,0 +1,233 @@
+/**
+ * Reads an OCI image layout (in an archive or a directory): `index.json`, nested indexes, manifests and blobs.
+ * Docker's media types are taken as well. Source: OCI image spec 1.1, image-layout.md, image-index.md, manifest.md.
+ */
+import { LamellaError } from "../../errors/index.ts";
+import type { Digest, LayerSource } from "../../layer/index.ts";
+import { blobName, type ImageContent } from "../archive/content.ts";
+import type { ImageId, ImageName } from "../contract.ts";
+import {
+	type Descriptor,
+	describeConfig,
+	MAX_DOCUMENT_BYTES,
+	parseConfig,
+	parseIndex,
+	parseManifest,
+	verifyDigest,
+} from "../documents/parse.ts";
+import { nameFromAnnotation } from "../records/reference.ts";
+import type { PlannedImage, PlannedLayer } from "./plan.ts";
+import { fittingPlatform, hostArchitecture, isImageCandidate, offeredPlatforms } from "./platform.ts";
+
+export const OCI_INDEX = "index.json";
+
+const INDEX_TYPES = new Set([
+	"application/vnd.oci.image.index.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+]);
+const MANIFEST_TYPES = new Set([
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.docker.distribution.manifest.v2+json",
+]);
+const CONFIG_TYPES = new Set([
+	"application/vnd.oci.image.config.v1+json",
+	"application/vnd.docker.container.image.v1+json",
+]);
+/** What a layer's media type may be once its compression suffix is off. */
+const LAYER_TYPES = new Set([
+	"application/vnd.oci.image.layer.v1.tar",
+	"application/vnd.oci.image.layer.nondistributable.v1.tar",
+	"application/vnd.docker.image.rootfs.diff.tar",
+	"application/vnd.docker.image.rootfs.foreign.diff.tar",
+]);
+/** Indexes within indexes: one level is usual, and a loop cannot be made of digests. */
+const MAX_INDEX_DEPTH = 4;
+
+/** An entry of the top index: an image (or an index of its platforms) and the name that it has there. */
+interface Entry {
+	readonly descriptor: Descriptor;
+	readonly name: ImageName | undefined;
+}
+
+/** All images of a layout, for this machine's platform where there is a choice. @throws EARCHIVE, EDIGEST, ECOMPRESSION */
+export function planOci(content: ImageContent): readonly PlannedImage[] {
+	const byId = new Map<ImageId, PlannedImage>();
+	for (const { descriptor, name } of onePerImage(topEntries(content), content.description)) {
+		const image = planEntry(content, descriptor, 0);
+		if (image === undefined) continue;
+		const names = new Set([...(byId.get(image.id)?.names ?? []), ...(name === undefined ? [] : [name])]);
+		byId.set(image.id, { ...image, names: [...names] });
+	}
+	return [...byId.values()];
+}
+
+/** The image whose manifest (or index) has this digest, of whatever platform. @throws as planOci */
+export function planOciDigest(content: ImageContent, digest: Digest): PlannedImage | undefined {
+	for (const { descriptor, name } of topEntries(content)) {
+		const found = findDescriptor(content, [descriptor], digest, 0);
+		const image = found === undefined ? undefined : planEntry(content, found, 0);
+		if (image !== undefined) return { ...image, names: name === undefined ? [] : [name] };
+	}
+	return undefined;
+}
+
+function topEntries(content: ImageContent): readonly Entry[] {
+	const bytes = content.read(OCI_INDEX, MAX_DOCUMENT_BYTES);
+	const { manifests } = parseIndex(bytes, `${OCI_INDEX} in ${content.description}`);
+	return manifests.filter(isImageCandidate).map((descriptor): Entry => {
+		const annotations = descriptor.annotations ?? {};
+		const full = annotations["io.containerd.image.name"];
+		const ref = annotations["org.opencontainers.image.ref.name"];
+		const name =
+			(full === undefined ? undefined : nameFromAnnotation(full, undefined)) ??
+			(ref === undefined ? undefined : nameFromAnnotation(ref, content.repository));
+		return { descriptor, name };
+	});
+}
+
+/**
+ * A top index may list one image once for each platform, under one name or under none; then this machine's is meant.
+ * Entries without a name and a platform are images of their own.
+ */
+function onePerImage(entries: readonly Entry[], from: string): readonly Entry[] {
+	const groups = Map.groupBy(
+		entries,
+		(entry) => entry.name ?? (entry.descriptor.platform == null ? entry : undefined),
+	);
+	return [...groups.values()].flatMap((group) => {
+		const descriptors = group.map(({ descriptor }) => descriptor);
+		if (group.length === 1 || descriptors.every(({ platform }) => platform == null)) return group.slice(0, 1);
+		const fitting = fittingPlatform(descriptors);
+		if (fitting.length === 0) throw noPlatform(from, descriptors, group[0]?.name);
+		const chosen = group.filter(({ descriptor }) => fitting.includes(descriptor));
+		return chosen[0]?.name === undefined ? chosen : chosen.slice(0, 1);
+	});
+}
+
+function noPlatform(from: string, offered: readonly Descriptor[], what: string | undefined): LamellaError {
+	return new LamellaError(
+		"EARCHIVE",
+		`${from} has no image for linux/${hostArchitecture()}${what === undefined ? "" : ` in ${what}`}; ` +
+			`it offers ${offeredPlatforms(offered)}; take one of them with --select DIGEST`,
+	);
+}
+
+/** At any depth; indexes that the layout does not have are passed over. */
+function findDescriptor(
+	content: ImageContent,
+	descriptors: readonly Descriptor[],
+	digest: Digest,
+	depth: number,
+): Descriptor | undefined {
+	for (const descriptor of descriptors) {
+		if (descriptor.digest === digest) return descriptor;
+		const isIndex = INDEX_TYPES.has(descriptor.mediaType) && depth < MAX_INDEX_DEPTH;
+		if (!isIndex || content.find(blobName(descriptor.digest)) === undefined) continue;
+		const found = findDescriptor(content, readIndex(content, descriptor), digest, depth + 1);
+		if (found !== undefined) return found;
+	}
+	return undefined;
+}
+
+function readIndex(content: ImageContent, descriptor: Descriptor): readonly Descriptor[] {
+	const bytes = readBlob(content, descriptor, "index");
+	return parseIndex(bytes, `index ${descriptor.digest} in ${content.description}`).manifests;
+}
+
+/** The image that a descriptor leads to, through indexes; undefined where it is none: artifacts may stand beside images. */
+function planEntry(content: ImageContent, descriptor: Descriptor, depth: number): PlannedImage | undefined {
+	if (MANIFEST_TYPES.has(descriptor.mediaType)) return planManifest(content, descriptor);
+	if (!INDEX_TYPES.has(descriptor.mediaType)) return undefined;
+	const from = content.description;
+	if (depth === MAX_INDEX_DEPTH) {
+		throw new LamellaError(
+			"EARCHIVE",
+			`${from} has indexes within indexes, more than ${MAX_INDEX_DEPTH} deep; no image needs that`,
+		);
+	}
+	const manifests = readIndex(content, descriptor);
+	const [chosen] = fittingPlatform(manifests);
+	if (chosen === undefined) throw noPlatform(from, manifests, `index ${descriptor.digest}`);
+	return planEntry(content, chosen, depth + 1);
+}
+
+function planManifest(content: ImageContent, descriptor: Descriptor): PlannedImage {
+	const from = content.description;
+	const what = `manifest ${descriptor.digest} in ${from}`;
+	const manifest = parseManifest(readBlob(content, descriptor, "manifest"), what);
+	if (manifest.config.mediaType !== "" && !CONFIG_TYPES.has(manifest.config.mediaType)) {
+		throw new LamellaError(
+			"EARCHIVE",
+			`${what} is no container image, and cannot be imported: its config is of type ${manifest.config.mediaType}`,
+		);
+	}
+	const readConfig = (): Buffer => readBlob(content, manifest.config, "config");
+	const config = parseConfig(readConfig(), `config ${manifest.config.digest} in ${from}`);
+	const diffIds = config.rootfs.diff_ids;
+	if (diffIds.length !== manifest.layers.length) {
+		throw new LamellaError(
+			"EARCHIVE",
+			`${what} lists ${manifest.layers.length} layers and its config ${diffIds.length}; the image was badly made`,
+		);
+	}
+	return {
+		...describeConfig(config),
+		id: manifest.config.digest as ImageId,
+		names: [],
+		readConfig,
+		manifestDigest: descriptor.digest,
+		readManifest: () => readBlob(content, descriptor, "manifest"),
+		layers: diffIds.map((diffId, i) => {
+			const layer = manifest.layers[i] as Descriptor;
+			return { ...locateLayer(content, layer), diffId };
+		}),
+	};
+}
+
+function locateLayer(content: ImageContent, layer: Descriptor): Omit<PlannedLayer, "diffId"> {
+	const from = content.description;
+	const base = layer.mediaType.replace(/[.+](gzip|zstd)$/, "");
+	if (layer.mediaType !== "" && !LAYER_TYPES.has(base)) {
+		throw new LamellaError(
+			"ECOMPRESSION",
+			`layer ${layer.digest} in ${from} is of type ${layer.mediaType}; layers must be tars, plain or compressed by gzip or zstd`,
+		);
+	}
+	const member = blobName(layer.digest);
+	const located = content.find(member);
+	if (located === undefined) throw missing(content, layer, "layer");
+	if (located.sizeBytes !== layer.size) throw wrongSize(content, layer, "layer", located.sizeBytes);
+	// What the bytes are is trusted over what the type says of their compression; the digest ties both to the image.
+	const source: LayerSource = { from: "range", ...located, compression: "detect" };
+	return { source, member, blobDigest: layer.digest };
+}
+
+function readBlob(content: ImageContent, descriptor: Descriptor, what: string): Buffer {
+	const name = blobName(descriptor.digest);
+	const located = content.find(name);
+	if (located === undefined) throw missing(content, descriptor, what);
+	if (located.sizeBytes !== descriptor.size) throw wrongSize(content, descriptor, what, located.sizeBytes);
+	const bytes = content.read(name, MAX_DOCUMENT_BYTES);
+	verifyDigest(bytes, descriptor.digest, what, content.description);
+	return bytes;
+}
+
+function missing(content: ImageContent, descriptor: Descriptor, what: string): LamellaError {
+	return new LamellaError(
+		"EARCHIVE",
+		`${content.description} lacks ${what} ${descriptor.digest}: it is truncated, or was saved without all its blobs; get it anew`,
+	);
+}
+
+function wrongSize(
+	content: ImageContent,
+	descriptor: Descriptor,
+	what: string,
+	actual: number,
+): LamellaError {
+	return new LamellaError(
+		"EDIGEST",
+		`${what} ${descriptor.digest} in ${content.description} has ${actual} bytes where ${descriptor.size} were promised: ` +
+			"it is truncated or damaged; get it anew",
+	);
+}
