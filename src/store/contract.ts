@@ -149,6 +149,8 @@ export interface Documents {
 	put(bytes: Uint8Array): Promise<Digest>;
 	/** @throws {LamellaError} `ENOTFOUND`, `ECORRUPT` where the file is not what its name says */
 	get(digest: Digest): Buffer;
+	/** Gives documents up that were put for nothing; those that a record names stay. */
+	discard(digests: readonly Digest[]): Promise<void>;
 }
 
 /** Within a transaction: alone among all writers of all processes; reads see its own writes. Synchronous. */

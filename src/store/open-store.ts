@@ -9,6 +9,7 @@ import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
 import { checkpointsOf } from "./database/checkpoint.ts";
 import { Database } from "./database/database.ts";
+import { factOf, putFact } from "./database/facts.ts";
 import { sweepDocuments } from "./disk/documents.ts";
 import { type Layout, layoutAt, makeLayout, makeRoot } from "./disk/layout.ts";
 import { isStore, writeMarker } from "./disk/marker.ts";
@@ -19,7 +20,7 @@ import { Background } from "./processes/background.ts";
 import { LayerLocks } from "./processes/layer-locks.ts";
 import { Owner } from "./processes/owner.ts";
 import { StateRootLock } from "./processes/state-root.ts";
-import { openDatabase } from "./rebuild.ts";
+import { databaseMissing, openDatabase } from "./rebuild.ts";
 import { recover } from "./recovery.ts";
 
 const MAKING_RETRY_MS = 10;
@@ -95,7 +96,7 @@ async function open(
 	// A store that has no driver yet gets one, so that who asked for what cannot be had is told at once.
 	if (factOf(database, "driver") === undefined) {
 		const { name } = store.driver;
-		await database.transaction(() => database.run("INSERT OR REPLACE INTO facts VALUES ('driver', ?)", name));
+		await database.transaction(() => putFact(database, "driver", name));
 	}
 	await recover(store);
 	if (lock.alone) sweepDocuments(database, layout);
@@ -106,8 +107,9 @@ async function open(
 }
 
 function openForReading(layout: Layout, options: LayerStoreOptions, opened: (() => unknown)[]): LayerStore {
-	const file = isStore(layout.root) ? layout.database : "";
-	const database = Database.open(file, { readOnly: true });
+	const isThere = isStore(layout.root);
+	if (isThere && !existsSync(layout.database)) throw databaseMissing(layout);
+	const database = Database.open(isThere ? layout.database : "", { readOnly: true });
 	opened.push(() => database.close());
 	return closing(contextOf(layout, options, { database, owner: undefined }, opened), opened);
 }
@@ -159,10 +161,6 @@ async function lockRoot(layout: Layout): Promise<StateRootLock> {
 		lock.release();
 		await sleep(MAKING_RETRY_MS);
 	}
-}
-
-function factOf(database: Database, name: string): string | undefined {
-	return database.get<{ value: string }>("SELECT value FROM facts WHERE name = ?", name)?.value;
 }
 
 /** @throws {LamellaError} `ECONFIG` where layers were made with another driver */
