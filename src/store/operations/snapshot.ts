@@ -50,7 +50,7 @@ export async function snapshotLayer(
 			depth: source.depth,
 		};
 		const sidecar = sidecarOf(staged.directory);
-		writeSidecar(sidecar, record);
+		await writeSidecar(sidecar, record);
 		await driver.seal(staged, [sidecar, staged.directory], { signal });
 		linux.renameat2(linux.AT_FDCWD, staged.directory, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
 		await flush(layout.layers);
