@@ -46,12 +46,9 @@ const at = (name: string): string => path.join(filesystem.path, name);
 await using lamella = await LamellaSnapshotter.start(at("lamella"), ["--log-level", "warn"]);
 const peerSocket = at("peer.sock");
 await using peer = values.peer === undefined ? undefined : await startPeer(values.peer);
-await using containerd: Containerd = await Containerd.start({
-	home: at("containerd"),
-	config: `${lamella.containerdConfig}
-[proxy_plugins.peer]
-  type = "snapshot"
-  address = "${peerSocket}"`,
+await using containerd: Containerd = await Containerd.start(at("containerd"), {
+	lamella: lamella.socket,
+	peer: peerSocket,
 });
 
 const contestants = ["overlayfs", ...(peer === undefined ? [] : ["peer"]), "lamella"].map((snapshotter) => ({

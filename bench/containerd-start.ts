@@ -25,10 +25,10 @@ await using containerd = await startContainerd(at("containerd"), lamella);
 let count = 0;
 const contestants = [];
 for (const snapshotter of ["overlayfs", "lamella"]) {
-	await containerd.ctrAsync(["images", "import", "--snapshotter", snapshotter, at("image.tar")]);
+	await containerd.ctr("images", "import", "--snapshotter", snapshotter, at("image.tar"));
 	const measure = async (): Promise<void> => {
 		const id = `start-${count++}`;
-		await containerd.ctrAsync(["run", "--rm", "--snapshotter", snapshotter, IMAGE, id, "/bin/true"]);
+		await containerd.ctr("run", "--rm", "--snapshotter", snapshotter, IMAGE, id, "/bin/true");
 	};
 	// The first start reads runc, the shim and the image from the disk.
 	await measure();

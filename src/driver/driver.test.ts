@@ -113,7 +113,7 @@ test("a filesystem without d_type is refused, and the message says how to make i
 });
 
 test("a root that does not exist, or is read-only, is told apart from one on which overlay cannot work", () => {
-	using home = makeFilesystem("tmpfs", MIB, { mountOptions: "ro" });
+	using home = makeFilesystem("tmpfs", MIB, { mountOptions: ["ro"] });
 	expect(refusal(() => openDriver({ root: home.path, jobs }))).toMatchObject({ code: "ECONFIG" });
 	expect(refusal(() => openDriver({ root: `${home.path}/none`, jobs }))).toMatchObject({
 		code: "ECONFIG",

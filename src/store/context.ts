@@ -1,6 +1,6 @@
 /** What every operation of the store works with, and the few moves that they share. */
 import { existsSync, renameSync } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
@@ -12,9 +12,10 @@ import type { LayerRecord } from "./database/layer-record.ts";
 import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } from "./database/layers.ts";
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
+import { flush } from "./disk/flush.ts";
 import type { Layout } from "./disk/layout.ts";
 import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
-import { errnoOf } from "./failure.ts";
+import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
 import type { LayerLocks } from "./processes/layer-locks.ts";
@@ -150,11 +151,12 @@ export class StoreContext {
 		work: (transaction: StoreTransaction) => R,
 		{ durable = true }: { readonly durable?: boolean | undefined } = {},
 	): Promise<R> {
-		const { nextName } = this.owner;
+		// First of all: a store that is open for reading only says so.
+		const { owner } = this;
 		const records = new RecordChanges(this.database, this.layout);
-		const result = await this.database.transaction(() => {
+		const changeAll = (): R => {
 			records.clear();
-			return work({
+			const result = work({
 				records: (namespace) => records.writer(namespace),
 				has: (id) => findLayer(this.database, id) !== undefined,
 				get: (id) => {
@@ -163,14 +165,22 @@ export class StoreContext {
 				},
 				children: (id) => childrenOf(this.database, layerRecord(this.database, id)),
 			});
-		});
-		// Under a lock: of two processes, the one that writes a file last must have read the record last.
-		const files = records.isEmpty
-			? []
-			: await this.locks.with(this.layout.records, () => records.writeFiles(() => nextName.call(this.owner)));
-		this.deleteRemoved([...records.removed]);
-		if (durable) await Promise.all([this.database.flushed(), ...files.map(flush)]);
-		return result;
+			records.stageFiles(() => path.join(owner.directory, owner.nextName()));
+			return result;
+		};
+		try {
+			const result = await this.database.transaction(changeAll);
+			this.deleteRemoved([...records.removed]);
+			const directories = records.isEmpty
+				? []
+				: await this.locks.with(this.layout.records, () => records.placeFiles());
+			if (durable) await Promise.all([this.database.flushed(), ...directories.map(flush)]);
+			return result;
+		} catch (error) {
+			throw storeFailure(error, "record the change");
+		} finally {
+			records.removeStaged();
+		}
 	}
 
 	/**
@@ -254,14 +264,4 @@ export class StoreContext {
 export function missingDirectory(layout: Layout, { id, n }: LayerRecord): string {
 	const directory = path.join(layout.layers, n);
 	return `the data of layer "${id}" is missing (${directory}); remove the layer, and import its image again`;
-}
-
-/** Flushes a file or directory (fsync), on a thread of Node's pool. */
-export async function flush(file: string): Promise<void> {
-	const handle = await open(file, "r");
-	try {
-		await handle.sync();
-	} finally {
-		await handle.close();
-	}
 }

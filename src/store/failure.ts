@@ -3,7 +3,7 @@ import { type ErrorCode, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 
 const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-	ENOSPC: ["ENOSPACE", "the disk is full; make room and try again"],
+	ENOSPC: ["ENOSPACE", "the disk is full (no blocks or no inodes left); make room and try again"],
 	EDQUOT: ["ENOSPACE", "the disk quota is used up; make room and try again"],
 	EPERM: ["EPERMISSION", "not permitted; run as root"],
 	EACCES: ["EPERMISSION", "permission denied; run as root"],

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { LamellaError } from "../errors/index.ts";
 import type { Change, DiffId, Usage } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
-import { flush, missingDirectory, type StoreContext } from "./context.ts";
+import { missingDirectory, type StoreContext } from "./context.ts";
 import type {
 	ImportedLayer,
 	LayerId,
@@ -122,7 +122,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 				throw storeFailure(error, `flatten layer "${id}"`, id);
 			}
 		},
-		documents: documentsAt(store.layout, { stagedPath: () => store.stagedPath(), flush }),
+		documents: documentsAt(store.layout, () => store.stagedPath()),
 		records: <T>(namespace: string) => recordsOf<T>(store, namespace),
 		transaction: (work) => store.transaction(work),
 		scratch: () => makeScratch(store),

@@ -9,6 +9,7 @@ import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
 import { checkpointsOf } from "./database/checkpoint.ts";
 import { Database } from "./database/database.ts";
+import { sweepDocuments } from "./disk/documents.ts";
 import { type Layout, layoutAt, makeLayout, makeRoot } from "./disk/layout.ts";
 import { isStore, writeMarker } from "./disk/marker.ts";
 import { Reserve } from "./disk/reserve.ts";
@@ -97,6 +98,7 @@ async function open(
 		await database.transaction(() => database.run("INSERT OR REPLACE INTO facts VALUES ('driver', ?)", name));
 	}
 	await recover(store);
+	if (lock.alone) sweepDocuments(database, layout);
 	if (lock.alone) lock.share();
 	reserve.takeBack();
 	reserve.keep();

@@ -196,6 +196,23 @@ describe("a state root", () => {
 		expect(things.get("two")).toEqual({ v: 3 });
 	});
 
+	it("sweeps documents that were written and never named", async () => {
+		{
+			await using store = await openLayerStore({ root });
+			await store.documents.put(Buffer.from("never named"));
+			const digest = await store.documents.put(Buffer.from("named"));
+			await store.records("things").put("one", {}, { documents: [digest] });
+		}
+		await using store = await openLayerStore({ root });
+		expect(readdirSync(path.join(root, "documents"))).toHaveLength(1);
+		expect(
+			readdirSync(path.join(root, "staging")).flatMap((name) =>
+				readdirSync(path.join(root, "staging", name)),
+			),
+		).toEqual([]);
+		await store.close();
+	});
+
 	it("tells of a layer whose directory is gone, and goes on with the rest", async () => {
 		await using store = await openLayerStore({ root });
 		await store.create(id("lost"));

@@ -1,5 +1,4 @@
 /** What is wrong with an archive, a name or the disk is said in one line, and nothing of it is left behind. */
-import { createHash } from "node:crypto";
 import {
 	existsSync,
 	mkdirSync,
@@ -15,6 +14,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, makeFilesystem, type TestFilesystem } from "../support/filesystems.ts";
 import { CLI, lamella, tryLamella } from "../support/lamella.ts";
+import { sha256, writeLayout } from "../support/oci-layout.ts";
 import { run } from "../support/processes.ts";
 import { makeSmallImage, type SmallImage } from "../support/small-image.ts";
 
@@ -32,37 +32,20 @@ beforeAll(() => {
 afterAll(() => directory[Symbol.dispose]());
 
 /** An OCI layout with one layer; what its config promises of it may be wrong. */
-function layout(name: string, layer: Buffer, { diffId = sha256(layer) }: { diffId?: string } = {}): string {
-	const target = at(name);
-	mkdirSync(path.join(target, "blobs/sha256"), { recursive: true });
-	const put = (bytes: Buffer, mediaType: string): { mediaType: string; digest: string; size: number } => {
-		writeFileSync(path.join(target, "blobs", sha256(bytes).replace(":", "/")), bytes);
-		return { mediaType, digest: sha256(bytes), size: bytes.length };
-	};
-	const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
-	const config = put(
-		json({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [diffId] } }),
-		"application/vnd.oci.image.config.v1+json",
-	);
-	const layers = [put(layer, "application/vnd.oci.image.layer.v1.tar")];
-	const mediaType = "application/vnd.oci.image.manifest.v1+json";
-	const manifest = put(json({ schemaVersion: 2, mediaType, config, layers }), mediaType);
-	writeFileSync(path.join(target, "index.json"), json({ schemaVersion: 2, manifests: [manifest] }));
-	writeFileSync(path.join(target, "oci-layout"), json({ imageLayoutVersion: "1.0.0" }));
-	return target;
-}
-
-function sha256(bytes: Buffer): string {
-	return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+function layout(name: string, blob: Buffer, promised: { diffId?: string } = {}): string {
+	writeLayout(at(name), [{ blob, ...promised }]);
+	return at(name);
 }
 
 /** A tar of one file, by tar itself, whose name is then as given. */
-function tarOf(entryName: string): Buffer {
+function tarFileOf(entryName: string): string {
 	writeFileSync(at("content"), "content\n");
 	const options = ["-P", "-C", directory.path, `--transform=s,^content$,${entryName},`];
 	run("tar", [...options, "-cf", at("layer.tar"), "content"]);
-	return readFileSync(at("layer.tar"));
+	return at("layer.tar");
 }
+
+const tarOf = (entryName: string): Buffer => readFileSync(tarFileOf(entryName));
 
 function cutOff(file: string, lengthBytes: number): string {
 	const target = at("cut-off");
@@ -101,25 +84,14 @@ describe("an import says what is wrong, and leaves nothing behind", () => {
 		],
 		["an empty file", () => cutOff(image.dockerArchive, 0), /is empty/],
 		["what is no tar", () => "/etc/passwd", /\/etc\/passwd is not an image archive: it is no tar/],
-		[
-			"a tar that is no image",
-			() => {
-				tarOf("file");
-				return at("layer.tar");
-			},
-			/neither manifest.json .* nor index.json/,
-		],
+		["a tar that is no image", () => tarFileOf("file"), /neither manifest.json .* nor index.json/],
 		["a file that is not there", () => at("missing.tar"), /missing.tar: there is no such file/],
 		[
 			"a wrong digest",
 			() => layout("wrong", tarOf("file"), { diffId: sha256(Buffer.from("x")) }),
 			/has the digest sha256:\w+, but sha256:\w+ was promised/,
 		],
-		[
-			"a damaged blob",
-			() => damagedBlob(),
-			/layer 1 of 1 .*: (?:the (?:compressed )?layer has the digest|tar )/,
-		],
+		["a damaged blob", damagedBlob, /layer 1 of 1 .*: (?:the (?:compressed )?layer has the digest|tar )/],
 		[
 			"a compression that is not supported",
 			() => layout("xz", xz(tarOf("file"))),
@@ -236,11 +208,8 @@ describe("a full disk", () => {
 		const mounted = lamella(root, "mount", "web").trim();
 		writeFileSync(path.join(mounted, "large"), Buffer.alloc(2 * MIB, 1));
 		lamella(root, "unmount", "web");
-		const { code, stderr } = run(
-			"sh",
-			["-c", `"$0" "$1" --root "$2" diff web > "$3"`, process.execPath, CLI, root, target],
-			{ mayFail: true },
-		);
+		const words = ["-c", `"$0" "$1" --root "$2" diff web > "$3"`, process.execPath, CLI, root, target];
+		const { code, stderr } = run("sh", words, { mayFail: true });
 		expect(code).not.toBe(0);
 		expect(stderr).toMatch(/disk is full|no space left/i);
 		lamella(root, "rm", "web");

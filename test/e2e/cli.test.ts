@@ -5,9 +5,9 @@ import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, writeF
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
+import { CLI } from "../support/lamella.ts";
+import { type Output, run, until } from "../support/processes.ts";
 import { makeSmallImage, type SmallImage } from "../support/small-image.ts";
-
-const MAIN = path.resolve(import.meta.dirname, "../../dist/bin/lamella.js");
 
 let directory: TestFilesystem;
 let image: SmallImage;
@@ -23,19 +23,12 @@ afterAll(() => {
 	directory[Symbol.dispose]();
 });
 
-interface Ended {
-	readonly code: number | null;
-	readonly stdout: string;
-	readonly stderr: string;
+/** With the environment, and the store as its state root. */
+function tried(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Output {
+	return run(command, args, { env: { ...process.env, LAMELLA_ROOT: root, ...env }, mayFail: true });
 }
 
-function lamella(...words: string[]): Ended {
-	const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...words], {
-		env: { ...process.env, LAMELLA_ROOT: root },
-		encoding: "utf8",
-	});
-	return { code: status, stdout, stderr };
-}
+const lamella = (...words: string[]): Output => tried(process.execPath, [CLI, ...words]);
 
 /** Must go well: gives stdout without its last line break. */
 function ok(...words: string[]): string {
@@ -50,12 +43,16 @@ function json<T>(...words: string[]): T {
 
 /** On a terminal of 100 columns; its output and the exit code. */
 function onTerminal(commandLine: string): { code: number | null; output: string } {
-	const line = `stty cols 100 rows 30; ${process.execPath} ${MAIN} ${commandLine}`;
-	const { status, stdout } = spawnSync("script", ["-qec", line, "/dev/null"], {
-		env: { ...process.env, LAMELLA_ROOT: root, TERM: "xterm" },
-		encoding: "utf8",
-	});
-	return { code: status, output: stdout };
+	const line = `stty cols 100 rows 30; ${process.execPath} ${CLI} ${commandLine}`;
+	const { code, stdout } = tried("script", ["-qec", line, "/dev/null"], { TERM: "xterm" });
+	return { code, output: stdout };
+}
+
+/** Ends with that code, and says so on stderr. */
+function says(code: number, said: string | RegExp, ...words: string[]): void {
+	const { code: actual, stderr } = lamella(...words);
+	expect(stderr).toMatch(said);
+	expect(actual).toBe(code);
 }
 
 describe("without a store", () => {
@@ -67,19 +64,10 @@ describe("without a store", () => {
 	});
 
 	test("an unknown command or option is exit code 2, with what may have been meant", () => {
-		expect(lamella("creat")).toMatchObject({
-			code: 2,
-			stderr: expect.stringContaining("Did you mean create?"),
-		});
-		expect(lamella("images", "--jso")).toMatchObject({ code: 2, stderr: expect.stringContaining("--json") });
-		expect(lamella("create")).toMatchObject({
-			code: 2,
-			stderr: expect.stringContaining("lamella create --help"),
-		});
-		expect(lamella("images", "--driver", "zfs")).toMatchObject({
-			code: 2,
-			stderr: expect.stringContaining("overlay, vfs"),
-		});
+		says(2, "Did you mean create?", "creat");
+		says(2, "--json", "images", "--jso");
+		says(2, "lamella create --help", "create");
+		says(2, "overlay, vfs", "images", "--driver", "zfs");
 	});
 
 	test("help is on stdout and goes well", () => {
@@ -94,51 +82,31 @@ describe("without a store", () => {
 	});
 
 	test("who is not root is told so", () => {
-		const nobody = spawnSync(
-			"setpriv",
-			["--reuid=65534", "--clear-groups", process.execPath, MAIN, "images"],
-			{
-				encoding: "utf8",
-			},
-		);
-		expect(nobody.status).toBe(1);
+		const nobody = tried("setpriv", ["--reuid=65534", "--clear-groups", process.execPath, CLI, "images"]);
+		expect(nobody.code).toBe(1);
 		expect(nobody.stderr).toContain("needs root");
 	});
 
 	test("an empty state root is refused, by option and by environment, for reading and for serving", () => {
-		const emptyEnvironment = (...words: string[]) =>
-			spawnSync(process.execPath, [MAIN, ...words], {
-				env: { ...process.env, LAMELLA_ROOT: "" },
-				encoding: "utf8",
-			});
-		for (const words of [
-			["images"],
-			["serve", "containerd", "--socket", path.join(directory.path, "s.sock")],
-		]) {
-			expect(lamella("--root", "", ...words)).toMatchObject({
-				code: 2,
-				stderr: expect.stringContaining("is empty"),
-			});
-			const { status, stderr } = emptyEnvironment(...words);
-			expect({ status, stderr }).toMatchObject({
-				status: 2,
-				stderr: expect.stringContaining("LAMELLA_ROOT is empty"),
-			});
+		const socket = path.join(directory.path, "s.sock");
+		for (const words of [["images"], ["serve", "containerd", "--socket", socket]]) {
+			says(2, "is empty", "--root", "", ...words);
+			const { code, stderr } = tried(process.execPath, [CLI, ...words], { LAMELLA_ROOT: "" });
+			expect(code).toBe(2);
+			expect(stderr).toContain("LAMELLA_ROOT is empty");
 		}
 	});
 
 	test("an output that is full or gone is told in one line, or not at all", () => {
 		const redirected = (redirection: string, words: string) =>
-			spawnSync("bash", ["-c", `"$0" "$1" ${words} ${redirection}`, process.execPath, MAIN], {
-				encoding: "utf8",
-			});
+			tried("bash", ["-c", `"$0" "$1" ${words} ${redirection}`, process.execPath, CLI]);
 		for (const words of ["", "version", "--version", "help", "completion bash", "version --json"]) {
-			const { status, stderr } = redirected(">/dev/full", words);
-			expect({ words, status }).toEqual({ words, status: 1 });
+			const { code, stderr } = redirected(">/dev/full", words);
+			expect({ words, code }).toEqual({ words, code: 1 });
 			const text = words.includes("json") ? JSON.parse(stderr).error.message : stderr.trimEnd();
 			expect(text).toMatch(/^(lamella: )?the output cannot be written: ENOSPC.*$/);
 		}
-		expect(redirected("2>/dev/full", "nonsense").status).toBe(2);
+		expect(redirected("2>/dev/full", "nonsense").code).toBe(2);
 	});
 
 	test("completion knows the commands", () => {
@@ -151,36 +119,25 @@ test("an older Node is told in one line, before anything is loaded that it could
 	const pretend = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } });
 		(await import("node:module")).registerHooks({ load: (url, context, next) =>
 			/\\/dist\\/(?!bin\\/lamella\\.js)/.test(url) ? { format: "module", source: "%", shortCircuit: true } : next(url, context) });`;
-	const { status, stderr } = spawnSync(
-		process.execPath,
-		["--import", `data:text/javascript,${encodeURIComponent(pretend)}`, MAIN, "version"],
-		{ encoding: "utf8" },
-	);
+	const options = ["--import", `data:text/javascript,${encodeURIComponent(pretend)}`];
+	const { code, stderr } = tried(process.execPath, [...options, CLI, "version"]);
 	expect(stderr).toMatch(/^lamella: this needs Node 24 or later, and .* is Node 20\.20\.2; .*\n$/);
-	expect(status).toBe(1);
-	const { engines } = JSON.parse(readFileSync(path.resolve(MAIN, "../../../package.json"), "utf8"));
+	expect(code).toBe(1);
+	const { engines } = JSON.parse(readFileSync(path.resolve(CLI, "../../../package.json"), "utf8"));
 	expect(engines.node).toBe(">=24");
 });
 
 test("compiled code imports compiled code", () => {
 	// tsc 6 forgets to rewrite the extension of an import() in a function that has `using`.
-	const { stdout } = spawnSync(
-		"grep",
-		["-rlE", "--include=*.js", 'import\\("\\.[^"]*\\.ts"\\)', path.dirname(path.dirname(MAIN))],
-		{
-			encoding: "utf8",
-		},
-	);
+	const lost = ["-rlE", "--include=*.js", 'import\\("\\.[^"]*\\.ts"\\)'];
+	const { stdout } = tried("grep", [...lost, path.dirname(path.dirname(CLI))]);
 	expect(stdout).toBe("");
 });
 
 describe("with an image", () => {
 	test("a first look at an empty store says how to go on", () => {
-		expect(lamella("images")).toMatchObject({
-			code: 0,
-			stdout: "",
-			stderr: expect.stringContaining("lamella import"),
-		});
+		expect(ok("images")).toBe("");
+		says(0, "lamella import", "images");
 		expect(json("images")).toEqual([]);
 	});
 
@@ -208,7 +165,7 @@ describe("with an image", () => {
 	});
 
 	test("an archive can come in by a pipe", async () => {
-		const child = spawn(process.execPath, [MAIN, "import", "-", "--name", "box:stdin", "--quiet"], {
+		const child = spawn(process.execPath, [CLI, "import", "-", "--name", "box:stdin", "--quiet"], {
 			env: { ...process.env, LAMELLA_ROOT: root },
 			stdio: ["pipe", "pipe", "inherit"],
 		});
@@ -246,7 +203,7 @@ describe("with an image", () => {
 		expect(ok("changes", "web1").split("\n")).toEqual(["C /etc", "D /etc/issue", "C /srv", "A /srv/hello"]);
 		expect(json("changes", "web1")).toContainEqual({ kind: "D", path: "/etc/issue" });
 
-		const first = spawnSync(process.execPath, [MAIN, "--root", root, "diff", "web1"]);
+		const first = spawnSync(process.execPath, [CLI, "--root", root, "diff", "web1"]);
 		expect(first.status).toBe(0);
 		const file = path.join(directory.path, "layer.tar");
 		expect(json("diff", "web1", "-o", file)).toEqual({
@@ -296,7 +253,7 @@ describe("names out of images", () => {
 		expect(output).toContain("A /evil\\x1b[2J\\x0aname");
 		expect(output).toContain("A /latin-\\xe9");
 
-		const piped = spawnSync(process.execPath, [MAIN, "--root", root, "changes", "names", "-z"]).stdout;
+		const piped = spawnSync(process.execPath, [CLI, "--root", root, "changes", "names", "-z"]).stdout;
 		expect(piped.includes(`A /${hostile}\0`)).toBe(true);
 		expect(piped.includes(Buffer.from([0x2d, 0xe9, 0]))).toBe(true);
 		expect(json("changes", "names")).toContainEqual({
@@ -311,22 +268,19 @@ describe("names out of images", () => {
 
 describe("when something is wrong", () => {
 	test("what is not there is exit code 3, and what was meant is guessed", () => {
-		expect(lamella("changes", "nothing")).toMatchObject({
-			code: 3,
-			stderr: expect.stringMatching(/^lamella: .*nothing/),
-		});
-		expect(lamella("create", "x", "box:9")).toMatchObject({ code: 3 });
-		expect(lamella("import", path.join(directory.path, "missing.tar"))).toMatchObject({ code: 3 });
+		says(3, /^lamella: .*nothing/, "changes", "nothing");
+		expect(lamella("create", "x", "box:9").code).toBe(3);
+		expect(lamella("import", path.join(directory.path, "missing.tar")).code).toBe(3);
 	});
 
 	test("what is in the way is exit code 4", () => {
 		ok("create", "busy", "box:1");
-		expect(lamella("create", "busy", "box:1")).toMatchObject({ code: 4 });
+		expect(lamella("create", "busy", "box:1").code).toBe(4);
 		ok("mount", "busy");
-		expect(lamella("rm", "busy")).toMatchObject({ code: 4, stderr: expect.stringContaining("mounted") });
+		says(4, "mounted", "rm", "busy");
 		// By id: by name only the name would go, as the image has two.
 		const id = json<{ id: string }>("inspect", "box:1").id;
-		expect(lamella("rmi", id)).toMatchObject({ code: 4, stderr: expect.stringContaining("busy") });
+		says(4, "busy", "rmi", id);
 		ok("rm", "--force", "busy");
 	});
 
@@ -347,28 +301,21 @@ describe("when something is wrong", () => {
 		const mounted = ok("mount", "odd");
 		for (const name of [".wh.a", ".wh.b"]) writeFileSync(path.join(mounted, name), "");
 		const warning = 'lamella: warning: names that begin with ".wh." are left out';
-		expect(lamella("diff", "odd")).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
+		says(0, warning, "diff", "odd");
 		const commit = lamella("--json", "commit", "odd", "odd:1");
 		expect(commit.stderr).toContain(warning);
 		expect(JSON.parse(commit.stdout).warnings).toEqual([
 			expect.objectContaining({ kind: "whiteout-name", count: 2, path: ".wh.a" }),
 		]);
 		ok("unmount", "odd");
-		for (const words of [
-			["rmi", "odd:1"],
-			["rm", "odd"],
-		])
-			ok(...words);
+		ok("rmi", "odd:1");
+		ok("rm", "odd");
 	});
 
 	test("an archive is not for a terminal", () => {
 		ok("create", "tty", "box:1");
-		expect(onTerminal("diff tty")).toMatchObject({
-			code: 2,
-			output: expect.stringContaining("not for a terminal"),
-		});
-		expect(onTerminal("export box:1 -")).toMatchObject({ code: 2 });
-		expect(onTerminal("import -")).toMatchObject({ code: 2 });
+		for (const words of ["diff tty", "export box:1 -", "import -"]) expect(onTerminal(words).code).toBe(2);
+		expect(onTerminal("diff tty").output).toContain("not for a terminal");
 		ok("rm", "tty");
 	});
 
@@ -388,17 +335,11 @@ describe("when something is wrong", () => {
 		const { stdout, stderr } = lamella("--json", "inspect", "nothing");
 		expect(stdout).toBe("");
 		expect(JSON.parse(stderr)).toMatchObject({ error: { code: "ENOTFOUND", layer: "nothing" } });
-		expect(JSON.parse(lamella("images", "--json", "--nonsense").stderr)).toMatchObject({
-			error: { code: "EINVALID" },
-		});
-		expect(JSON.parse(lamella("rm", "nothing", "--json").stderr)).toMatchObject({
-			error: { code: "ENOTFOUND" },
-		});
-		const run = lamella("run", "--json", "nothing", "true");
-		expect({ code: run.code, ...JSON.parse(run.stderr) }).toMatchObject({
-			code: 125,
-			error: { code: "ENOTFOUND" },
-		});
+		const errorOf = (...words: string[]): string => JSON.parse(lamella(...words).stderr).error.code;
+		expect(errorOf("images", "--json", "--nonsense")).toBe("EINVALID");
+		expect(errorOf("rm", "nothing", "--json")).toBe("ENOTFOUND");
+		expect(errorOf("run", "--json", "nothing", "true")).toBe("ENOTFOUND");
+		expect(lamella("run", "--json", "nothing", "true").code).toBe(125);
 		expect(lamella("--debug", "inspect", "nothing").stderr).toMatch(/\n {4}at /);
 		expect(lamella("inspect", "nothing").stderr).not.toMatch(/\n {4}at /);
 	});
@@ -407,11 +348,8 @@ describe("when something is wrong", () => {
 		ok("create", "pipe", "box:1");
 		const merged = ok("mount", "pipe");
 		writeFileSync(path.join(merged, "big"), Buffer.alloc(4 << 20, 1));
-		const { stdout, stderr } = spawnSync(
-			"bash",
-			["-c", `"$0" "$1" diff pipe | head -c 10 >/dev/null; echo "\${PIPESTATUS[0]}"`, process.execPath, MAIN],
-			{ env: { ...process.env, LAMELLA_ROOT: root }, encoding: "utf8" },
-		);
+		const line = `"$0" "$1" diff pipe | head -c 10 >/dev/null; echo "\${PIPESTATUS[0]}"`;
+		const { stdout, stderr } = tried("bash", ["-c", line, process.execPath, CLI]);
 		expect({ stdout, stderr }).toEqual({ stdout: "141\n", stderr: "" });
 		ok("unmount", "pipe");
 		ok("rm", "pipe");
@@ -419,7 +357,7 @@ describe("when something is wrong", () => {
 
 	test("Ctrl-C stops an import and nothing partial stays", async () => {
 		const before = ok("layers", "--json");
-		const child = spawn(process.execPath, [MAIN, "import", "-", "--name", "box:never"], {
+		const child = spawn(process.execPath, [CLI, "import", "-", "--name", "box:never"], {
 			env: { ...process.env, LAMELLA_ROOT: root },
 			stdio: ["pipe", "ignore", "pipe"],
 		});
@@ -432,7 +370,10 @@ describe("when something is wrong", () => {
 		child.stdin.write(archive.subarray(0, archive.length >> 1));
 		const staging = path.join(root, "staging");
 		// The store is open once its spool or staging is there; then the process listens for signals too.
-		await until(() => child.exitCode !== null || (existsSync(staging) && child.stdin.writableLength === 0));
+		await until(
+			"the store",
+			() => child.exitCode !== null || (existsSync(staging) && child.stdin.writableLength === 0),
+		);
 		child.kill("SIGINT");
 		const [code] = (await once(child, "close")) as [number];
 		expect({ code, stderr }).toEqual({
@@ -443,11 +384,3 @@ describe("when something is wrong", () => {
 		expect(readdirSync(staging)).toEqual([]);
 	});
 });
-
-async function until(ready: () => boolean): Promise<void> {
-	const end = Date.now() + 20_000;
-	while (!ready()) {
-		if (Date.now() > end) throw new Error("it did not come to pass in 20 s");
-		await new Promise((resolve) => setTimeout(resolve, 20));
-	}
-}

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openStore, type Store } from "../../src/index.ts";
 import { snapshotTree } from "../../src/layer/testing/snapshot-tree.ts";
 import { type DebianImage, debianImage } from "../support/debian-image.ts";
-import { makeFilesystem, mountPoints, type TestFilesystem } from "../support/filesystems.ts";
+import { makeFilesystem, mountsBelow, type TestFilesystem } from "../support/filesystems.ts";
+import { lamella } from "../support/lamella.ts";
 import { run } from "../support/processes.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 
@@ -84,12 +85,9 @@ describe.each(VARIANTS)("$driver, flatten $flatten", ({ formats, ...options }) =
 		}
 		const changes = await store.changes("web1");
 		const lines = changes.map(({ kind, path }) => `${kind} ${path.toString("latin1")}`);
-		expect(lines).toContain("D /etc/debian_version");
-		expect(lines).toContain("C /etc/passwd");
-		expect(lines).toContain("A /srv/link-b");
-		expect(lines).toContain("A /srv/caf\xe9");
-		expect(lines).toContain("C /usr/share/perl5");
-		expect(lines).toContain("D /usr/share/zoneinfo/Europe");
+		const some = ["D /etc/debian_version", "C /etc/passwd", "A /srv/link-b", "A /srv/caf\xe9"];
+		const more = ["C /usr/share/perl5", "D /usr/share/zoneinfo/Europe"];
+		expect(lines).toEqual(expect.arrayContaining([...some, ...more]));
 
 		await store.commit("web1", "debian:demo2");
 		await store.create("web2", { from: "debian:demo2" });
@@ -116,19 +114,14 @@ describe.each(VARIANTS)("$driver, flatten $flatten", ({ formats, ...options }) =
 		expect([...store.layers()]).toEqual([]);
 		expect(readdirSync(path.join(root(), "layers"))).toEqual([]);
 		expect(readdirSync(path.join(root(), "trash"))).toEqual([]);
-		expect(mountPoints().filter((point) => point.startsWith(root()))).toEqual([]);
+		expect(mountsBelow(root())).toEqual([]);
 	});
 
 	test("every form that docker and skopeo save is read to the same tree", async () => {
 		await using store = await openStore({ root: root(), ...options });
 		let expected: Record<string, unknown> | undefined;
-		const all = [
-			image.dockerArchive,
-			image.ociArchiveGzip,
-			image.ociArchiveZstd,
-			image.ociLayoutGzip,
-			image.ociLayoutZstd,
-		];
+		const { dockerArchive, ociArchiveGzip, ociArchiveZstd, ociLayoutGzip, ociLayoutZstd } = image;
+		const all = [dockerArchive, ociArchiveGzip, ociArchiveZstd, ociLayoutGzip, ociLayoutZstd];
 		// The forms differ before a driver or a policy is asked; one that is compressed stands for the rest there.
 		const forms = LONG || options.flatten === "auto" ? all : all.slice(0, 2);
 		for (const form of options.driver === "vfs" ? forms.slice(0, 2) : forms) {
@@ -156,15 +149,7 @@ test("the diff of the same changes is the same tar, byte for byte", async () => 
 	const sums = new Set<string>();
 	for (let i = 0; i < 2; i += 1) {
 		const out = path.join(filesystem.path, `diff-${i}.tar`);
-		run(process.execPath, [
-			path.resolve(import.meta.dirname, "../../dist/bin/lamella.js"),
-			"--root",
-			root,
-			"diff",
-			"web1",
-			"-o",
-			out,
-		]);
+		lamella(root, "diff", "web1", "-o", out);
 		sums.add(run("sha256sum", [out]).stdout.slice(0, 64));
 		// A hole of 64 MiB must not become 64 MiB of tar.
 		expect(statSync(out).size).toBeLessThan(60 * 2 ** 20);

@@ -97,12 +97,8 @@ test("docker loads what we export, and its tree is ours", () => {
 });
 
 test("skopeo copies what we export, and umoci unpacks it to our tree", () => {
-	run("skopeo", [
-		"copy",
-		"--insecure-policy",
-		`oci-archive:${at("oci.tar")}`,
-		`oci:${at("layout")}:debian:demo2`,
-	]);
+	const target = `oci:${at("layout")}:debian:demo2`;
+	run("skopeo", ["copy", "--insecure-policy", `oci-archive:${at("oci.tar")}`, target]);
 	expectSameTree(withoutRoot(umociTree(at("layout"), "debian:demo2")), withoutRoot(committed));
 	run("skopeo", ["copy", "--insecure-policy", `docker-archive:${at("docker.tar")}`, `dir:${at("dir")}`]);
 	expect(readFileSync(path.join(at("dir"), "manifest.json"), "utf8")).toContain("schemaVersion");

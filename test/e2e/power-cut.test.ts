@@ -5,16 +5,7 @@
  * `LAMELLA_TEST_LONG=1` makes many more cuts. What fails says its seed; `LAMELLA_POWER_CUT_SEED` begins with that one.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import {
-	existsSync,
-	mkdirSync,
-	mkdtempSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
-import os from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -23,7 +14,9 @@ import { snapshotTree } from "../../src/layer/testing/snapshot-tree.ts";
 import { applyTar } from "../../src/layer/testing/tar-of.ts";
 import { type LayerInfo, type LayerStore, openLayerStore, parseLayerId } from "../../src/store/index.ts";
 import type { PowerCutLine } from "../../src/store/testing/power-cut-child.ts";
-import { differences, PowerCutModel, type Tree } from "../support/power-cut-model.ts";
+import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
+import { PowerCutModel, type Tree } from "../support/power-cut-model.ts";
+import { differences } from "../support/same-tree.ts";
 import { VolatileDisk } from "../support/volatile-disk.ts";
 
 const childFile = new URL("../../dist/store/testing/power-cut-child.js", import.meta.url).pathname;
@@ -37,12 +30,14 @@ const AFTER_CUT_MS = 30;
 const LONGEST_MS = 4000;
 const MOUNT_OPTIONS = ["", "noauto_da_alloc", "data=writeback,noauto_da_alloc", "commit=1"];
 
+let place: TestFilesystem;
 let base: string;
 let tar: string;
 let imported: Tree;
 
 beforeAll(() => {
-	base = mkdtempSync(path.join(os.tmpdir(), "lamella-"));
+	place = makeDirectory("lamella-");
+	base = place.path;
 	const tree = path.join(base, "tree");
 	mkdirSync(path.join(tree, "etc"), { recursive: true });
 	for (let i = 0; i < 50; i++) writeFileSync(path.join(tree, "etc", `file${i}`), "x".repeat(i * 100));
@@ -55,7 +50,7 @@ beforeAll(() => {
 	imported = treeOf(directory);
 });
 
-afterAll(() => rmSync(base, { recursive: true, force: true }));
+afterAll(() => place[Symbol.dispose]());
 
 /** Where data lies may change as it is written back. */
 function treeOf(directory: string): Tree {

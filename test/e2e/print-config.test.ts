@@ -1,21 +1,20 @@
 /** What `lamella serve --print-config` prints is taken by Debian's containerd, dockerd and systemd. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { unmountBelow } from "../support/filesystems.ts";
+import { Dockerd } from "../support/dockerd.ts";
+import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
 import { CLI } from "../support/lamella.ts";
 import { LamellaPlugin } from "../support/lamella-plugin.ts";
-import { Daemon, type Output, run } from "../support/processes.ts";
+import { run } from "../support/processes.ts";
 
+let place: TestFilesystem;
 let directory: string;
 beforeEach(() => {
-	directory = mkdtempSync(path.join(tmpdir(), "lamella-print-"));
+	place = makeDirectory("lamella-print-");
+	directory = place.path;
 });
-afterEach(() => {
-	unmountBelow(directory);
-	rmSync(directory, { recursive: true, force: true });
-});
+afterEach(() => place[Symbol.dispose]());
 
 const printed = (...args: string[]): { stdout: string; stderr: string } =>
 	run(process.execPath, [CLI, "serve", ...args]);
@@ -41,23 +40,10 @@ it("containerd knows the snapshotter, and CRI the one for Kubernetes once its li
 it("dockerd uses the graph driver that its configuration names", async () => {
 	await using plugin = await LamellaPlugin.start("lamella-printed");
 	const socket = "/run/docker/plugins/lamella-printed.sock";
-	const config = saved("daemon.json", printed("--print-config", "docker", "--socket", socket).stdout);
-	const host = `unix://${path.join(directory, "docker.sock")}`;
-	const options = [
-		["--config-file", config],
-		["--data-root", path.join(directory, "data")],
-		["--exec-root", path.join(directory, "exec")],
-		["--pidfile", path.join(directory, "docker.pid")],
-		["-H", host],
-		["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"],
-	].flat();
-	await using dockerd = new Daemon("/usr/sbin/dockerd", options, { logFile: path.join(directory, "log") });
-	const info = (): Output =>
-		run("/usr/bin/docker", ["-H", host, "info", "-f", "{{.Driver}} {{.ExperimentalBuild}}"], {
-			mayFail: true,
-		});
-	await dockerd.until(() => info().code === 0);
-	expect(info().stdout.trim()).toBe("lamella-printed true");
+	const config = printed("--print-config", "docker", "--socket", socket).stdout;
+	await using dockerd = await Dockerd.start({ home: path.join(directory, "dockerd"), config });
+	const info = dockerd.docker("info", "-f", "{{.Driver}} {{.ExperimentalBuild}}");
+	expect(info.trim()).toBe("lamella-printed true");
 	expect(plugin.log()).toContain("GraphDriver.Init");
 });
 

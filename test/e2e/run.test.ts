@@ -4,11 +4,10 @@ import { once } from "node:events";
 import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { makeDirectory, mountPoints, type TestFilesystem } from "../support/filesystems.ts";
+import { makeDirectory, mountsBelow, type TestFilesystem } from "../support/filesystems.ts";
 import { CLI, lamella, tryLamella } from "../support/lamella.ts";
-import { run } from "../support/processes.ts";
+import { run, until } from "../support/processes.ts";
 import { makeSmallImage } from "../support/small-image.ts";
 import { Terminal } from "../support/terminal.ts";
 
@@ -154,7 +153,10 @@ describe("on a terminal", () => {
 		const script = "trap 'echo interrupted; exit 4' INT; cat; echo end; while :; do sleep 0.1; done";
 		using screen = terminal(`${LAMELLA} run web sh -c "${script}" > $out/file; echo code=$?`);
 		screen.type("a line\r\x04");
-		await until(() => existsSync(at("file")) && readFileSync(at("file"), "utf8").endsWith("end\n"));
+		await until(
+			"the file",
+			() => existsSync(at("file")) && readFileSync(at("file"), "utf8").endsWith("end\n"),
+		);
 		screen.type("\x03");
 		await screen.until("code=4");
 		expect(readFileSync(at("file"), "utf8")).toBe("a line\nend\ninterrupted\n");
@@ -187,7 +189,6 @@ describe("on a terminal", () => {
 
 test("what a killed run left goes with the next one, and with cleanup", async () => {
 	const before = layers();
-	const mounts = (): string[] => mountPoints().filter((point) => point.startsWith(root));
 	for (const next of [["run", "--image", "box:1", "true"], ["cleanup"]]) {
 		for (const words of [["web"], ["--image", "box:1"]]) {
 			const child = spawn(
@@ -202,7 +203,7 @@ test("what a killed run left goes with the next one, and with cleanup", async ()
 		expect(layers()).not.toBe(before);
 		lamella(root, ...next);
 		expect(layers()).toBe(before);
-		expect(mounts()).toEqual([]);
+		expect(mountsBelow(root)).toEqual([]);
 	}
 });
 
@@ -220,11 +221,3 @@ test("a library user's own child has no descriptor of the store", () => {
 	expect(leaked).toEqual([]);
 	expect(stdout).toContain("-> ");
 });
-
-async function until(ready: () => boolean): Promise<void> {
-	const deadlineMs = performance.now() + 60_000;
-	while (!ready()) {
-		if (performance.now() > deadlineMs) throw new Error("it did not come to pass in a minute");
-		await sleep(20);
-	}
-}

@@ -7,9 +7,9 @@ import { Containerd } from "../support/containerd.ts";
 import { Dockerd } from "../support/dockerd.ts";
 import { makeFilesystem, type TestFilesystem, unmountBelow } from "../support/filesystems.ts";
 import { CLI, lamella } from "../support/lamella.ts";
+import { pluginAnswers } from "../support/lamella-plugin.ts";
 import { makeLayeredImage } from "../support/layered-image.ts";
-import { PluginClient } from "../support/plugin-client.ts";
-import { Daemon } from "../support/processes.ts";
+import { Daemon, until } from "../support/processes.ts";
 import { SnapshotsClient } from "../support/snapshots-client.ts";
 
 const IMAGE = "docker.io/library/both:1";
@@ -29,23 +29,20 @@ beforeAll(async () => {
 	makeLayeredImage(at("image.tar"), { layers: 4, name: IMAGE });
 	writeFileSync(
 		at("config.toml"),
-		[
-			`root = "${at("store")}"`,
-			"[containerd]",
-			`socket = "${at("containerd.sock")}"`,
-			"[docker]",
-			`socket = "${at("docker-plugin.sock")}"`,
-			`state-dir = "${at("docker-state")}"`,
-			"",
-		].join("\n"),
+		`root = "${at("store")}"
+		[containerd]
+		socket = "${at("containerd.sock")}"
+		[docker]
+		socket = "${at("docker-plugin.sock")}"
+		state-dir = "${at("docker-state")}"
+		`,
 	);
 	mkdirSync(path.dirname(SPEC), { recursive: true });
 	writeFileSync(SPEC, `unix://${at("docker-plugin.sock")}`);
 	server = startServer();
 	await ready();
 	dockerd = await Dockerd.start({ driver: DRIVER, args: ["--experimental"], home: at("dockerd") });
-	const config = `[proxy_plugins.lamella]\n  type = "snapshot"\n  address = "${at("containerd.sock")}"`;
-	containerd = await Containerd.start({ home: at("ctd"), config });
+	containerd = await Containerd.start(at("ctd"), { lamella: at("containerd.sock") });
 });
 afterAll(async () => {
 	await containerd?.[Symbol.asyncDispose]();
@@ -63,37 +60,21 @@ function startServer(): Daemon {
 
 function ready(): Promise<void> {
 	return server.until(async () => {
-		try {
-			using plugin = new PluginClient(at("docker-plugin.sock"));
-			using snapshotter = new SnapshotsClient(at("containerd.sock"));
-			await snapshotter.list();
-			return (await plugin.post("/Plugin.Activate")).status === 200;
-		} catch {
-			// Not listening yet.
-			return false;
-		}
+		using snapshotter = new SnapshotsClient(at("containerd.sock"));
+		const lists = snapshotter.list().then(
+			() => true,
+			() => false,
+		);
+		return (await lists) && (await pluginAnswers(at("docker-plugin.sock")));
 	});
 }
 
-const docker = async (...args: string[]): Promise<string> => (await dockerd.dockerAsync(args)).stdout.trim();
-const ctr = async (...args: string[]): Promise<string> => (await containerd.ctrAsync(args)).stdout.trim();
+const docker = async (...args: string[]): Promise<string> => (await dockerd.dockerAsync(...args)).trim();
+const ctr = async (...args: string[]): Promise<string> => (await containerd.ctr(...args)).trim();
 const layers = (): { id: string; kind: string }[] => JSON.parse(lamella(at("store"), "layers", "--json"));
-const ofContainerd = (): string[] =>
-	layers()
-		.map(({ id }) => id)
-		.filter((id) => id.startsWith("containerd/"));
-const ofOthers = (): string[] =>
-	layers()
-		.map(({ id }) => id)
-		.filter((id) => !id.startsWith("containerd/"));
-
-async function until(what: string, is: () => Promise<boolean> | boolean): Promise<void> {
-	const end = Date.now() + 30_000;
-	while (!(await is())) {
-		if (Date.now() > end) throw new Error(`waited for ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 100));
-	}
-}
+const ids = (): string[] => layers().map(({ id }) => id);
+const ofContainerd = (): string[] => ids().filter((id) => id.startsWith("containerd/"));
+const ofOthers = (): string[] => ids().filter((id) => !id.startsWith("containerd/"));
 
 it("serves dockerd and containerd at once from one store, and neither takes anything of the other's", async () => {
 	const run = ["--network", "none", "bb:1", "sh", "-c", FOREVER];
@@ -111,17 +92,9 @@ it("serves dockerd and containerd at once from one store, and neither takes anyt
 	const others = ofOthers();
 	expect(others.length).toBeGreaterThanOrEqual(3 + 4);
 
+	const script = "cat /kept; echo more > /more; ls /data | head -1";
 	const execC = (id: string): Promise<string> =>
-		ctr(
-			"tasks",
-			"exec",
-			"--exec-id",
-			id,
-			"ctrd",
-			"/bin/sh",
-			"-c",
-			"cat /kept; echo more > /more; ls /data | head -1",
-		);
+		ctr("tasks", "exec", "--exec-id", id, "ctrd", "/bin/sh", "-c", script);
 	expect(await execC("e1")).toMatch(/^kept/);
 	expect(await docker("exec", "dock", "sh", "-c", "cat /kept; echo more > /more")).toBe("kept");
 	expect((await docker("diff", "dock")).split("\n").sort()).toEqual(["A /kept", "A /more"]);
@@ -133,15 +106,8 @@ it("serves dockerd and containerd at once from one store, and neither takes anyt
 	expect(await docker("exec", "dock", "cat", "/more")).toBe("more");
 	await docker("commit", "dock", "bb:2");
 	expect(await docker("run", "--rm", "--network", "none", "bb:2", "cat", "/more")).toBe("more");
-	await until("containerd's connection", async () => {
-		return (
-			(
-				await containerd.ctrAsync(["run", "--rm", "--snapshotter", "lamella", IMAGE, "t", "/bin/true"], {
-					mayFail: true,
-				})
-			).code === 0
-		);
-	});
+	const once = ["run", "--rm", "--snapshotter", "lamella", IMAGE, "t", "/bin/true"];
+	await until("containerd's connection", async () => (await containerd.tryCtr(...once)).code === 0);
 	expect(await execC("e2")).toMatch(/^kept/);
 
 	// containerd's garbage collection takes all that is its own, and nothing else.

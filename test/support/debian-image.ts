@@ -59,13 +59,8 @@ export async function debianImage(flavour: ImageFlavour = "small"): Promise<Debi
 		await build(flavour, work, path.join(done, "docker.tar"));
 		const source = `docker-archive:${done}/docker.tar`;
 		const skopeo = (compression: string, target: string): void => {
-			run(
-				"skopeo",
-				["copy", "--quiet", "--insecure-policy", "--dest-compress-format", compression, source, target],
-				{
-					timeoutMs: 900_000,
-				},
-			);
+			const options = ["--quiet", "--insecure-policy", "--dest-compress-format", compression];
+			run("skopeo", ["copy", ...options, source, target], { timeoutMs: 900_000 });
 		};
 		for (const compression of ["gzip", "zstd"]) {
 			skopeo(compression, `oci:${done}/oci-${compression}:${image.reference}`);
@@ -103,6 +98,6 @@ async function build(flavour: ImageFlavour, work: string, archive: string): Prom
 	await using dockerd = await Dockerd.start({ driver: "overlay2", home: path.join(work, "dockerd") });
 	dockerd.docker("import", `${work}/base.tar`, "debian:base");
 	// Packages are fetched by apt inside the build, so it needs the machine's network.
-	await dockerd.dockerAsync(["build", "--network", "host", "-t", "debian:demo", context]);
+	await dockerd.dockerAsync("build", "--network", "host", "-t", "debian:demo", context);
 	dockerd.docker("save", "-o", archive, "debian:demo");
 }

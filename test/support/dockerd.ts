@@ -2,124 +2,66 @@
  * A real dockerd with its own data, sockets and pidfile, and a real containerd of its own where one is asked for.
  * Both are ended by their pid and leave no mount behind.
  */
-import {
-	existsSync,
-	mkdirSync,
-	mkdtempSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { unmountBelow } from "./filesystems.ts";
 import { Daemon, type Output, run, runAsync } from "./processes.ts";
+import { Service } from "./service.ts";
 
 /** Another client may come first on PATH. */
 const DOCKER = "/usr/bin/docker";
+const CLIENT_ENV = { ...process.env, DOCKER_BUILDKIT: "0" };
 
 export interface DockerdOptions {
-	/** Graph driver: `overlay2`, `lamella`, … */
-	readonly driver: string;
-	/** Where data-root is made (default: a temporary directory). */
+	/** Graph driver, such as `overlay2` (default: what the configuration file says). */
+	readonly driver?: string;
+	/** Where everything of it is made (default: a temporary directory). */
 	readonly home?: string;
-	/** More arguments, such as `--experimental` or `--userns-remap=…`. */
+	/** More arguments, such as `--userns-remap=…`. */
 	readonly args?: readonly string[];
-	readonly env?: NodeJS.ProcessEnv;
+	/** Its configuration file. */
+	readonly config?: string;
 }
 
-export class Dockerd implements AsyncDisposable {
-	readonly home: string;
-	readonly host: string;
-	#daemon: Daemon;
+export class Dockerd extends Service {
+	readonly host: string = `unix://${this.home}/docker.sock`;
+	readonly root: string = path.join(this.home, "data");
 	readonly #options: DockerdOptions;
-	readonly #ownsHome: boolean;
 
-	private constructor(home: string, ownsHome: boolean, options: DockerdOptions) {
-		this.home = home;
-		this.host = `unix://${home}/docker.sock`;
-		this.#ownsHome = ownsHome;
+	private constructor(options: DockerdOptions) {
+		super(options.home);
 		this.#options = options;
-		this.#daemon = this.#spawn();
+		writeFileSync(path.join(this.home, "daemon.json"), options.config ?? "{}");
 	}
 
 	static async start(options: DockerdOptions): Promise<Dockerd> {
-		const home = options.home ?? mkdtempSync(path.join(tmpdir(), "lamella-dockerd-"));
-		mkdirSync(home, { recursive: true });
-		const dockerd = new Dockerd(home, options.home === undefined, options);
-		try {
-			await dockerd.#ready();
-		} catch (error) {
-			await dockerd[Symbol.asyncDispose]();
-			throw error;
-		}
-		return dockerd;
+		return new Dockerd(options).started();
 	}
 
-	get pid(): number {
-		return this.#daemon.pid;
-	}
-
-	get root(): string {
-		return path.join(this.home, "data");
-	}
-
-	log(): string {
-		return this.#daemon.log();
-	}
-
-	#spawn(): Daemon {
-		const config = path.join(this.home, "daemon.json");
-		writeFileSync(config, "{}");
-		rmSync(path.join(this.home, "docker.pid"), { force: true });
-		return new Daemon(
-			"/usr/sbin/dockerd",
+	protected spawn(): Daemon {
+		const at = (name: string): string => path.join(this.home, name);
+		const { driver, args = [] } = this.#options;
+		rmSync(at("docker.pid"), { force: true });
+		const words = [
+			["--config-file", at("daemon.json"), "--data-root", this.root, "--exec-root", at("exec")],
+			["--pidfile", at("docker.pid"), "-H", this.host, "--userland-proxy=false"],
+			["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"],
 			[
-				"--config-file",
-				config,
-				"--data-root",
-				this.root,
-				"--exec-root",
-				path.join(this.home, "exec"),
-				"--pidfile",
-				path.join(this.home, "docker.pid"),
-				"-H",
-				this.host,
-				"--bridge=none",
-				"--iptables=false",
-				"--ip6tables=false",
-				"--ip-forward=false",
-				"--ip-masq=false",
-				"--userland-proxy=false",
 				"--exec-opt",
 				"native.cgroupdriver=cgroupfs",
-				"-s",
-				this.#options.driver,
-				...(this.#options.args ?? []),
+				...(driver === undefined ? [] : ["-s", driver]),
+				...args,
 			],
-			{
-				logFile: path.join(this.home, "dockerd.log"),
-				...(this.#options.env === undefined ? {} : { env: this.#options.env }),
-			},
-		);
+		];
+		return new Daemon("/usr/sbin/dockerd", words.flat(), { logFile: at("dockerd.log") });
 	}
 
-	async #ready(): Promise<void> {
-		await this.#daemon.until(
-			() =>
-				existsSync(path.join(this.home, "docker.sock")) &&
-				run(DOCKER, ["-H", this.host, "version"], { mayFail: true }).code === 0,
-			90_000,
-		);
+	protected answers(): boolean {
+		return existsSync(path.join(this.home, "docker.sock")) && this.#tried("version").code === 0;
 	}
 
-	/** Ends the daemon by that signal and starts it again on the same data. */
-	async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-		await this.#daemon.stop(signal);
+	override async stop(signal?: NodeJS.Signals): Promise<void> {
+		await super.stop(signal);
 		if (signal === "SIGKILL") await this.#endContainerd();
-		this.#daemon = this.#spawn();
-		await this.#ready();
 	}
 
 	/**
@@ -137,38 +79,31 @@ export class Dockerd implements AsyncDisposable {
 		rmSync(pidFile, { force: true });
 	}
 
-	async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-		await this.#daemon.stop(signal);
-	}
-
 	/** Runs the client and gives its standard output; blocks this process's event loop. */
 	docker(...args: string[]): string {
 		return run(DOCKER, ["-H", this.host, ...args]).stdout;
 	}
 
-	/** Runs the client without blocking; `mayFail` by looking at `code`. */
-	async dockerAsync(
-		args: readonly string[],
-		options: { mayFail?: boolean; cwd?: string } = {},
-	): Promise<Output> {
-		return runAsync(DOCKER, ["-H", this.host, ...args], {
-			...options,
-			env: { ...process.env, DOCKER_BUILDKIT: "0" },
-		});
+	/** The same without blocking. */
+	async dockerAsync(...args: string[]): Promise<string> {
+		return (await runAsync(DOCKER, ["-H", this.host, ...args], { env: CLIENT_ENV })).stdout;
 	}
 
-	async [Symbol.asyncDispose](): Promise<void> {
-		if (this.#daemon.running) {
-			const ids = run(DOCKER, ["-H", this.host, "ps", "-q"], { mayFail: true, timeoutMs: 20_000 })
-				.stdout.split("\n")
-				.filter(Boolean);
-			if (ids.length > 0)
-				run(DOCKER, ["-H", this.host, "kill", ...ids], { mayFail: true, timeoutMs: 60_000 });
-		}
-		await this.#daemon.stop();
+	/** The same, for calls that may fail. */
+	tryDocker(...args: string[]): Promise<Output> {
+		return runAsync(DOCKER, ["-H", this.host, ...args], { env: CLIENT_ENV, mayFail: true });
+	}
+
+	#tried(...args: string[]): Output {
+		return run(DOCKER, ["-H", this.host, ...args], { mayFail: true, timeoutMs: 60_000 });
+	}
+
+	override async [Symbol.asyncDispose](): Promise<void> {
+		const ids = this.running ? this.#tried("ps", "-q").stdout.split("\n").filter(Boolean) : [];
+		if (ids.length > 0) this.#tried("kill", ...ids);
+		await this.stop();
 		killShims(this.home);
-		unmountBelow(this.home);
-		if (this.#ownsHome) rmSync(this.home, { recursive: true, force: true });
+		await super[Symbol.asyncDispose]();
 	}
 }
 

@@ -5,16 +5,17 @@
 import {
 	closeSync,
 	fsyncSync,
-	ftruncateSync,
 	mkdirSync,
 	mkdtempSync,
 	openSync,
-	readFileSync,
 	rmSync,
+	truncateSync,
+	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { readMountInfo } from "../../src/linux/index.ts";
 import { run } from "./processes.ts";
 
 export type FilesystemType = "ext4" | "xfs" | "btrfs" | "tmpfs";
@@ -27,36 +28,28 @@ export interface TestFilesystem extends Disposable {
 export function makeFilesystem(
 	type: FilesystemType,
 	sizeBytes: number,
-	options: { mkfs?: readonly string[]; mountOptions?: string } = {},
+	{ mkfs = [], mountOptions = [] }: { mkfs?: readonly string[]; mountOptions?: readonly string[] } = {},
 ): TestFilesystem {
-	const home = mkdtempSync(path.join(tmpdir(), "lamella-fs-"));
-	const target = path.join(home, "mnt");
+	const home = makeDirectory("lamella-fs-");
+	const target = path.join(home.path, "mnt");
 	mkdirSync(target);
-	const mountOptions = options.mountOptions === undefined ? [] : ["-o", options.mountOptions];
+	const mount = (source: string, option: string): void => {
+		run("mount", ["-t", type, "-o", [option, ...mountOptions].join(","), source, target]);
+	};
 	try {
-		if (type === "tmpfs") {
-			run("mount", ["-t", "tmpfs", "-o", `size=${sizeBytes}`, ...mountOptions, "tmpfs", target]);
-		} else {
-			const image = path.join(home, "image");
-			const fd = openSync(image, "w");
-			ftruncateSync(fd, sizeBytes);
-			closeSync(fd);
-			const force = type === "ext4" ? ["-F", "-q"] : type === "xfs" ? ["-f", "-q"] : ["-f", "-q"];
-			run(`mkfs.${type}`, [...force, ...(options.mkfs ?? []), image]);
-			const loop = options.mountOptions === undefined ? "loop" : `loop,${options.mountOptions}`;
-			run("mount", ["-t", type, "-o", loop, image, target]);
+		if (type === "tmpfs") mount("tmpfs", `size=${sizeBytes}`);
+		else {
+			const image = path.join(home.path, "image");
+			writeFileSync(image, "");
+			truncateSync(image, sizeBytes);
+			run(`mkfs.${type}`, [type === "ext4" ? "-F" : "-f", "-q", ...mkfs, image]);
+			mount(image, "loop");
 		}
 	} catch (error) {
-		rmSync(home, { recursive: true, force: true });
+		home[Symbol.dispose]();
 		throw error;
 	}
-	return {
-		path: target,
-		[Symbol.dispose](): void {
-			unmountBelow(target);
-			rmSync(home, { recursive: true, force: true });
-		},
-	};
+	return { path: target, [Symbol.dispose]: () => home[Symbol.dispose]() };
 }
 
 /** Takes all the room of the filesystem at `directory`, to the last block that root can have. */
@@ -94,22 +87,18 @@ export function makeDirectory(name = "lamella-test-"): TestFilesystem {
 
 /** Unmounts everything mounted at or below `directory`, deepest first. */
 export function unmountBelow(directory: string): void {
-	for (const point of mountPoints().reverse()) {
-		if (point === directory || point.startsWith(`${directory}/`)) {
-			run("umount", [point], { mayFail: true });
-			if (mountPoints().includes(point)) run("umount", ["-l", point], { mayFail: true });
-		}
+	for (const point of mountsBelow(directory).reverse()) {
+		run("umount", [point], { mayFail: true });
+		if (mountPoints().includes(point)) run("umount", ["-l", point], { mayFail: true });
 	}
 }
 
 /** Mount points of this namespace in the order they were mounted. */
 export function mountPoints(): string[] {
-	return readFileSync("/proc/self/mountinfo", "utf8")
-		.split("\n")
-		.filter((line) => line !== "")
-		.map((line) =>
-			(line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_, octal: string) =>
-				String.fromCharCode(Number.parseInt(octal, 8)),
-			),
-		);
+	return readMountInfo().map(({ mountPoint }) => mountPoint.toString());
+}
+
+/** Those at or below `directory`. */
+export function mountsBelow(directory: string): string[] {
+	return mountPoints().filter((point) => point === directory || point.startsWith(`${directory}/`));
 }

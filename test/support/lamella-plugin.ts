@@ -1,58 +1,38 @@
 /** `lamella serve docker` as its own process, found by dockerd under a name through a .spec file. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { unmountBelow } from "./filesystems.ts";
 import { CLI } from "./lamella.ts";
 import { PluginClient } from "./plugin-client.ts";
 import { Daemon } from "./processes.ts";
+import { Service } from "./service.ts";
 
 const SPECS = "/etc/docker/plugins";
 
-export class LamellaPlugin implements AsyncDisposable {
+export class LamellaPlugin extends Service {
 	/** What dockerd's `-s` takes. */
 	readonly name: string;
-	readonly home: string;
-	readonly socket: string;
+	readonly socket: string = path.join(this.home, "run/lamella.sock");
 	readonly #spec: string;
 	readonly #logLevel: string;
-	#daemon: Daemon;
 
 	private constructor(name: string, logLevel: string) {
+		super();
 		this.#logLevel = logLevel;
 		this.name = name;
-		this.home = mkdtempSync(path.join(tmpdir(), "lamella-plugin-"));
-		this.socket = path.join(this.home, "run/lamella.sock");
 		this.#spec = path.join(SPECS, `${name}.spec`);
 		mkdirSync(SPECS, { recursive: true });
 		writeFileSync(this.#spec, `unix://${this.socket}`);
-		this.#daemon = this.#spawn();
 	}
 
 	static async start(name = "lamella", logLevel = "debug"): Promise<LamellaPlugin> {
-		const plugin = new LamellaPlugin(name, logLevel);
-		try {
-			await plugin.#ready();
-		} catch (error) {
-			await plugin[Symbol.asyncDispose]();
-			throw error;
-		}
-		return plugin;
-	}
-
-	get pid(): number {
-		return this.#daemon.pid;
-	}
-
-	log(): string {
-		return this.#daemon.log();
+		return new LamellaPlugin(name, logLevel).started();
 	}
 
 	client(): PluginClient {
 		return new PluginClient(this.socket);
 	}
 
-	#spawn(): Daemon {
+	protected spawn(): Daemon {
 		const state = path.join(this.home, "state");
 		return new Daemon(
 			process.execPath,
@@ -61,32 +41,22 @@ export class LamellaPlugin implements AsyncDisposable {
 		);
 	}
 
-	async #ready(): Promise<void> {
-		await this.#daemon.until(async () => {
-			using client = this.client();
-			try {
-				return (await client.post("/Plugin.Activate")).status === 200;
-			} catch {
-				// Not listening yet.
-				return false;
-			}
-		});
+	protected answers(): Promise<boolean> {
+		return pluginAnswers(this.socket);
 	}
 
-	async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-		await this.#daemon.stop(signal);
-	}
-
-	async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-		await this.#daemon.stop(signal);
-		this.#daemon = this.#spawn();
-		await this.#ready();
-	}
-
-	async [Symbol.asyncDispose](): Promise<void> {
-		await this.#daemon.stop();
+	override async [Symbol.asyncDispose](): Promise<void> {
+		await super[Symbol.asyncDispose]();
 		rmSync(this.#spec, { force: true });
-		unmountBelow(this.home);
-		rmSync(this.home, { recursive: true, force: true });
+	}
+}
+
+export async function pluginAnswers(socket: string): Promise<boolean> {
+	using client = new PluginClient(socket);
+	try {
+		return (await client.post("/Plugin.Activate")).status === 200;
+	} catch {
+		// Not listening yet.
+		return false;
 	}
 }

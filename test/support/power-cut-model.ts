@@ -5,6 +5,7 @@
 import type { NodeSnapshot } from "../../src/layer/testing/snapshot-tree.ts";
 import type { LayerStore } from "../../src/store/index.ts";
 import type { PowerCutLine, PowerCutOperation } from "../../src/store/testing/power-cut-child.ts";
+import { differences } from "./same-tree.ts";
 
 export type Tree = Record<string, NodeSnapshot>;
 
@@ -201,18 +202,4 @@ export class PowerCutModel {
 		this.#begun = new Map();
 		return wrong;
 	}
-}
-
-/** What differs, by path; of many the first ones. */
-export function differences(
-	actual: Tree,
-	expected: Tree,
-): Record<string, { actual: NodeSnapshot | undefined; expected: NodeSnapshot | undefined }> {
-	const paths = new Set([...Object.keys(expected), ...Object.keys(actual)]);
-	const differing = [...paths].filter(
-		(path) => JSON.stringify(actual[path]) !== JSON.stringify(expected[path]),
-	);
-	return Object.fromEntries(
-		differing.slice(0, 10).map((path) => [path, { actual: actual[path], expected: expected[path] }]),
-	);
 }

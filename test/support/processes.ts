@@ -70,11 +70,20 @@ export async function runAsync(
 	return { code, stdout, stderr };
 }
 
+/** Waits until it is so, a minute at most. */
+export async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
+	const end = Date.now() + 60_000;
+	while (!(await is())) {
+		if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+		await new Promise((resolve) => setTimeout(resolve, 20));
+	}
+}
+
 /** A daemon that a test started. */
 export class Daemon implements AsyncDisposable {
 	readonly name: string;
 	readonly pid: number;
-	readonly logFile: string;
+	readonly #logFile: string;
 	readonly #child: ChildProcess;
 	readonly #ended: Promise<void>;
 	#running = true;
@@ -82,22 +91,20 @@ export class Daemon implements AsyncDisposable {
 	constructor(
 		command: string,
 		args: readonly string[],
-		options: { logFile: string; env?: NodeJS.ProcessEnv },
+		options: { logFile: string; env?: NodeJS.ProcessEnv | undefined },
 	) {
 		const log = openSync(options.logFile, "a");
 		this.name = command;
-		this.logFile = options.logFile;
+		this.#logFile = options.logFile;
 		this.#child = spawn(command, args, { stdio: ["ignore", log, log], env: options.env ?? process.env });
 		closeSync(log);
 		this.#ended = new Promise((resolve) => {
-			this.#child.once("exit", () => {
-				this.#running = false;
-				resolve();
-			});
-			this.#child.once("error", () => {
-				this.#running = false;
-				resolve();
-			});
+			for (const event of ["exit", "error"]) {
+				this.#child.once(event, () => {
+					this.#running = false;
+					resolve();
+				});
+			}
 		});
 		if (this.#child.pid === undefined) throw new Error(`${command} could not be started`);
 		this.pid = this.#child.pid;
@@ -108,25 +115,25 @@ export class Daemon implements AsyncDisposable {
 	}
 
 	log(): string {
-		return readFileSync(this.logFile, "utf8");
+		return readFileSync(this.#logFile, "utf8");
 	}
 
 	/** Waits until `ready` says so; throws with the log where the daemon ends first or time is over. */
-	async until(ready: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+	async until(ready: () => boolean | Promise<boolean>, timeoutMs = 90_000): Promise<void> {
 		const end = Date.now() + timeoutMs;
-		for (;;) {
-			if (await ready()) return;
-			if (!this.#running) throw new Error(`${this.name} ended while it was waited for:\n${tail(this.log())}`);
-			if (Date.now() > end) throw new Error(`${this.name} was not ready in time:\n${tail(this.log())}`);
+		while (!(await ready())) {
+			const problem = this.#running ? "was not ready in time" : "ended while it was waited for";
+			if (!this.#running || Date.now() > end)
+				throw new Error(`${this.name} ${problem}:\n${this.log().slice(-4000)}`);
 			await new Promise((resolve) => setTimeout(resolve, 50));
 		}
 	}
 
 	/** Sends the signal and waits for the end; SIGKILL where it does not come. */
-	async stop(signal: NodeJS.Signals = "SIGTERM", timeoutMs = 30_000): Promise<void> {
+	async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
 		if (!this.#running) return;
 		this.#child.kill(signal);
-		const timer = setTimeout(() => this.#child.kill("SIGKILL"), timeoutMs);
+		const timer = setTimeout(() => this.#child.kill("SIGKILL"), 30_000);
 		await this.#ended;
 		clearTimeout(timer);
 	}
@@ -134,8 +141,4 @@ export class Daemon implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.stop();
 	}
-}
-
-function tail(text: string): string {
-	return text.slice(-4000);
 }

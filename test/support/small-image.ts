@@ -2,8 +2,9 @@
  * A small image for tests of the command line: Debian's static busybox and some files, in two layers, put together by
  * umoci in about a second.
  */
-import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { makeBusyboxRoot } from "./busybox-root.ts";
 import { run } from "./processes.ts";
 
 export interface SmallImage {
@@ -15,40 +16,13 @@ export interface SmallImage {
 	readonly dockerArchive: string;
 }
 
-const APPLETS = [
-	"sh",
-	"cat",
-	"echo",
-	"ls",
-	"id",
-	"env",
-	"pwd",
-	"sleep",
-	"hostname",
-	"true",
-	"false",
-	"ps",
-	"kill",
-];
-
 /** Makes it in `directory`, which has to exist. `reference` is its name within the archives. */
 export function makeSmallImage(directory: string, reference = "busybox:test"): SmallImage {
 	const layout = path.join(directory, "layout");
 	const tag = reference.split(":")[1] ?? "latest";
 	run("umoci", ["init", "--layout", layout]);
 	run("umoci", ["new", "--image", `${layout}:${tag}`]);
-	changeLayer(directory, `${layout}:${tag}`, (rootfs) => {
-		for (const name of ["bin", "etc", "proc", "sys", "dev", "tmp", "srv", "root"])
-			mkdirSync(path.join(rootfs, name));
-		copyFileSync("/bin/busybox", path.join(rootfs, "bin/busybox"));
-		for (const applet of APPLETS) symlinkSync("busybox", path.join(rootfs, "bin", applet));
-		writeFileSync(
-			path.join(rootfs, "etc/passwd"),
-			"root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n",
-		);
-		writeFileSync(path.join(rootfs, "etc/group"), "root:x:0:\nann:x:1000:\n");
-		writeFileSync(path.join(rootfs, "etc/issue"), "busybox\n");
-	});
+	changeLayer(directory, `${layout}:${tag}`, makeBusyboxRoot);
 	changeLayer(directory, `${layout}:${tag}`, (rootfs) => {
 		mkdirSync(path.join(rootfs, "data"));
 		for (let i = 0; i < 20; i++) writeFileSync(path.join(rootfs, `data/file-${i}`), `${i}\n`.repeat(1000));

@@ -2,10 +2,11 @@
 import { mkdir, rename } from "node:fs/promises";
 import path from "node:path";
 import * as linux from "../../linux/index.ts";
-import { flush, type StoreContext } from "../context.ts";
+import type { StoreContext } from "../context.ts";
 import type { CreateOptions, LayerId } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { committedParent, insertLayer, mustBeFree } from "../database/layers.ts";
+import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";

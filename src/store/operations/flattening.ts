@@ -6,10 +6,11 @@
 
 import { isFlattened } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
-import { flush, type StoreContext } from "../context.ts";
+import type { StoreContext } from "../context.ts";
 import type { LayerId, OperationOptions } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { layerRecord } from "../database/layers.ts";
+import { flush } from "../disk/flush.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 
 /** `auto` flattens a committed layer whose mount would merge more diffs than this. */

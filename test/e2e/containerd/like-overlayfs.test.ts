@@ -10,6 +10,7 @@ import type { Containerd } from "../../support/containerd.ts";
 import { makeFilesystem, type TestFilesystem } from "../../support/filesystems.ts";
 import { LamellaSnapshotter, startContainerd } from "../../support/lamella-snapshotter.ts";
 import { makeLayeredImage } from "../../support/layered-image.ts";
+import { until } from "../../support/processes.ts";
 import { SnapshotsClient } from "../../support/snapshots-client.ts";
 
 const LONG = process.env.LAMELLA_TEST_LONG === "1";
@@ -40,20 +41,12 @@ afterAll(async () => {
 	filesystem?.[Symbol.dispose]();
 });
 
-const ctr = async (...args: string[]): Promise<string> => (await containerd.ctrAsync(args)).stdout;
+const ctr = (...args: string[]): Promise<string> => containerd.ctr(...args);
 /** Output, or how it failed: both are compared. */
 const tried = async (...args: string[]): Promise<string> => {
-	const { code, stdout, stderr } = await containerd.ctrAsync(args, { mayFail: true });
+	const { code, stdout, stderr } = await containerd.tryCtr(...args);
 	return `${code}\n${stdout}\n${stderr}`;
 };
-
-async function until(what: string, is: () => Promise<boolean>): Promise<void> {
-	const end = Date.now() + 60_000;
-	while (!(await is())) {
-		if (Date.now() > end) throw new Error(`waited for ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 100));
-	}
-}
 
 /** containerd takes its time to connect again to a snapshotter that was away. */
 async function answered<R>(call: () => Promise<R>): Promise<R> {
@@ -97,20 +90,17 @@ async function script(snapshotter: string): Promise<string[]> {
 		"ls -lnR /data /remade | sed 's/[A-Z][a-z][a-z] .*:.. //'; cat /data/top; echo new > /etc/new; rm /data/top; stat -c %a%u%g /";
 	say("run", await c("run", "--rm", ...own, imageName(20), "one", "/bin/sh", "-c", shell));
 	await c("run", "-d", ...own, imageName(4), "two", "/bin/sh", "-c", "while true; do sleep 1; done");
-	say(
-		"exec",
-		await c("tasks", "exec", "--exec-id", "e1", "two", "/bin/sh", "-c", "echo kept > /kept; ls /; id"),
-	);
-	say(
-		"diff",
-		(await snapshots("diff", "--media-type", "application/vnd.oci.image.layer.v1.tar", "two")).slice(0, 1),
-	);
+	const inside = (id: string, script: string): Promise<string> =>
+		c("tasks", "exec", "--exec-id", id, "two", "/bin/sh", "-c", script);
+	say("exec", await inside("e1", "echo kept > /kept; ls /; id"));
+	const plain = ["--media-type", "application/vnd.oci.image.layer.v1.tar"];
+	say("diff", (await snapshots("diff", ...plain, "two")).slice(0, 1));
 	say("info two", await snapshots("info", "two"));
 	await t("tasks", "kill", "-s", "SIGKILL", "two");
 	await until("the task's end", async () => (await c("tasks", "ls")).includes("STOPPED"));
 	await c("tasks", "rm", "two");
 	await c("tasks", "start", "-d", "two");
-	say("restarted", await c("tasks", "exec", "--exec-id", "e2", "two", "/bin/sh", "-c", "cat /kept"));
+	say("restarted", await inside("e2", "cat /kept"));
 	await c("tasks", "rm", "-f", "two");
 	await c("containers", "rm", "two");
 	const top = (await snapshots("ls")).split("\n").map((line) => line.split(/\s+/)[0] ?? "");
@@ -121,10 +111,8 @@ async function script(snapshotter: string): Promise<string[]> {
 	// Garbage collection may take it at any time, for ctr gives it no label.
 	say("view", (await snapshots("view", "a view", parent)).slice(0, 2));
 	// ctr prints labels in the order of a Go map, which is another each time.
-	say(
-		"label",
-		(await snapshots("label", "active one", "color=blue")).trim().split(/[\n,]/).sort().join("\n"),
-	);
+	const labelled = (await snapshots("label", "active one", "color=blue")).trim().split(/[\n,]/);
+	say("label", labelled.sort().join("\n"));
 	say("unlabel", await snapshots("label", "active one", "color="));
 	say("info", await snapshots("info", "active one"));
 	say("info missing", await snapshots("info", "missing"));
@@ -133,22 +121,12 @@ async function script(snapshotter: string): Promise<string[]> {
 	say("rm parent", await snapshots("rm", parent));
 	say("rm", await snapshots("rm", "a name"));
 	say("rm again", await snapshots("rm", "a name"));
-	mkdirSync(at(`mnt-${snapshotter}`), { recursive: true });
-	say(
-		"mount",
-		(await t("images", "mount", ...own, imageName(4), at(`mnt-${snapshotter}`))).replaceAll(
-			`mnt-${snapshotter}`,
-			"MNT",
-		),
-	);
-	say("mounted", readdirSync(at(`mnt-${snapshotter}`)).join(" "));
-	say(
-		"unmount",
-		(await t("images", "unmount", ...own, "--rm", at(`mnt-${snapshotter}`))).replaceAll(
-			`mnt-${snapshotter}`,
-			"MNT",
-		),
-	);
+	const target = at(`mnt-${snapshotter}`);
+	mkdirSync(target, { recursive: true });
+	const hidden = (text: string): string => text.replaceAll(`mnt-${snapshotter}`, "MNT");
+	say("mount", hidden(await t("images", "mount", ...own, imageName(4), target)));
+	say("mounted", readdirSync(target).join(" "));
+	say("unmount", hidden(await t("images", "unmount", ...own, "--rm", target)));
 	say("check", await t("images", "check", ...own, "-q"));
 	for (const { layers } of IMAGES) say(`rmi ${layers}`, await c("images", "rm", "--sync", imageName(layers)));
 	await until("garbage collection", async () => !(await snapshots("ls")).includes("sha256:"));
@@ -184,18 +162,8 @@ describe("containerd", () => {
 		const results = await Promise.all(
 			Array.from({ length: containers }, (_, i) => {
 				const image = names[i % images] ?? "";
-				return ctr(
-					...n,
-					"run",
-					"--rm",
-					"--snapshotter",
-					"lamella",
-					image,
-					`b${i}`,
-					"/bin/sh",
-					"-c",
-					`echo ${i} > /n; cat /n`,
-				);
+				const script = ["/bin/sh", "-c", `echo ${i} > /n; cat /n`];
+				return ctr(...n, "run", "--rm", "--snapshotter", "lamella", image, `b${i}`, ...script);
 			}),
 		);
 		expect(results.map((text) => text.trim())).toEqual(results.map((_, i) => String(i)));

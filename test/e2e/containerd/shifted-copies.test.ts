@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeFilesystem, type TestFilesystem } from "../../support/filesystems.ts";
 import { LamellaSnapshotter } from "../../support/lamella-snapshotter.ts";
 import { run } from "../../support/processes.ts";
-import { SnapshotsClient } from "../../support/snapshots-client.ts";
+import { SnapshotsClient, withMounts } from "../../support/snapshots-client.ts";
 
 const KILLS = process.env.LAMELLA_TEST_LONG === "1" ? 20 : 3;
 const FILES = 20_000;
@@ -68,17 +68,10 @@ it("leaves nothing behind when it is killed while it copies, and copies again", 
 	}
 	using client = new SnapshotsClient(lamella.socket);
 	const mounts = await client.prepare("mapped", "image", MAPS);
-	const root = at("root");
-	mkdirSync(root);
-	for (const { type, source, options } of mounts) {
-		run("mount", ["-t", type, "-o", options.join(","), source, root]);
-	}
-	try {
+	withMounts(mounts, at("root"), (root) => {
 		expect(run("find", [root, "-type", "f", "-uid", "100000", "-printf", "x"]).stdout).toHaveLength(FILES);
 		expect(run("find", [root, "!", "-uid", "100000"]).stdout).toBe("");
-	} finally {
-		run("umount", [root]);
-	}
+	});
 	for (const name of await client.names("kind==active")) await client.remove(name);
 	await client.cleanup();
 	await client.remove("image");
@@ -86,8 +79,5 @@ it("leaves nothing behind when it is killed while it copies, and copies again", 
 	// What was removed is deleted in the background.
 	const rest = (): string[] =>
 		["layers", "trash"].flatMap((name) => readdirSync(path.join(lamella.root, name)));
-	for (const endMs = Date.now() + 30_000; rest().length > 0 && Date.now() < endMs; ) {
-		await new Promise((resolve) => setTimeout(resolve, 50));
-	}
-	expect(rest()).toEqual([]);
+	await expect.poll(rest, { timeout: 30_000 }).toEqual([]);
 });

@@ -3,7 +3,7 @@
  * owners by itself, with and without telling the snapshotter the map; a client that tells it for an image's snapshot gets
  * a shifted copy through the same containerd.
  */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Containerd } from "../../support/containerd.ts";
@@ -12,7 +12,7 @@ import { lamella as showLayers } from "../../support/lamella.ts";
 import { LamellaSnapshotter, startContainerd } from "../../support/lamella-snapshotter.ts";
 import { makeLayeredImage } from "../../support/layered-image.ts";
 import { run } from "../../support/processes.ts";
-import { SnapshotsClient } from "../../support/snapshots-client.ts";
+import { SnapshotsClient, withMounts } from "../../support/snapshots-client.ts";
 
 const IMAGE = "docker.io/library/userns:1";
 const MAPS = {
@@ -35,7 +35,7 @@ beforeAll(async () => {
 	writeFileSync(at("lamella.toml"), '[containerd]\nid-maps = "copy"\n');
 	lamella = await LamellaSnapshotter.start(at("lamella"), ["--config", at("lamella.toml")]);
 	containerd = await startContainerd(at("containerd"), lamella);
-	await containerd.ctrAsync(["images", "import", "--snapshotter", "lamella", at("image.tar")]);
+	await containerd.ctr("images", "import", "--snapshotter", "lamella", at("image.tar"));
 });
 afterAll(async () => {
 	await containerd?.[Symbol.asyncDispose]();
@@ -49,7 +49,7 @@ describe("containerd in user namespaces", () => {
 		["told the map", ["--remap-labels"]],
 	] as const)("runs a container over a snapshot %s", async (name, more) => {
 		const words = ["run", "--rm", "--snapshotter", "lamella", ...OPTIONS, ...more, IMAGE];
-		const { stdout } = await containerd.ctrAsync([...words, `u${more.length}`, "/bin/sh", "-c", SHOW]);
+		const stdout = await containerd.ctr(...words, `u${more.length}`, "/bin/sh", "-c", SHOW);
 		expect(stdout.trim().split(/\s*\n\s*/), name).toEqual(["0:0", "0:0", "0:0", "0     100000      65536"]);
 	});
 
@@ -58,26 +58,17 @@ describe("containerd in user namespaces", () => {
 		const labels = { ...MAPS, "containerd.io/gc.root": "kept" };
 		const parent = await topOfImage(client);
 		const mounts = await client.prepare("mapped", parent, labels);
-		const root = at("mapped");
-		mkdirSync(root);
-		for (const { type, source, options } of mounts) {
-			run("mount", ["-t", type, "-o", options.join(","), source, root]);
-		}
-		try {
+		withMounts(mounts, at("mapped"), (root) => {
 			const owners = run("stat", ["-c", "%u:%g", root, path.join(root, "bin/sh")]).stdout.split("\n");
 			expect(owners.filter(Boolean)).toEqual(["100000:200000", "100000:200000"]);
 			expect(run("find", [root, "!", "-uid", "100000"]).stdout).toBe("");
-		} finally {
-			run("umount", [root]);
-		}
+		});
 		expect((await client.stat("mapped")).parent).toBe(parent);
 		await client.remove("mapped");
-		await containerd.ctrAsync(["images", "rm", "--sync", IMAGE]);
+		await containerd.ctr("images", "rm", "--sync", IMAGE);
 		using direct = new SnapshotsClient(lamella.socket);
-		const end = Date.now() + 30_000;
 		// ctr's own shifted snapshots are nobody's, and go with the rest.
-		while ((await direct.list()).length > 0 && Date.now() < end) await new Promise((r) => setTimeout(r, 100));
-		expect(await direct.names()).toEqual([]);
+		await expect.poll(() => direct.names(), { timeout: 30_000 }).toEqual([]);
 		expect(JSON.parse(showLayers(lamella.root, "layers", "--json"))).toEqual([]);
 	});
 });

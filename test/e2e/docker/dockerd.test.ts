@@ -3,29 +3,21 @@
  * `-s overlay2`, and compared output by output.
  */
 import { createHash } from "node:crypto";
-import {
-	chmodSync,
-	existsSync,
-	mkdirSync,
-	mkdtempSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeBusyboxTar } from "../../support/busybox-root.ts";
 import { Dockerd } from "../../support/dockerd.ts";
-import { mountPoints } from "../../support/filesystems.ts";
+import { makeDirectory, mountsBelow, type TestFilesystem } from "../../support/filesystems.ts";
 import { LamellaPlugin } from "../../support/lamella-plugin.ts";
 
+let place: TestFilesystem;
 let work: string;
 let busybox: string;
 
 beforeAll(() => {
-	work = mkdtempSync(path.join(tmpdir(), "lamella-e2e-docker-"));
+	place = makeDirectory("lamella-e2e-docker-");
+	work = place.path;
 	busybox = path.join(work, "busybox.tar");
 	makeBusyboxTar(busybox);
 	const context = path.join(work, "context/tree/sub");
@@ -40,13 +32,13 @@ beforeAll(() => {
 			"COPY tree /opt/tree",
 			"RUN chmod 4711 /opt/tree/a && chown -R 1000:1000 /opt/tree/sub && ln /opt/tree/a /opt/tree/hard && ln -s a /opt/tree/soft",
 			"RUN mv /usr/share/doc /usr/share/papers && mknod /opt/pipe p",
-			"USER user",
+			"USER ann",
 			'CMD ["sh", "-c", "id -u; cat /opt/tree/a"]',
 			"",
 		].join("\n"),
 	);
 });
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+afterAll(() => place[Symbol.dispose]());
 
 const RUN = ["--network", "none"] as const;
 
@@ -59,9 +51,9 @@ interface Machine {
 /** What people do, and what they see of it: everything but ids and times. */
 async function script({ dockerd, killDriver }: Machine, scratch: string): Promise<Record<string, unknown>> {
 	const seen: Record<string, unknown> = {};
-	const docker = async (...args: string[]): Promise<string> => (await dockerd.dockerAsync(args)).stdout;
+	const docker = (...args: string[]): Promise<string> => dockerd.dockerAsync(...args);
 	const note = async (title: string, ...args: string[]): Promise<void> => {
-		const { code, stdout, stderr } = await dockerd.dockerAsync(args, { mayFail: true });
+		const { code, stdout, stderr } = await dockerd.tryDocker(...args);
 		const hideIds = (text: string): string => text.replace(/[0-9a-f]{12,64}/g, "ID");
 		seen[title] = { code, stdout: hideIds(stdout), stderr: hideIds(stderr) };
 	};
@@ -73,26 +65,12 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await docker("import", busybox, "bb:1");
 	seen["diffIDs of the import"] = await diffIds("bb:1");
 	await note("run", "run", "--rm", ...RUN, "bb:1", "sh", "-c", listing);
-	await docker(
-		"run",
-		"-d",
-		"--name",
-		"c1",
-		...RUN,
-		"bb:1",
-		"sh",
-		"-c",
-		"trap 'exit 0' TERM; while :; do sleep 0.1; done",
-	);
+	const waits = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+	await docker("run", "-d", "--name", "c1", ...RUN, "bb:1", "sh", "-c", waits);
 	await note("diff of what did nothing", "diff", "c1");
-	await note(
-		"exec",
-		"exec",
-		"c1",
-		"sh",
-		"-c",
-		"echo x > /etc/x; rm /usr/share/doc/page-2; rm -r /home; mkdir /home; echo more >> /usr/share/doc/page-3; chmod 600 /etc/group; mkdir -p /a/b/c; ln /etc/passwd /etc/passwd2; mv /usr/share/doc/page-4 /tmp/page-4",
-	);
+	const changes =
+		"echo x > /etc/x; rm /usr/share/doc/page-2; rm -r /home; mkdir /home; echo more >> /usr/share/doc/page-3; chmod 600 /etc/group; mkdir -p /a/b/c; ln /etc/passwd /etc/passwd2; mv /usr/share/doc/page-4 /tmp/page-4";
+	await note("exec", "exec", "c1", "sh", "-c", changes);
 	seen.diff = (await docker("diff", "c1")).split("\n").sort();
 	await note("size", "ps", "-s", "--filter", "name=c1", "--format", "{{.Names}} {{.Size}}");
 	await note("size in bytes", "inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "c1");
@@ -148,8 +126,7 @@ async function script({ dockerd, killDriver }: Machine, scratch: string): Promis
 	await docker("exec", "--user", "0", "c2", "sh", "-c", "echo kept > /kept");
 	await dockerd.restart("SIGKILL");
 	await note("containers after dockerd was killed", "ps", "-a", "--format", "{{.Names}}");
-	const mounted = (): number =>
-		mountPoints().filter((point) => point.startsWith(dockerd.root) && point.endsWith("/merged")).length;
+	const mounted = (): number => mountsBelow(dockerd.root).filter((point) => point.endsWith("/merged")).length;
 	seen["mounts after dockerd was killed"] = mounted();
 	await note("start again", "start", "c2");
 	seen["mounts when started again"] = mounted();
@@ -184,7 +161,7 @@ describe("dockerd", () => {
 		expect(seen).toMatchObject({ "saved twice the same": true, "loaded again with the same diffIDs": true });
 		expect(plugin.log()).not.toContain('"level":"error"');
 		const home = path.join(dockerd.root, plugin.name);
-		expect(mountPoints().filter((point) => point.startsWith(home))).toEqual([]);
+		expect(mountsBelow(home)).toEqual([]);
 		using client = plugin.client();
 		expect(Object.fromEntries(await client.status()).Layers).toMatch(/^0 committed, 0 writable/);
 		await expect.poll(() => readdirSync(path.join(home, "layers"))).toEqual([]);
@@ -193,7 +170,7 @@ describe("dockerd", () => {
 	});
 
 	it("runs containers in a user namespace", async () => {
-		using _ids = subordinateIds("nobody:300000:65536", "nobody:300000:65536");
+		using _ids = subordinateIds("nobody:300000:65536");
 		await using plugin = await LamellaPlugin.start();
 		// The remapped root has to be able to walk there.
 		const home = path.join(work, "userns");
@@ -204,41 +181,32 @@ describe("dockerd", () => {
 			home,
 			args: ["--experimental", "--userns-remap=nobody:nogroup"],
 		});
-		await dockerd.dockerAsync(["import", busybox, "bb:1"]);
-		const sh = async (script: string) =>
-			(await dockerd.dockerAsync(["run", "--rm", ...RUN, "bb:1", "sh", "-c", script])).stdout;
+		await dockerd.dockerAsync("import", busybox, "bb:1");
+		const sh = (script: string): Promise<string> =>
+			dockerd.dockerAsync("run", "--rm", ...RUN, "bb:1", "sh", "-c", script);
 		expect(await sh("stat -c '%u %g' / /bin/busybox /etc/passwd; touch /new && stat -c %u /new")).toBe(
 			"0 0\n0 0\n0 0\n0\n",
 		);
 		// Overlayfs copies a directory up for a rename by way of work/work.
 		expect(await sh("mv /usr/share/doc /moved && ls /moved | wc -l")).toBe("20\n");
-		await dockerd.dockerAsync([
-			"run",
-			"--name",
-			"c1",
-			...RUN,
-			"bb:1",
-			"sh",
-			"-c",
-			"echo x > /x; chown 1000 /x",
-		]);
-		await dockerd.dockerAsync(["commit", "c1", "bb:2"]);
-		const { stdout } = await dockerd.dockerAsync(["run", "--rm", ...RUN, "bb:2", "stat", "-c", "%u", "/x"]);
-		expect(stdout).toBe("1000\n");
+		const script = "echo x > /x; chown 1000 /x";
+		await dockerd.dockerAsync("run", "--name", "c1", ...RUN, "bb:1", "sh", "-c", script);
+		await dockerd.dockerAsync("commit", "c1", "bb:2");
+		const owner = await dockerd.dockerAsync("run", "--rm", ...RUN, "bb:2", "stat", "-c", "%u", "/x");
+		expect(owner).toBe("1000\n");
 	});
 });
 
-/** Lines in /etc/subuid and /etc/subgid for as long as a test needs them. */
-function subordinateIds(uidLine: string, gidLine: string): Disposable {
-	const files = [
-		["/etc/subuid", uidLine],
-		["/etc/subgid", gidLine],
-	] as const;
-	const before = files.map(([file]) => (existsSync(file) ? readFileSync(file, "utf8") : ""));
-	for (const [index, [file, line]] of files.entries()) writeFileSync(file, `${before[index]}${line}\n`);
+/** The line in /etc/subuid and /etc/subgid for as long as a test needs it. */
+function subordinateIds(line: string): Disposable {
+	const files = ["/etc/subuid", "/etc/subgid"].map((file) => {
+		const before = existsSync(file) ? readFileSync(file, "utf8") : "";
+		writeFileSync(file, `${before}${line}\n`);
+		return { file, before };
+	});
 	return {
 		[Symbol.dispose](): void {
-			for (const [index, [file]] of files.entries()) writeFileSync(file, before[index] ?? "");
+			for (const { file, before } of files) writeFileSync(file, before);
 		},
 	};
 }

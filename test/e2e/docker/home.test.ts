@@ -15,17 +15,8 @@ it("dockerd starts and runs containers on a data root that was removed, and on a
 	const use = async (home: string): Promise<string> => {
 		await using dockerd = await Dockerd.start({ driver: plugin.name, home, args: ["--experimental"] });
 		const images = dockerd.docker("images", "-q");
-		await dockerd.dockerAsync(["import", busybox, "bb:1"]);
-		const { stdout } = await dockerd.dockerAsync([
-			"run",
-			"--rm",
-			"--network",
-			"none",
-			"bb:1",
-			"echo",
-			"runs",
-		]);
-		return images + stdout;
+		await dockerd.dockerAsync("import", busybox, "bb:1");
+		return images + (await dockerd.dockerAsync("run", "--rm", "--network", "none", "bb:1", "echo", "runs"));
 	};
 	const [first, second] = [path.join(work.path, "first"), path.join(work.path, "second")];
 	expect(await use(first)).toBe("runs\n");
