@@ -151,7 +151,7 @@ export class StoreContext {
 		work: (transaction: StoreTransaction) => R,
 		{ durable = true }: { readonly durable?: boolean | undefined } = {},
 	): Promise<R> {
-		// First of all: a store that is open for reading only says so.
+		// Before anything else: where the store is open for reading only, this throws.
 		const { owner } = this;
 		const records = new RecordChanges(this.database, this.layout);
 		const changeAll = (): R => {

@@ -66,7 +66,7 @@ export function deleteDocument(database: Database, layout: Layout, name: string)
 	if (!isNamed(database, DIGEST_PREFIX + name)) rmSync(path.join(layout.documents, name), { force: true });
 }
 
-/** Deletes documents that no record names. Only for who is alone at the store: others may be about to name one. */
+/** Deletes documents that no record names. Only for a process that is alone at the store: others may be about to name one. */
 export function sweepDocuments(database: Database, layout: Layout): void {
 	const named = new Set(
 		database.all<{ digest: string }>("SELECT digest FROM record_documents").map(({ digest }) => digest),
