@@ -6,7 +6,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type LayerStore, openLayerStore } from "../../store/index.ts";
-import type { RunningServer } from "../docker/index.ts";
+import type { RunningServer } from "../listen.ts";
 import { createLogger } from "../log.ts";
 import {
 	HealthCheckRequestSchema,
