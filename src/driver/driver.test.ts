@@ -8,13 +8,14 @@ import { isLamellaError } from "../errors/index.ts";
 import { JobPool } from "../jobs/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
-import { driverConformance } from "./conformance.ts";
 import type { DriverName } from "./driver.ts";
 import { TREE, TREE_WITH_ROOT } from "./form.ts";
 import { openDriver } from "./index.ts";
 import { mountOverlay } from "./overlay/mount-overlay.ts";
 import { fixedOptions } from "./overlay/options.ts";
 import { lowersOf } from "./place.ts";
+import { boxedDriver } from "./testing/boxed-driver.ts";
+import { driverConformance } from "./testing/conformance.ts";
 
 const MIB = 2 ** 20;
 let jobs: JobPool<LayerJobs>;
@@ -71,6 +72,14 @@ function watching(directory: string): Disposable & { readonly firstName: Promise
 	const firstName = once(watcher, "change").then(([, name]: unknown[]) => name);
 	return { firstName, [Symbol.dispose]: () => watcher.close() };
 }
+
+test.each(driverConformance().map((rule) => [rule.name, rule] as const))(
+	"a driver of another form: %s",
+	async (_, rule) => {
+		using backing = makeDirectory();
+		await rule.run(boxedDriver(openDriver({ root: backing.path, name: "overlay", jobs })), backing.path);
+	},
+);
 
 function refusal(run: () => unknown): unknown {
 	try {

@@ -1,6 +1,6 @@
 /**
- * How a layer's filesystem is realised. A driver knows directories and mounts; ids, names, parents, counts and
- * recovery are the store's. Every driver passes the suite in conformance.ts.
+ * How a layer becomes a filesystem. A driver knows directories and mounts; ids, names, parents, counts and
+ * recovery are the store's. Every driver passes the suite in testing/conformance.ts.
  */
 import type { IdMaps } from "../idmap/index.ts";
 import type { RunOptions } from "../jobs/index.ts";
@@ -30,7 +30,7 @@ export type DriverName = "overlay" | "vfs";
 export interface MountDescription {
 	readonly type: "bind" | "overlay";
 	readonly source: string;
-	/** As in fstab: `rw`, `rbind`, `lowerdir=…`. Never truncated; how they get past a page is the mounter's affair. */
+	/** As in fstab: `rw`, `rbind`, `lowerdir=…`. Never cut; who mounts copes with options longer than a page. */
 	readonly options: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export interface MountRequest {
 
 export interface PrepareOptions {
 	readonly kind: "active" | "view";
-	/** The new root directory's owner is the one it would have, as these maps have it on the host. */
+	/** The new root directory gets the owner that it would have, mapped to the host by these. */
 	readonly idMaps?: IdMaps | undefined;
 }
 
@@ -57,7 +57,7 @@ export interface UnmountOptions {
 	readonly detach?: boolean | undefined;
 }
 
-/** What a layer consists of, as moby's graph drivers tell it. */
+/** Where the parts of a layer are, in the words of moby's graph drivers. */
 export interface LayerPaths {
 	/** The whole tree, where there is one that needs no mount. */
 	readonly root?: string | undefined;
@@ -68,12 +68,12 @@ export interface LayerPaths {
 	readonly merged: string;
 }
 
-/** Trees to compare, kept readable until it is disposed. */
+/** Trees to compare, kept readable until this is disposed. */
 export interface HeldSubject extends AsyncDisposable {
 	readonly subject: DiffSubject;
 }
 
-/** Making one root for a whole chain, so that a mount merges less. */
+/** Makes one root for a whole chain, so that a mount has fewer trees to merge. */
 export interface Flattening {
 	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. */
 	make(
@@ -82,14 +82,14 @@ export interface Flattening {
 		staged: string,
 		options: FlattenOptions,
 	): Promise<void>;
-	/** Gives a layer the root that `make` made; one that it has already stays. Returns the layer's new form. */
+	/** Moves the root that `make` made into the layer; one that is there already stays. Returns the layer's new form. */
 	place(directory: string, staged: string): LayerForm;
-	/** A root that was placed and never recorded. */
+	/** The path of a root that was placed and never recorded, where there is one. */
 	stale(layer: LayerPlace): string | undefined;
 }
 
 export interface FlattenOptions extends RunOptions {
-	/** Make it durable, too. */
+	/** Flush it, too. */
 	readonly sync: boolean;
 }
 
@@ -113,11 +113,11 @@ export interface Driver {
 	readonly appliesSideBySide: boolean;
 	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
 	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget>;
-	/** What a mount of the layer is, for somebody else to make it. */
+	/** Describes the layer's mount, for somebody else to make it. */
 	describeMount(request: MountRequest): MountDescription;
 	/** Where the parts of a layer are. */
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths;
-	/** Whether a writable layer still shows exactly what its parent does; undefined where only a comparison tells. */
+	/** Whether a writable layer still shows exactly what its parent does; undefined where that takes a comparison. */
 	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): boolean | undefined;
 	/**
 	 * Mounts the layer and returns the path of its tree; a layer that is mounted already is left as it is. vfs may
@@ -133,18 +133,17 @@ export interface Driver {
 	unmount(layer: LayerPlace, options?: UnmountOptions): void;
 	/** Whether the layer is mounted in this thread's mount namespace now (asks the kernel). */
 	isMounted(layer: LayerPlace): boolean;
-	/** Keeps what the layer's changes against its parent are found from, readable for as long as the caller reads. */
+	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
 	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject>;
-	/** Counts what is the layer's own. */
+	/** Counts the disk use of what is the layer's own. */
 	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage>;
 	/**
-	 * Does what has to be done before a layer is recorded as committed: its content and the files and directories `also`
-	 * are durable when it resolves.
+	 * Call it before a layer is recorded as committed. Flushes the layer's content, then the files and directories in `also`.
 	 */
 	seal(layer: LayerPlace, also: readonly string[], options?: RunOptions): Promise<void>;
 	/**
-	 * Removes what only an active layer needs (work/, merged/) when it is committed. Leaves it where the committed layer
-	 * is mounted: what a killed process had begun may be finished when others look at the layer.
+	 * Removes what only an active layer needs (work/, merged/), after the commit. Leaves it where the committed layer is
+	 * mounted already: the commit of a killed process may be finished while others look at the layer.
 	 */
 	finishCommit(layer: LayerPlace): void;
 	/**

@@ -1,5 +1,5 @@
 /**
- * How a driver keeps a layer. A layer's record holds its form; only drivers choose and interpret it.
+ * The form of a layer: how a driver keeps it. A layer's record holds it; only drivers choose and interpret it.
  *
  *     tree          diff/ has what the layer changed
  *     tree+root     and root/ has the whole tree of its chain
@@ -11,7 +11,7 @@ export const TREE = "tree" as LayerForm;
 export const TREE_WITH_ROOT = "tree+root" as LayerForm;
 export const WHOLE = "whole" as LayerForm;
 
-/** Whether the layer has a root of its own making, for the whole chain. */
+/** Whether the layer has a root that was made by flattening, for its whole chain. */
 export function isFlattened(form: LayerForm): boolean {
 	return form === TREE_WITH_ROOT;
 }

@@ -1,4 +1,4 @@
-/** Owns the question whether a directory's filesystem can be mounted with other owners, and under overlayfs so. */
+/** Owns the question whether idmapped mounts of a directory can be made, and used under overlayfs. */
 import { release } from "node:os";
 import * as linux from "../linux/index.ts";
 
@@ -11,7 +11,8 @@ const OVERLAY_SINCE = [5, 19] as const;
  * Source: mount_setattr(2), "ID-mapped mounts".
  */
 export function idMappedMountProblem(directory: string, kernel: string = release()): string | undefined {
-	if (isBefore(kernel, OVERLAY_SINCE)) return `Linux ${kernel} has none under overlayfs, 5.19 and later have`;
+	if (isBefore(kernel, OVERLAY_SINCE))
+		return `Linux ${kernel} has no idmapped mounts under overlayfs; 5.19 and later have them`;
 	let userns: number | undefined;
 	let tree: number | undefined;
 	try {
@@ -21,7 +22,7 @@ export function idMappedMountProblem(directory: string, kernel: string = release
 		return undefined;
 	} catch (error) {
 		if (linux.isSystemError(error, "EINVAL") && error.syscall === "mount_setattr") {
-			return "the filesystem of the store has none";
+			return "the filesystem of the store has no idmapped mounts";
 		}
 		return error instanceof Error ? error.message : String(error);
 	} finally {

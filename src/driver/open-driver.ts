@@ -1,6 +1,6 @@
 /**
- * Owns the choice of a driver for a state root: what was asked for where it works there, else an error that says
- * what does not; or, for `auto`, overlay where it works and vfs where it does not.
+ * Owns the choice of a driver for a state root. What was asked for is taken where it works, else an error says what does
+ * not; `auto` takes overlay where it works, else vfs.
  */
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
@@ -13,7 +13,7 @@ import { VfsDriver } from "./vfs/vfs-driver.ts";
 export interface OpenDriverOptions {
 	/** The state root, which exists. */
 	readonly root: string;
-	/** Where the trial is made, a directory that is swept when the process is killed. Default: the root. */
+	/** Where overlay is tried out: a directory that others sweep if this process is killed. Default: the root. */
 	readonly trialIn?: string | undefined;
 	/** Default `auto`. */
 	readonly name?: DriverName | "auto" | undefined;
@@ -23,7 +23,7 @@ export interface OpenDriverOptions {
 type Status = readonly (readonly [string, string])[];
 
 /**
- * Opens the driver, having tried that it works in `root` (about 10 ms).
+ * Opens the driver, after it was tried out in `root` (about 10 ms).
  * @throws {LamellaError} `EINCOMPATIBLEFS` naming the filesystem and what does not work on it; `EPERMISSION` without
  * the rights to mount or to write there; `ENOTSUPPORTED` where the kernel has no overlay; `ENATIVE`
  */
@@ -57,7 +57,7 @@ function statusOf({ name, reflinks, hardLinks }: BackingFilesystem): Status {
 	];
 }
 
-/** What is known of filesystems whose refusals by the kernel do not say why. */
+/** What to do on filesystems where the kernel's refusal does not say why. */
 const HINTS: Readonly<Record<string, string>> = {
 	overlay: "overlayfs cannot write onto an overlayfs, as inside of a container; put the state on a volume",
 	aufs: "overlayfs cannot write onto aufs, as inside of a container; put the state on a volume",

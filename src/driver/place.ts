@@ -5,7 +5,8 @@
  *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
  *     empty/   nothing: below a single directory that is mounted with a label
  */
-import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, chownSync, statSync } from "node:fs";
+import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type IdMaps, toHost } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
@@ -31,18 +32,18 @@ export function lowersOf(chain: readonly LayerPlace[]): string[] {
 	return lowers;
 }
 
-/** Makes a tree's root directory: root's own, 0755 whatever the umask. */
-export function makeTreeRoot(directory: string): void {
-	mkdirSync(directory);
-	chmodSync(directory, 0o755);
+/** Makes a tree's root directory: root's own, 0755 whatever the umask. Not on this thread: a full journal may make it wait. */
+export async function makeTreeRoot(directory: string): Promise<void> {
+	await mkdir(directory);
+	await chmod(directory, 0o755);
 }
 
-// overlayfs's own say something of the lower directory only; a label is the host's.
+// overlayfs's own xattrs are about the lower directory only, and an SELinux label is the host's.
 const NOT_INHERITED = /^(trusted\.overlay\.|user\.overlay\.|security\.selinux$)/;
 
 /**
- * Gives `directory` owner, mode, xattrs and times of `from`: in a merged tree the uppermost layer's root directory
- * is the one that is seen. Call it when the directory's content is done. Harmless where `from` does not exist yet.
+ * Gives `directory` the owner, mode, xattrs and times of `from`: a merged tree shows the root directory of the uppermost
+ * layer. Call it when the directory's content is complete. Does nothing where `from` does not exist yet.
  */
 export function inheritTreeRoot(directory: string, from: string): void {
 	const stat = linux.tryFstatat(linux.AT_FDCWD, from);
@@ -57,7 +58,7 @@ export function inheritTreeRoot(directory: string, from: string): void {
 	linux.utimensat(linux.AT_FDCWD, directory, stat.atimeNs, stat.mtimeNs);
 }
 
-/** A container with an ID map finds its own numbers on the root directory that a new layer brings. */
+/** Gives a new layer's root directory to the owner that the ID maps make of its owner, as the container expects. */
 export function mapTreeRoot(directory: string, idMaps: IdMaps | undefined): void {
 	if (idMaps === undefined) return;
 	const { uid, gid, mode } = statSync(directory);

@@ -23,7 +23,7 @@ export function unmountTree(
 	target: string,
 	{ detach = false }: { readonly detach?: boolean | undefined } = {},
 ): void {
-	// More than one may lie on top of another. A bound, so that somebody who mounts in a loop does not keep us here.
+	// Mounts may lie on top of one another. The bound is for somebody who mounts in a loop.
 	for (let round = 0; round < 100 && isMountPoint(target); round++) unmountTop(target, detach);
 	try {
 		// A mount point without a mount would be taken for the layer's tree.
@@ -118,7 +118,7 @@ function namesIn(directory: string): string[] {
 	try {
 		return readdirSync(directory);
 	} catch {
-		// As above: it cannot be named.
+		// As above: the process is gone, or is not ours to look at.
 		return [];
 	}
 }

@@ -1,6 +1,6 @@
 /** What every operation of the store works with, and the few moves that they share. */
-import { existsSync, renameSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { existsSync, renameSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
@@ -12,22 +12,23 @@ import type { LayerRecord } from "./database/layer-record.ts";
 import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } from "./database/layers.ts";
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
+import { flush } from "./disk/flush.ts";
 import type { Layout } from "./disk/layout.ts";
 import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
-import { errnoOf } from "./failure.ts";
+import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
 import type { LayerLocks } from "./processes/layer-locks.ts";
 import { mountNamespace, readHold } from "./processes/mount-holds.ts";
 import type { Owner } from "./processes/owner.ts";
 
-/** What is removed within so long is deleted by one job. */
+/** All that is removed within this time is deleted by one job. */
 const BATCH_MS = 50;
 
 export interface StoreParts {
 	readonly layout: Layout;
 	readonly database: Database;
-	/** Tries what it needs on the filesystem when it is opened, so that is left to the first who needs it. */
+	/** Opening a driver tries it out on the filesystem (some 10 ms), so it is opened when something first needs it. */
 	readonly openDriver: () => Driver;
 	readonly jobs: JobPool<LayerJobs>;
 	/** Absent in a store that is open for reading only. */
@@ -47,12 +48,12 @@ export class StoreContext {
 	readonly background: Background;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
-	/** What recovery found that somebody should know. */
+	/** What the opening found that people should know. */
 	readonly notices: string[] = [];
 	readonly #openDriver: () => Driver;
 	#driver: Driver | undefined;
 	readonly #owner: Owner | undefined;
-	/** Paths of the table `removed` and directories in trash/ that are to be deleted next. */
+	/** What the next job deletes: paths of the table `removed`, and directories in trash/. */
 	readonly #removed = new Set<string>();
 	readonly #trash: string[] = [];
 	#deleteNow: (() => void) | undefined;
@@ -83,7 +84,7 @@ export class StoreContext {
 		);
 	}
 
-	/** A path in staging/ that nobody else has. */
+	/** A new path in this owner's directory in staging/. */
 	stagedPath(): string {
 		return path.join(this.owner.directory, this.owner.nextName());
 	}
@@ -97,13 +98,13 @@ export class StoreContext {
 	}
 
 	/**
-	 * The place of a layer, and those below it, nearest first.
+	 * The places of a layer and of those below it, nearest first.
 	 * @throws {LamellaError} `ECORRUPT` where the data of one of them is missing
 	 */
 	placesFrom(record: LayerRecord): [LayerPlace, ...LayerPlace[]] {
 		const chain = chainOf(this.database, record);
 		const missing = [record, ...chain].find((each) => !existsSync(this.directoryOf(each)));
-		// One that was removed meanwhile is for the caller to notice.
+		// Where the record is gone too, the layer was removed meanwhile, which the caller notices.
 		if (missing !== undefined && layerAt(this.database, missing.n) !== undefined) {
 			throw new LamellaError("ECORRUPT", missingDirectory(this.layout, missing), { layer: missing.id });
 		}
@@ -118,7 +119,7 @@ export class StoreContext {
 			...shown,
 			flattened: isFlattened(record.form),
 			directory,
-			// Asks the filesystem, and hardly anybody asks for it.
+			// Looked up only when it is read: it asks the filesystem, and few callers want it.
 			get mountCount() {
 				mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
 				return mountCount;
@@ -127,7 +128,7 @@ export class StoreContext {
 	}
 
 	/**
-	 * Runs `work` with the layer's lock, and with its record as it is then.
+	 * Runs `work` with the layer's lock, on the record as it is once the lock is held.
 	 * @throws {LamellaError} `ENOTFOUND`
 	 */
 	async withLayer<R>(id: LayerId, work: (record: LayerRecord) => Promise<R>): Promise<R> {
@@ -135,7 +136,7 @@ export class StoreContext {
 			const seen = layerRecord(this.database, id);
 			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
 				const record = findLayer(this.database, id);
-				// Removed, or another layer by now, while we waited for the lock.
+				// While this waited for the lock, the layer may have been removed, and another one made of that id.
 				return record?.n === seen.n ? { value: await work(record) } : undefined;
 			});
 			if (outcome !== undefined) return outcome.value;
@@ -143,18 +144,19 @@ export class StoreContext {
 	}
 
 	/**
-	 * The one commit point of every operation: what `work` changes is there as a whole or not at all, and durable when the
+	 * The one commit point of every operation: all that `work` changes is recorded, or nothing, and it is durable when the
 	 * promise resolves. `work` is synchronous, and may run twice. What it removed is deleted from disk in the background.
 	 */
 	async transaction<R>(
 		work: (transaction: StoreTransaction) => R,
 		{ durable = true }: { readonly durable?: boolean | undefined } = {},
 	): Promise<R> {
-		const { nextName } = this.owner;
+		// First of all: a store that is open for reading only says so.
+		const { owner } = this;
 		const records = new RecordChanges(this.database, this.layout);
-		const result = await this.database.transaction(() => {
+		const changeAll = (): R => {
 			records.clear();
-			return work({
+			const result = work({
 				records: (namespace) => records.writer(namespace),
 				has: (id) => findLayer(this.database, id) !== undefined,
 				get: (id) => {
@@ -163,19 +165,27 @@ export class StoreContext {
 				},
 				children: (id) => childrenOf(this.database, layerRecord(this.database, id)),
 			});
-		});
-		// Under a lock, so that of two processes the one that writes a file last has read last.
-		const files = records.isEmpty
-			? []
-			: await this.locks.with(this.layout.records, () => records.writeFiles(() => nextName.call(this.owner)));
-		this.deleteRemoved([...records.removed]);
-		if (durable) await Promise.all([this.database.flushed(), ...files.map(flush)]);
-		return result;
+			records.stageFiles(() => path.join(owner.directory, owner.nextName()));
+			return result;
+		};
+		try {
+			const result = await this.database.transaction(changeAll);
+			this.deleteRemoved([...records.removed]);
+			const directories = records.isEmpty
+				? []
+				: await this.locks.with(this.layout.records, () => records.placeFiles());
+			if (durable) await Promise.all([this.database.flushed(), ...directories.map(flush)]);
+			return result;
+		} catch (error) {
+			throw storeFailure(error, "record the change");
+		} finally {
+			records.removeStaged();
+		}
 	}
 
 	/**
-	 * Changes a layer's record, then its sidecar; durable when it resolves. Call it with the layer's lock. `flushWith` makes
-	 * the file that it is given durable, together with what else has to be before the record.
+	 * Changes a layer's record, then its sidecar; durable when it resolves. Call it with the layer's lock. `flushWith` flushes
+	 * the new sidecar, and whatever else has to be durable before the record changes.
 	 */
 	async replaceRecord(
 		after: LayerRecord,
@@ -184,20 +194,20 @@ export class StoreContext {
 		const staged = this.stagedPath();
 		const directory = this.directoryOf(after);
 		try {
-			writeSidecar(staged, after);
+			await writeSidecar(staged, after);
 			await flushWith(staged);
 			crashPoint("update:staged");
 			await this.transaction(() => replaceLayer(this.database, after), { durable: false });
 			crashPoint("update:recorded");
-			renameSync(staged, sidecarOf(directory));
+			await rename(staged, sidecarOf(directory));
 		} finally {
-			rmSync(staged, { force: true });
+			await rm(staged, { force: true });
 		}
 		await Promise.all([this.database.flushed(), flush(directory)]);
 		return after;
 	}
 
-	/** Deletes what is not recorded, in the background. What is not there is no error. */
+	/** Deletes a directory that is not recorded, in the background. A missing one is no error. */
 	discard(directory: string): void {
 		const trashed = path.join(this.layout.trash, this.owner.nextName());
 		try {
@@ -224,7 +234,7 @@ export class StoreContext {
 		if (paths.length > 0) this.#deleteLater();
 	}
 
-	/** Begins at once with what waits to be deleted. */
+	/** Starts deleting now, instead of after `BATCH_MS`. */
 	deleteNow(): void {
 		this.#deleteNow?.();
 	}
@@ -236,12 +246,12 @@ export class StoreContext {
 			this.#removed.clear();
 			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
 			crashPoint("remove:deleted");
-			// The mark goes once the rename is durable: a power cut would bring back what nobody knows.
+			// The rename has to be durable first: a power cut could bring the directory back, and no row would name it.
 			if (removed.length === 0) return;
 			await flush(this.layout.layers);
 			await this.database.transaction(() => {
 				for (const one of removed) {
-					// Within the transaction: nobody can begin to name a document again meanwhile.
+					// Within the transaction, so that no record can begin to name the document meanwhile.
 					if (one.startsWith("documents/")) deleteDocument(this.database, this.layout, path.basename(one));
 					this.database.run("DELETE FROM removed WHERE path = ?", one);
 				}
@@ -250,18 +260,8 @@ export class StoreContext {
 	}
 }
 
-/** What to say of a layer that has a record and nothing else. */
+/** What to say of a layer whose directory is gone. */
 export function missingDirectory(layout: Layout, { id, n }: LayerRecord): string {
 	const directory = path.join(layout.layers, n);
 	return `the data of layer "${id}" is missing (${directory}); remove the layer, and import its image again`;
-}
-
-/** fsync of a file or directory, on a thread of Node's pool. */
-export async function flush(file: string): Promise<void> {
-	const handle = await open(file, "r");
-	try {
-		await handle.sync();
-	} finally {
-		await handle.close();
-	}
 }

@@ -3,7 +3,7 @@ import { type ErrorCode, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 
 const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-	ENOSPC: ["ENOSPACE", "the disk is full; make room and try again"],
+	ENOSPC: ["ENOSPACE", "the disk is full (no blocks or no inodes left); make room and try again"],
 	EDQUOT: ["ENOSPACE", "the disk quota is used up; make room and try again"],
 	EPERM: ["EPERMISSION", "not permitted; run as root"],
 	EACCES: ["EPERMISSION", "permission denied; run as root"],
@@ -17,7 +17,7 @@ export function errnoOf(error: unknown): string | undefined {
 	return typeof code === "string" && "syscall" in (error as Error) ? code : undefined;
 }
 
-/** `error` as a LamellaError about `doing` (`create layer "web"`); what is none of the system is left as it is. */
+/** `error` as a LamellaError about `doing` (`create layer "web"`); other errors stay as they are. */
 export function storeFailure(error: unknown, doing: string, layer?: string): unknown {
 	const errno = error instanceof LamellaError ? undefined : errnoOf(error);
 	if (errno === undefined) return error;

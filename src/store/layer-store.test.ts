@@ -1,3 +1,4 @@
+import { boxedDriver } from "../driver/testing/boxed-driver.ts";
 import { openLayerStore } from "./open-store.ts";
 import { layerStoreConformance } from "./testing/layer-store-conformance.ts";
 
@@ -15,3 +16,8 @@ layerStoreConformance("vfs", (root) => openLayerStore({ root, driver: "vfs" }), 
 	driver: "vfs",
 	flatten: "auto",
 });
+layerStoreConformance(
+	"a driver of another form",
+	(root) => openLayerStore({ root, driver: "overlay", replaceDriver: boxedDriver }),
+	{ driver: "overlay", flatten: "never", flattens: false },
+);

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { LamellaError } from "../errors/index.ts";
 import type { Change, DiffId, Usage } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
-import { flush, missingDirectory, type StoreContext } from "./context.ts";
+import { missingDirectory, type StoreContext } from "./context.ts";
 import type {
 	ImportedLayer,
 	LayerId,
@@ -31,7 +31,7 @@ import { snapshotLayer } from "./operations/snapshot.ts";
 import { layerUsage } from "./operations/usage.ts";
 import { recover } from "./recovery.ts";
 
-/** The store over its parts. `close` lets go of them, once. */
+/** The store over its parts. `close` releases them; it is called once. */
 export function layerStore(store: StoreContext, close: () => Promise<void>): LayerStore {
 	let closed: Promise<void> | undefined;
 	const closeOnce = (): Promise<void> => {
@@ -105,7 +105,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const changes = await comparing(store, id, options, (subject) =>
 				readSubject(store.jobs, "changes", subject, options),
 			);
-			// A Buffer that crossed from a thread is a plain Uint8Array.
+			// A Buffer that came from a thread has become a plain Uint8Array.
 			return changes.map(({ kind, path }) => ({
 				kind,
 				path: Buffer.from(path.buffer, path.byteOffset, path.length),
@@ -122,7 +122,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 				throw storeFailure(error, `flatten layer "${id}"`, id);
 			}
 		},
-		documents: documentsAt(store.layout, { stagedPath: () => store.stagedPath(), flush }),
+		documents: documentsAt(store.layout, () => store.stagedPath()),
 		records: <T>(namespace: string) => recordsOf<T>(store, namespace),
 		transaction: (work) => store.transaction(work),
 		scratch: () => makeScratch(store),
@@ -144,7 +144,7 @@ function withApplied(
 ): ImportedLayer & { applied: NonNullable<ImportedLayer["applied"]> } {
 	const applied = layer?.applied;
 	if (layer === undefined || applied === undefined) {
-		throw new LamellaError("ENOTFOUND", `layer "${id}" was removed meanwhile`, { layer: id });
+		throw new LamellaError("ENOTFOUND", `layer "${id}" was removed right after it was made`, { layer: id });
 	}
 	return { ...layer, applied };
 }
@@ -172,7 +172,7 @@ function statusOf(store: StoreContext): StoreStatus {
 	let mounted = 0;
 	const layers = allLayers(store.database);
 	const ids = new Set(layers.map(({ id }) => id));
-	// Of a store that has gone away, or of none yet, all are missing.
+	// Where layers/ itself is gone (a disk that is not mounted), all are missing.
 	const directories = new Set(existsSync(store.layout.layers) ? readdirSync(store.layout.layers) : []);
 	for (const record of layers) {
 		kinds[record.kind] += 1;

@@ -9,6 +9,7 @@ import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
 import { checkpointsOf } from "./database/checkpoint.ts";
 import { Database } from "./database/database.ts";
+import { sweepDocuments } from "./disk/documents.ts";
 import { type Layout, layoutAt, makeLayout, makeRoot } from "./disk/layout.ts";
 import { isStore, writeMarker } from "./disk/marker.ts";
 import { Reserve } from "./disk/reserve.ts";
@@ -40,6 +41,8 @@ export interface LayerStoreOptions {
 	readonly readOnly?: boolean | undefined;
 	/** A root without a store is an error, and none is made there. */
 	readonly mustExist?: boolean | undefined;
+	/** @internal For tests: another driver in the place of the one that was opened. */
+	readonly replaceDriver?: ((opened: Driver) => Driver) | undefined;
 }
 
 /**
@@ -95,6 +98,7 @@ async function open(
 		await database.transaction(() => database.run("INSERT OR REPLACE INTO facts VALUES ('driver', ?)", name));
 	}
 	await recover(store);
+	if (lock.alone) sweepDocuments(database, layout);
 	if (lock.alone) lock.share();
 	reserve.takeBack();
 	reserve.keep();
@@ -125,7 +129,10 @@ function contextOf(
 	return new StoreContext({
 		layout,
 		database,
-		openDriver: (): Driver => openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs }),
+		openDriver: (): Driver => {
+			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs });
+			return options.replaceDriver?.(driver) ?? driver;
+		},
 		jobs,
 		owner,
 		locks: new LayerLocks(),

@@ -58,7 +58,7 @@ async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<O
 	try {
 		const layers = readSidecars(layout, (n, problem) => {
 			const aside = setLayerAside(layout, n);
-			notices.push(`the directory layers/${n} ${problem}; it was set aside as ${aside}`);
+			notices.push(`the directory layers/${n} ${problem}; it was moved to ${aside}`);
 		});
 		const records = [...readRecordFiles(layout)];
 		await database.transaction(() => {
@@ -67,7 +67,7 @@ async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<O
 		});
 		await database.flushed();
 		notices.unshift(
-			`${why}, and was rebuilt from what lies beside the layers: ${layers.length} layers, ${records.length} records`,
+			`${why}; a new one was made from the layers' own files and records/: ${layers.length} layers, ${records.length} records`,
 		);
 		return { database, notices };
 	} catch (error) {
@@ -82,15 +82,15 @@ function readSidecars(layout: Layout, setAside: (n: string, problem: string) => 
 	for (const n of readdirSync(layout.layers)) {
 		const record = readSidecar(path.join(layout.layers, n));
 		if (record?.n !== n) {
-			setAside(n, "has no layer.json that makes sense");
+			setAside(n, "has no layer.json, or a damaged one");
 			continue;
 		}
 		const known = byId.get(record.id);
-		// One of two of the same id was being removed when the database was lost: the later one took its id.
+		// Two of one id: the older was being removed when the database was lost, and the newer took its id.
 		const [kept, lost] =
 			known !== undefined && known.updatedAtNs > record.updatedAtNs ? [known, record] : [record, known];
 		byId.set(record.id, kept);
-		if (lost !== undefined) setAside(lost.n, `is of a layer "${lost.id}" that there is another of`);
+		if (lost !== undefined) setAside(lost.n, `is an older layer of the id "${lost.id}"`);
 	}
 	return [...byId.values()].sort((a, b) => a.depth - b.depth);
 }

@@ -1,14 +1,14 @@
 /**
- * What an opener does for processes that were killed, and after a power cut. The database says what exists; so:
+ * Cleaning up after processes that were killed, and after a power cut. The database says what exists, so:
  *
  * 1. what a transaction removed is deleted, and what is in the trash of processes that are gone;
  * 2. staging/ of processes that are gone is swept: nothing in it was ever recorded;
  * 3. a directory in layers/ that no record knows is set aside in lost+found/: an operation was cut off before it was
  *    recorded, or an older database was put back;
- * 4. a writable layer or view whose directory is gone is dropped: it was made in the last moment before a power cut. A
- *    committed layer is kept and told of.
+ * 4. the record of a writable layer or view whose directory is gone is dropped: the layer was made in the last moment before
+ *    a power cut. A committed layer, and one that has children, is kept and told of.
  *
- * Nothing here touches what a living process is at, so it may run at any time, in several processes at once.
+ * Nothing here touches what a living process is working on, so it may run at any time, in several processes at once.
  */
 import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
@@ -21,7 +21,7 @@ import { ownerLives, ownerOf, seizeOwner } from "./processes/owner.ts";
 export async function recover(store: StoreContext): Promise<void> {
 	deleteLeftovers(store);
 	sweepStaging(store);
-	// In this order: what is recorded was in layers/ before.
+	// Listed before the records are read: a layer is renamed into layers/ before it is recorded.
 	const directories = readdirSync(store.layout.layers);
 	setUnknownAside(store, directories);
 	await dropWithoutDirectory(store, new Set(directories));
@@ -29,7 +29,7 @@ export async function recover(store: StoreContext): Promise<void> {
 
 function deleteLeftovers(store: StoreContext): void {
 	const removed = store.database.all<{ path: string }>("SELECT path FROM removed");
-	// A row may have been edited: only what lies where removed things lie.
+	// A row may have been edited: only paths that a removal writes are taken.
 	store.deleteRemoved(
 		removed.map(({ path }) => path).filter((path) => /^(layers|documents)\/\w+$/.test(path)),
 	);
@@ -52,12 +52,12 @@ function sweepStaging(store: StoreContext): void {
 
 function setUnknownAside(store: StoreContext, directories: readonly string[]): void {
 	for (const n of directories) {
-		// Its maker is about to record it, or to take it back.
+		// That of a living process is about to be recorded, or taken back.
 		if (layerAt(store.database, n) !== undefined || isAtWork(store, n)) continue;
 		const isKnown = layerAt(store.database, n) !== undefined || isRemoved(store, n);
 		const aside = isKnown ? undefined : setLayerAside(store.layout, n);
 		if (aside === undefined) continue;
-		store.notices.push(`the directory layers/${n} belongs to no layer; it was set aside as ${aside}`);
+		store.notices.push(`the directory layers/${n} belongs to no layer; it was moved to ${aside}`);
 	}
 }
 
@@ -76,11 +76,11 @@ async function dropWithoutDirectory(store: StoreContext, directories: ReadonlySe
 		await store.transaction(() => {
 			if (layerAt(store.database, record.n) !== undefined) deleteLayer(store.database, record);
 		});
-		store.notices.push(`layer "${record.id}" was lost in a power cut, before it was durable; make it again`);
+		store.notices.push(`layer "${record.id}" was lost in a power cut before it was flushed; make it again`);
 	}
 }
 
-/** Moves a layer's directory to lost+found/. Returns where to; undefined where it is gone. */
+/** Moves a layer's directory to lost+found/. Returns its new path; undefined where it is gone. */
 export function setLayerAside(layout: Layout, n: string): string | undefined {
 	mkdirSync(layout.lost, { recursive: true, mode: 0o700 });
 	let aside = path.join(layout.lost, n);
@@ -94,7 +94,7 @@ export function setLayerAside(layout: Layout, n: string): string | undefined {
 	}
 }
 
-/** Whether the process that gave a name still lives (or is this one). */
+/** Whether the owner that gave a name still lives, or is this one. */
 function isAtWork(store: StoreContext, name: string): boolean {
 	const owner = ownerOf(name);
 	return owner === store.owner.name || ownerLives(store.layout, owner);

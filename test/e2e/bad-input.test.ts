@@ -191,7 +191,7 @@ describe("a full disk", () => {
 			["export", "small:1", at("out.tar")],
 			["export", "small:1", path.join(disk.path, "layout"), "--format", "oci-dir"],
 		]) {
-			expect(failing(root, ...words).message).toMatch(/disk.* full \(of bytes or of inodes/);
+			expect(failing(root, ...words).message).toMatch(/disk.* is full/);
 		}
 		expect(contentOf(root)).toEqual(before);
 		expect(readdirSync(disk.path).sort()).toEqual(["lost+found", "other", "store"]);

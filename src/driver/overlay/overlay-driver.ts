@@ -1,8 +1,9 @@
 /**
  * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
- * lowers. Committing changes nothing on disk.
+ * lowers. A commit only removes what a writable layer needs.
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import type { RunOptions } from "../../jobs/index.ts";
 import type { ApplyTarget, DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
@@ -71,26 +72,29 @@ export class OverlayDriver implements Driver {
 		return lowersOf(chain).length;
 	}
 
-	prepare(staged: string, chain: readonly LayerPlace[], { kind, idMaps }: PrepareOptions): Promise<void> {
+	async prepare(
+		staged: string,
+		chain: readonly LayerPlace[],
+		{ kind, idMaps }: PrepareOptions,
+	): Promise<void> {
 		const layer = { directory: staged, form: TREE };
-		makeTreeRoot(diffOf(layer));
+		await makeTreeRoot(diffOf(layer));
 		inheritFromChain(layer, chain);
 		mapTreeRoot(diffOf(layer), idMaps);
-		if (kind === "active") mkdirSync(workOf(layer), { mode: 0o700 });
-		return Promise.resolve();
+		if (kind === "active") await mkdir(workOf(layer), { mode: 0o700 });
 	}
 
-	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
+	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
 		const layer = { directory: staged, form: TREE };
-		makeTreeRoot(diffOf(layer));
+		await makeTreeRoot(diffOf(layer));
 		inheritFromChain(layer, chain);
-		return Promise.resolve({
+		return {
 			form: "overlay",
 			directory: diffOf(layer),
 			lowers: lowersOf(chain),
 			xattrPrefix: this.#facts.xattrPrefix,
 			shareInodes: true,
-		});
+		};
 	}
 
 	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
@@ -190,7 +194,7 @@ export class OverlayDriver implements Driver {
 	}
 
 	finishCommit(layer: LayerPlace): void {
-		// Seen by somebody already. Unmounting takes merged/ away, and the rest goes with the layer.
+		// Mounted by somebody already: merged/ goes with the unmount, the rest with the layer.
 		if (isMountPoint(mergedOf(layer))) return;
 		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
 		rmSync(workOf(layer), { recursive: true, force: true });

@@ -68,7 +68,7 @@ function probeIn(directory: string): ProbeResult {
 		try {
 			merged = makeDetachedOverlay(mount);
 		} catch (error) {
-			// EINVAL, ENOSYS: a kernel without the call or without lowerdir+. The older way then says what is wrong.
+			// EINVAL, ENOSYS: a kernel without the call or without lowerdir+. Then mount(2) is tried, and says what is wrong.
 			if (linux.isSystemError(error, "EPERM", "ENODEV")) return { ...facts, api, ...mountProblem(error) };
 			api = "mount";
 			try {

@@ -28,7 +28,7 @@ import { isMountPoint, unmountTree } from "../unmount.ts";
 export class VfsDriver implements Driver {
 	readonly name = "vfs";
 	readonly form: LayerForm = WHOLE;
-	// A layer begins as a copy of its parent's tree, so that has to be whole.
+	// A layer begins as a copy of its parent's tree, which therefore has to be whole.
 	readonly appliesSideBySide = false;
 	readonly #jobs: LayerJobRunner;
 	readonly #status: readonly (readonly [string, string])[];
@@ -52,7 +52,7 @@ export class VfsDriver implements Driver {
 		{ idMaps }: Pick<PrepareOptions, "idMaps"> = {},
 	): Promise<void> {
 		const root = rootOf({ directory: staged, form: WHOLE });
-		makeTreeRoot(root);
+		await makeTreeRoot(root);
 		const [parent] = chain;
 		if (parent !== undefined) {
 			await this.#jobs.run("copy", { from: rootOf(parent), to: root });
@@ -80,7 +80,7 @@ export class VfsDriver implements Driver {
 		if (mountLabel !== undefined && mountLabel !== "") {
 			throw new LamellaError(
 				"ENOTSUPPORTED",
-				`the vfs driver mounts nothing that could carry the mount label ${mountLabel}; leave it out`,
+				`the vfs driver cannot give the mount label ${mountLabel}, for it mounts no filesystem; leave the label out`,
 			);
 		}
 		if (kind === "active") return rootOf(layer);
@@ -134,7 +134,7 @@ export class VfsDriver implements Driver {
 	}
 
 	finishCommit(layer: LayerPlace): void {
-		// Seen by somebody already: unmounting takes merged/ away.
+		// Mounted by somebody already: merged/ goes with the unmount.
 		if (isMountPoint(mergedOf(layer))) return;
 		unmountTree(mergedOf(layer));
 	}

@@ -11,7 +11,7 @@ export const jobs: JobFunctions<CheckpointJobs> = {
 		const database = new DatabaseSync(file, { timeout: 10_000 });
 		try {
 			database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-			// The next transaction starts the log anew and flushes its head: better here than on the main thread.
+			// The first transaction after a checkpoint starts the log anew, and flushes its header. This thread can wait for that.
 			database.exec("INSERT OR REPLACE INTO facts VALUES ('checkpointed', unixepoch())");
 		} finally {
 			database.close();

@@ -3,8 +3,8 @@
  *
  * A transaction runs on the caller's thread. It appends to the log without a flush, and every process sees it at once. It is
  * durable when `flushed()` resolves: a thread of Node's pool flushes the log, once for all who wait. So a slow disk
- * stops no other call, and who needs no durability does not wait. SQLite keeps the order of transactions over a power cut:
- * where one is lost, all later ones are lost too.
+ * stops no other call, and a caller that needs no durability does not wait. After a power cut SQLite has a prefix of the
+ * transactions: where one is lost, all later ones are lost too.
  *
  * The log is moved into the file (a checkpoint) by a thread of its own, which does the flushes that this takes.
  */
@@ -16,12 +16,12 @@ import type { Reserve } from "../disk/reserve.ts";
 import { LogFlush } from "./log-flush.ts";
 import { FORMAT, SCHEMA } from "./schema.ts";
 
-/** A read waits so long where another process is recovering the log. */
+/** How long a read waits, inside SQLite, for another process that is recovering the log. */
 const READ_TIMEOUT_MS = 10_000;
 // Writers hold the lock for well under a millisecond, but for one that starts the log anew.
 const WRITE_RETRY_MS = 1;
 const WRITE_TIMEOUT_MS = 60_000;
-/** So many transactions take about 8 MiB of log. */
+/** In transactions; they take about 8 MiB of log. */
 const CHECKPOINT_AFTER = 500;
 
 const SQLITE_BUSY = 5;
@@ -31,7 +31,7 @@ const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
 
 export interface DatabaseOptions {
-	/** Make the tables where there are none; else a file without them is a damaged one. */
+	/** Make the tables where there are none. Without it, a file that has no tables counts as damaged. */
 	readonly make?: boolean | undefined;
 	/** Nothing is written; a file that is missing reads as an empty store. */
 	readonly readOnly?: boolean | undefined;
@@ -66,9 +66,9 @@ export class Database {
 				timeout: READ_TIMEOUT_MS,
 			});
 			if (!readOnly) connection.exec("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
-			// The log is flushed by `flushed`, and around checkpoints by SQLite itself.
+			// `flushed` flushes the log; SQLite itself does so only around checkpoints.
 			connection.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
-			// Not opened read-only: such a connection would leave its log behind.
+			// The connection itself is not read-only: such a one would leave the log's files behind.
 			if (readOnly && !isEmpty) connection.exec("PRAGMA query_only = ON");
 			const database = new Database(file, connection, reserve);
 			database.#needTables(make || isEmpty);
@@ -93,8 +93,8 @@ export class Database {
 	}
 
 	/**
-	 * Runs `work` alone among the writers of all processes; what it throws undoes all of it. When the promise resolves every
-	 * process sees it, and a kill cannot lose it. `flushed` then makes it durable.
+	 * Runs `work` alone among the writers of all processes; where it throws, all of it is undone. When the promise resolves,
+	 * every process sees the changes, and a kill cannot lose them. `flushed` then makes them durable.
 	 * @throws {LamellaError} `ENOSPACE`, `EBUSY`, `ECORRUPT`, and what `work` throws
 	 */
 	async transaction<R>(work: () => R): Promise<R> {
@@ -118,11 +118,16 @@ export class Database {
 		try {
 			await this.#log.flushed();
 		} catch (cause) {
-			throw new LamellaError("ESYSTEM", `the log of the database ${this.file} cannot be flushed`, { cause });
+			const why = cause instanceof Error ? cause.message : String(cause);
+			throw new LamellaError(
+				"ESYSTEM",
+				`the log of the database ${this.file} cannot be flushed (${why}), so what was just done may be lost in a power cut; look at the disk`,
+				{ cause },
+			);
 		}
 	}
 
-	/** Goes through every page. Returns what is wrong, if anything. */
+	/** Checks every page. Returns what is wrong, or undefined. */
 	problem(): string | undefined {
 		try {
 			const [row] = this.#connection.prepare("PRAGMA quick_check(1)").all() as { quick_check: string }[];
@@ -141,9 +146,11 @@ export class Database {
 	#needTables(make: boolean): void {
 		if (this.get("SELECT 1 FROM sqlite_schema WHERE name = 'layers'") === undefined) {
 			if (!make) {
-				throw new LamellaError("ECORRUPT", `the database ${this.file} has none of the store's tables`, {
-					path: this.file,
-				});
+				throw new LamellaError(
+					"ECORRUPT",
+					`the database ${this.file} has none of the store's tables; end the other processes at this store, then open it to write (\`lamella cleanup\` does): the database is then rebuilt`,
+					{ path: this.file },
+				);
 			}
 			this.#connection.exec(`BEGIN IMMEDIATE; ${SCHEMA}; PRAGMA user_version = ${FORMAT}; COMMIT`);
 		}
@@ -156,21 +163,25 @@ export class Database {
 		);
 	}
 
-	/** Another process may hold the write lock. To wait for it in SQLite would stop this thread. */
+	/** Waits here for the write lock, which another process may hold: waiting inside SQLite would stop this thread. */
 	async #attemptTransaction<R>(work: () => R): Promise<R> {
 		const deadlineMs = performance.now() + WRITE_TIMEOUT_MS;
 		for (;;) {
 			if (this.#begin()) return this.#finish(work);
 			if (performance.now() > deadlineMs) {
-				throw new LamellaError("EBUSY", `another process has been writing to ${this.file} for a minute`, {
-					path: this.file,
-				});
+				throw new LamellaError(
+					"EBUSY",
+					`another process has been writing to the database ${this.file} for a minute; wait for it, or end it`,
+					{
+						path: this.file,
+					},
+				);
 			}
 			await sleep(WRITE_RETRY_MS);
 		}
 	}
 
-	/** Takes the write lock, where nobody has it. */
+	/** Takes the write lock; false where another process has it. */
 	#begin(): boolean {
 		if (!this.#connection.isOpen) throw new LamellaError("EINVALID", "the store is closed");
 		this.#connection.exec("PRAGMA busy_timeout = 0");
@@ -196,7 +207,7 @@ export class Database {
 			}
 			return result;
 		} catch (error) {
-			// SQLite ends the transaction itself where it ran out of room.
+			// Where SQLite ran out of room it has rolled back by itself.
 			if (this.#connection.isTransaction) this.#connection.exec("ROLLBACK");
 			throw error;
 		}
@@ -231,12 +242,12 @@ function hasCode(error: unknown, ...codes: readonly number[]): boolean {
 	return code !== undefined && codes.includes(code & 0xff);
 }
 
-/** An I/O error may stand for a disk without room: the shared index of the log has to grow, too. */
+/** A full disk may show as an I/O error, too: the log's index in shared memory has to grow as well. */
 function isFull(error: unknown): boolean {
 	return hasCode(error, SQLITE_FULL, SQLITE_IOERR);
 }
 
-/** SQLite's errors in words; others stay as they are. */
+/** SQLite's errors as LamellaErrors; others stay as they are. */
 function databaseFailure(cause: unknown, file: string): unknown {
 	if (codeOf(cause) === undefined) return cause;
 	const why = cause instanceof Error ? cause.message : String(cause);
@@ -251,7 +262,7 @@ function databaseFailure(cause: unknown, file: string): unknown {
 	if (hasCode(cause, SQLITE_CORRUPT, SQLITE_NOTADB)) {
 		return new LamellaError(
 			"ECORRUPT",
-			`the database ${file} is damaged (${why}); end the other processes at this store and open it again: the database is then rebuilt`,
+			`the database ${file} is damaged (${why}); end the other processes at this store, then open it to write (\`lamella cleanup\` does): the database is then rebuilt`,
 			details,
 		);
 	}

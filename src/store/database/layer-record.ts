@@ -33,7 +33,7 @@ export function formatLayerRecord(record: LayerRecord, indent?: string): string 
 export function parseLayerRecord(text: string): LayerRecord {
 	const raw = JSON.parse(text) as Record<string, unknown>;
 	const { n, kind, form, labels, usage, diffId, idMaps, mountLabel } = raw;
-	// It becomes a path: nothing but the names that owners give.
+	// It becomes a path, so only names that an owner gives are taken.
 	if (typeof n !== "string" || !/^[0-9a-z]{7,40}$/.test(n)) throw wrong("n");
 	if (kind !== "active" && kind !== "view" && kind !== "committed") throw wrong("kind");
 	if (typeof form !== "string") throw wrong("form");
@@ -57,7 +57,7 @@ export function parseLayerRecord(text: string): LayerRecord {
 }
 
 function nanoseconds(value: unknown): bigint {
-	if (typeof value !== "string" || !/^-?\d{1,20}$/.test(value)) throw wrong("time");
+	if (typeof value !== "string" || !/^-?\d{1,20}$/.test(value)) throw wrong("createdAtNs or updatedAtNs");
 	return BigInt(value);
 }
 
@@ -67,5 +67,5 @@ function count(value: unknown): number {
 }
 
 function wrong(field: string): Error {
-	return new Error(`its ${field} makes no sense`);
+	return new Error(`its field "${field}" is wrong`);
 }

@@ -57,7 +57,9 @@ export function chainOf(database: Database, record: LayerRecord): LayerRecord[] 
 export function committedParent(database: Database, id: LayerId): LayerRecord {
 	const parent = findLayer(database, id);
 	if (parent === undefined) {
-		throw new LamellaError("ENOTFOUND", `there is no layer "${id}" to stand on`, { layer: id });
+		throw new LamellaError("ENOTFOUND", `there is no layer "${id}", which was to be the parent`, {
+			layer: id,
+		});
 	}
 	if (parent.kind !== "committed") {
 		throw new LamellaError(
@@ -76,21 +78,25 @@ export function mustBeFree(database: Database, id: LayerId): void {
 }
 
 /**
- * Records a new layer, over the parent in directory `parentN` where it has one: another layer may have taken the parent's
- * id since the new one was made from it.
+ * Records a new layer. `parentN` is the directory of the parent that it was made over: another layer may have that parent's
+ * id by now.
  * @throws {LamellaError} `EEXISTS`, `ENOTFOUND`, `EKIND`
  */
 export function insertLayer(database: Database, record: LayerRecord, parentN: string | undefined): void {
 	mustBeFree(database, record.id);
 	if (record.parent !== undefined && committedParent(database, record.parent).n !== parentN) {
-		throw new LamellaError("ENOTFOUND", `layer "${record.parent}" was removed meanwhile`, {
-			layer: record.parent,
-		});
+		throw new LamellaError(
+			"ENOTFOUND",
+			`layer "${record.parent}" was removed while another was made over it; make that again`,
+			{
+				layer: record.parent,
+			},
+		);
 	}
 	putRow(database, record, parentN);
 }
 
-/** Records a layer as its sidecar says, also where its parent is not to be found: for a rebuild, bottom up. */
+/** For a rebuild, bottom up: records a layer as its sidecar says, even where its parent is missing. */
 export function restoreLayer(database: Database, record: LayerRecord): void {
 	const parent = record.parent === undefined ? undefined : findLayer(database, record.parent);
 	putRow(database, record, parent?.n);
@@ -110,7 +116,9 @@ function putRow(database: Database, record: LayerRecord, parentN: string | undef
 export function replaceLayer(database: Database, after: LayerRecord): void {
 	const before = layerAt(database, after.n);
 	if (before === undefined) {
-		throw new LamellaError("ENOTFOUND", `layer "${after.id}" was removed meanwhile`, { layer: after.id });
+		throw new LamellaError("ENOTFOUND", `layer "${after.id}" was removed while it was being changed`, {
+			layer: after.id,
+		});
 	}
 	if (after.id !== before.id) mustBeFree(database, after.id);
 	database.run(
@@ -121,7 +129,7 @@ export function replaceLayer(database: Database, after: LayerRecord): void {
 	);
 }
 
-/** Takes a layer out and marks its directory as removed. @throws {LamellaError} `EREFERENCED` where layers stand on it */
+/** Deletes a layer's row and notes its directory in `removed`. @throws {LamellaError} `EREFERENCED` where it has children */
 export function deleteLayer(database: Database, record: LayerRecord): void {
 	mustBeChildless(database, record);
 	database.run("DELETE FROM layers WHERE n = ?", record.n);
@@ -156,13 +164,13 @@ function recordOf(row: Row | undefined): LayerRecord | undefined {
 function parseRow({ n, record: text }: Row): LayerRecord {
 	try {
 		const record = parseLayerRecord(text);
-		if (record.n !== n) throw new Error("it names another directory");
+		if (record.n !== n) throw new Error("it is of another directory");
 		return record;
 	} catch (cause) {
 		const why = cause instanceof Error ? cause.message : String(cause);
 		throw new LamellaError(
 			"ECORRUPT",
-			`the record of the layer in layers/${n} is damaged: ${why}; move the store's metadata/ away to have it rebuilt`,
+			`the record of the layer in layers/${n} is damaged: ${why}; end all processes at this store and move its metadata/ away: the next one rebuilds the database`,
 			{ cause },
 		);
 	}

@@ -5,10 +5,10 @@ import { promisify } from "node:util";
 const flush = promisify(fdatasync);
 
 export class LogFlush {
-	// While this process has the database open, nobody deletes the log or puts another in its place.
+	// The file stays the same: SQLite deletes the log only when the last connection closes.
 	readonly #fd: number;
 	#running: Promise<void> = Promise.resolve();
-	/** The flush that has not begun: it takes with it what is in the log by then. */
+	/** The next flush, which has not begun: it covers all that is in the log by then. */
 	#next: Promise<void> | undefined;
 
 	constructor(file: string) {

@@ -3,12 +3,13 @@
  * `records/<namespace>/<sha256 of the key>.json`, which is written after the transaction and before it is acknowledged.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
 import type { PutOptions, RecordsReader, RecordsWriter } from "../contract.ts";
+import { flush } from "../disk/flush.ts";
 import { documentPath, type Layout } from "../disk/layout.ts";
 import type { Database } from "./database.ts";
 
@@ -22,9 +23,12 @@ interface RecordFile {
 	readonly documents: readonly Digest[];
 }
 
-interface RecordKey {
+interface Change {
 	readonly namespace: string;
 	readonly key: string;
+	/** Where the record's file was written aside, and what is in it. */
+	staged?: string;
+	text?: string;
 }
 
 /** @throws {LamellaError} `EINVALID` */
@@ -53,7 +57,7 @@ export function recordsReader<T>(database: Database, namespace: string): Records
 export class RecordChanges {
 	readonly #database: Database;
 	readonly #layout: Layout;
-	readonly #changed = new Map<string, RecordKey>();
+	readonly #changed = new Map<string, Change>();
 	/** Documents that no record names any more, as paths of the table `removed`. */
 	readonly removed: Set<string> = new Set();
 
@@ -66,8 +70,9 @@ export class RecordChanges {
 		return this.#changed.size === 0;
 	}
 
-	/** The transaction begins, perhaps anew. */
+	/** Call it when the transaction begins, which may be for the second time. */
 	clear(): void {
+		this.removeStaged();
 		this.#changed.clear();
 		this.removed.clear();
 	}
@@ -90,30 +95,55 @@ export class RecordChanges {
 		};
 	}
 
-	/** Writes the changed records' files as the records are now. Returns the directories that are to be flushed. */
-	async writeFiles(temporaryName: () => string): Promise<string[]> {
+	/**
+	 * Writes the changed records' files aside, within the transaction: where there is no room for them, nothing of it happens.
+	 * `stagedPath` gives a path in staging/.
+	 */
+	stageFiles(stagedPath: () => string): void {
+		for (const change of this.#changed.values()) {
+			const { namespace, key } = change;
+			const value = recordsReader(this.#database, namespace).get(key);
+			if (value === undefined) continue;
+			mkdirSync(path.join(this.#layout.records, namespace), { recursive: true, mode: 0o710 });
+			const documents = documentsOf(this.#database, namespace, key);
+			change.staged = stagedPath();
+			change.text = JSON.stringify({ key, value, documents } satisfies RecordFile);
+			writeFileSync(change.staged, change.text, { mode: 0o600, flag: "wx" });
+		}
+	}
+
+	/**
+	 * Puts the files in their places, durably but for the directories, which it returns. Call it after the transaction with
+	 * a lock that all processes take. A record that another process has changed since is left to that.
+	 */
+	async placeFiles(): Promise<string[]> {
 		const directories = new Set<string>();
-		for (const { namespace, key } of this.#changed.values()) {
+		for (const { namespace, key, staged, text } of this.#changed.values()) {
 			const directory = path.join(this.#layout.records, namespace);
 			const file = path.join(directory, `${createHash("sha256").update(key).digest("hex")}.json`);
 			const value = recordsReader(this.#database, namespace).get(key);
-			if (value === undefined) {
-				await rm(file, { force: true });
-			} else {
-				const documents = documentsOf(this.#database, namespace, key);
-				await mkdir(directory, { recursive: true, mode: 0o710 });
-				const aside = path.join(directory, `${temporaryName()}.next`);
-				await writeDurably(aside, JSON.stringify({ key, value, documents } satisfies RecordFile));
-				await rename(aside, file);
+			if (value === undefined) await rm(file, { force: true });
+			if (staged !== undefined && isOf(text, value)) {
+				await flush(staged);
+				await rename(staged, file);
 			}
 			if (existsSync(directory)) directories.add(directory).add(this.#layout.records);
 		}
 		return [...directories];
 	}
 
+	/** Removes what was written aside and not put in its place. */
+	removeStaged(): void {
+		for (const { staged } of this.#changed.values())
+			if (staged !== undefined) rmSync(staged, { force: true });
+	}
+
 	#keepDocument(digest: Digest): void {
 		if (!existsSync(documentPath(this.#layout, digest))) {
-			throw new LamellaError("ENOTFOUND", `document ${digest} was removed meanwhile; try again`);
+			throw new LamellaError(
+				"ENOTFOUND",
+				`document ${digest} was removed before a record named it; try again`,
+			);
 		}
 		const file = removedPath(this.#layout, digest);
 		this.#database.run("DELETE FROM removed WHERE path = ?", file);
@@ -178,22 +208,24 @@ function removedPath(layout: Layout, digest: Digest): string {
 
 function checkNamespace(namespace: string): void {
 	if (NAMESPACE.test(namespace)) return;
-	throw new LamellaError("EINVALID", `"${namespace}" cannot be a namespace: lower-case letters and "-" only`);
+	throw new LamellaError(
+		"EINVALID",
+		`"${namespace}" cannot be a namespace; take lower-case letters and "-", up to 63`,
+	);
 }
 
 function checkKey(key: string): void {
 	if (!key.includes("\0") && Buffer.byteLength(key) <= KEY_MAX_BYTES) return;
-	throw new LamellaError("EINVALID", `a record's key is at most ${KEY_MAX_BYTES} bytes, without NUL`);
+	throw new LamellaError(
+		"EINVALID",
+		`the key of a record has to have at most ${KEY_MAX_BYTES} bytes and no NUL`,
+	);
 }
 
-async function writeDurably(file: string, text: string): Promise<void> {
-	const handle = await open(file, "w", 0o600);
-	try {
-		await handle.writeFile(text);
-		await handle.sync();
-	} finally {
-		await handle.close();
-	}
+function isOf(text: string | undefined, value: unknown): boolean {
+	return (
+		text !== undefined && JSON.stringify((JSON.parse(text) as RecordFile).value) === JSON.stringify(value)
+	);
 }
 
 function parseFile(text: string): RecordFile | undefined {
@@ -203,7 +235,7 @@ function parseFile(text: string): RecordFile | undefined {
 			? { key, value, documents }
 			: undefined;
 	} catch {
-		// Cut off by a power cut before it was flushed: the record was then not acknowledged.
+		// Not whole: a power cut came before its flush, and then the record was never acknowledged.
 		return undefined;
 	}
 }

@@ -1,5 +1,5 @@
 /** `documents/<sha256>`: files of the rooms above, named by their digest; see Documents in contract.ts. */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
@@ -8,16 +8,11 @@ import type { Documents } from "../contract.ts";
 import type { Database } from "../database/database.ts";
 import { isNamed } from "../database/records.ts";
 import { errnoOf } from "../failure.ts";
+import { flush } from "./flush.ts";
 import { DIGEST_PREFIX, documentPath, type Layout } from "./layout.ts";
 
-/** `stagedPath` gives a path in staging/; `flush` flushes a directory. */
-export function documentsAt(
-	layout: Layout,
-	{
-		stagedPath,
-		flush,
-	}: { readonly stagedPath: () => string; readonly flush: (directory: string) => Promise<void> },
-): Documents {
+/** `stagedPath` gives a path in staging/. */
+export function documentsAt(layout: Layout, stagedPath: () => string): Documents {
 	return {
 		async put(bytes) {
 			const digest = digestOf(bytes);
@@ -52,7 +47,7 @@ export function documentsAt(
 			if (digestOf(bytes) === digest) return bytes;
 			throw new LamellaError(
 				"ECORRUPT",
-				`document ${digest} has other content than its name says (${file})`,
+				`document ${digest} is damaged: its content has another digest (${file})`,
 				{
 					path: file,
 				},
@@ -64,4 +59,14 @@ export function documentsAt(
 /** Deletes the file called `name` in documents/ unless a record names it. Call it within a transaction. */
 export function deleteDocument(database: Database, layout: Layout, name: string): void {
 	if (!isNamed(database, DIGEST_PREFIX + name)) rmSync(path.join(layout.documents, name), { force: true });
+}
+
+/** Deletes documents that no record names. Only for who is alone at the store: others may be about to name one. */
+export function sweepDocuments(database: Database, layout: Layout): void {
+	const named = new Set(
+		database.all<{ digest: string }>("SELECT digest FROM record_documents").map(({ digest }) => digest),
+	);
+	for (const name of readdirSync(layout.documents)) {
+		if (!named.has(DIGEST_PREFIX + name)) deleteDocument(database, layout, name);
+	}
 }

@@ -3,7 +3,7 @@
  *
  *     <root>/                    mode 0710
  *       store.json               says that this is a store, and of which format (marker.ts)
- *       lock                     held shared by every process that has the store open, alone while it is repaired
+ *       lock                     held shared by every process that has the store open to write, alone while it is repaired
  *       metadata/                the database (SQLite): the one truth about what exists
  *       records/<namespace>/     one JSON file a record of the rooms above, for a rebuild of the database
  *       documents/<sha256>       files of the rooms above, named by their digest

@@ -9,7 +9,7 @@ import { FORMAT } from "../database/schema.ts";
 import { errnoOf } from "../failure.ts";
 
 const MARKER = "store.json";
-/** What a new filesystem has in it, and what an opener leaves that dies before it wrote the marker. */
+/** What a new filesystem has in it, and what an opener leaves that dies before the marker is written. */
 const HARMLESS: ReadonlySet<string> = new Set(["lost+found", "lock", `${MARKER}.next`]);
 
 /**

@@ -1,7 +1,7 @@
 /**
- * `<root>/reserve/`: a little room that the store keeps for the day on which its disk is full. Whoever opens the
- * store, and every transaction, needs some blocks and inodes; without a reserve nobody could then remove the layers
- * that fill the disk. It is given up when little is left, and taken back when there is room again.
+ * `<root>/reserve/`: a little room that the store keeps for the day on which its disk is full. Opening the store and every
+ * transaction need some blocks and inodes; without a reserve, the layers that fill the disk could not be removed. It is
+ * given up when little is left, and taken back when there is room again.
  */
 import { closeSync, mkdirSync, openSync, readdirSync, unlinkSync } from "node:fs";
 import path from "node:path";
@@ -14,7 +14,7 @@ const FILE_BYTES = 64 * 1024;
 /** Below this the reserve is given up: what an opening and its transactions need, several times over. */
 const LITTLE_BYTES = 1 << 20;
 const LITTLE_FILES = 64;
-/** A disk with less has no room to set aside. */
+/** The reserve is made only where this much is free. */
 const PLENTY_BYTES = 16 * FILE_COUNT * FILE_BYTES;
 
 export class Reserve {
@@ -45,12 +45,12 @@ export class Reserve {
 		if (this.#files().length < FILE_COUNT && this.#free().bytes >= PLENTY_BYTES) this.#fill();
 	}
 
-	/** Takes back what this process gave up, as far as there still is room, once what it was given up for is done. */
+	/** Takes back what this process gave up, as far as there is room. Call it when the work that needed it is done. */
 	takeBack(): void {
 		if (this.#spent) this.#fill();
 	}
 
-	/** Makes the files that are missing, as far as it goes: it is a precaution, and no reason to fail. */
+	/** Makes the files that are missing, as far as there is room: a precaution is no reason to fail. */
 	#fill(): void {
 		try {
 			mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
@@ -100,7 +100,7 @@ export class Reserve {
 		}
 	}
 
-	/** What anybody can still take. Filesystems that have no number of inodes (btrfs) say 0 of 0. */
+	/** What can still be taken. Filesystems without a fixed number of inodes (btrfs) say 0 of 0. */
 	#free(): { readonly bytes: number; readonly files: number } {
 		const { availableBlocks, blockSize, files, freeFiles } = linux.statfs(this.#root);
 		return { bytes: availableBlocks * blockSize, files: files === 0 ? Number.POSITIVE_INFINITY : freeFiles };

@@ -1,9 +1,10 @@
 /**
- * `layers/<n>/layer.json`: the layer's record beside its data. The database can be rebuilt from it, and nothing else
- * reads it. A new layer comes with its sidecar; later it is written after the transaction that records the same, and before
- * that is acknowledged, so it never says what never was.
+ * `layers/<n>/layer.json`: the layer's record beside its data (sidecar). A lost database is rebuilt from it; nothing else reads
+ * it. A new layer comes with its sidecar. A later one is put in place after the transaction that records the same, and before
+ * that is acknowledged, so it never says what was never recorded.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "../database/layer-record.ts";
 
@@ -13,16 +14,16 @@ export function sidecarOf(directory: string): string {
 }
 
 /** Writes a sidecar where nobody reads it yet. Flushing it is the caller's. */
-export function writeSidecar(file: string, record: LayerRecord): void {
-	writeFileSync(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
+export async function writeSidecar(file: string, record: LayerRecord): Promise<void> {
+	await writeFile(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
 }
 
-/** Reads a sidecar; undefined where it is missing or makes no sense. */
+/** Reads a sidecar; undefined where it is missing or damaged. */
 export function readSidecar(directory: string): LayerRecord | undefined {
 	try {
 		return parseLayerRecord(readFileSync(sidecarOf(directory), "utf8"));
 	} catch {
-		// Missing, unreadable or cut off: the rebuild sets such a layer aside and says so.
+		// The rebuild moves such a layer to lost+found/ and says so.
 		return undefined;
 	}
 }

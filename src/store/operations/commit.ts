@@ -76,7 +76,7 @@ async function flattenNow(
 	const { flattening } = store.driver;
 	if (flattening === undefined) return record.form;
 	const [place, ...chain] = store.placesFrom(record);
-	// One that a commit left which was cut off: the layer may have been written to since.
+	// A commit that was cut off left it, and the layer may have been written to since.
 	const stale = flattening.stale(place);
 	if (stale !== undefined) store.discard(stale);
 	if (store.flattenPolicy !== "always") return record.form;

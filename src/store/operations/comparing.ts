@@ -1,4 +1,4 @@
-/** Changes, diff and its size: which trees to compare, held mounted for as long as that takes where they must be. */
+/** Changes, diff and the size of a diff: which trees to compare, mounted meanwhile where they have to be. */
 
 import { LamellaError } from "../../errors/index.ts";
 import type { DiffSubject } from "../../layer/index.ts";
@@ -13,7 +13,7 @@ import { writeDiff } from "./small-reads.ts";
 
 /**
  * Runs `work` on what is to be compared for the layer.
- * @throws {LamellaError} `ENOTFOUND` also where a layer was removed meanwhile: then half its files may have been missing
+ * @throws {LamellaError} `ENOTFOUND`, also where a layer was removed meanwhile: half its files may then have been missing
  */
 export async function comparing<R>(
 	store: StoreContext,
@@ -32,7 +32,7 @@ export async function comparing<R>(
 		mustStillBeThere(store, watched);
 		return result;
 	} catch (error) {
-		// The better explanation, where it is one.
+		// Where the layer is gone, that explains the failure better.
 		mustStillBeThere(store, watched);
 		throw storeFailure(error, `compare layer "${id}"`, id);
 	}

@@ -1,11 +1,12 @@
 /** Making a writable layer or a view: made aside, renamed into place, recorded, flushed. */
-import { mkdirSync } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
 import path from "node:path";
 import * as linux from "../../linux/index.ts";
-import { flush, type StoreContext } from "../context.ts";
+import type { StoreContext } from "../context.ts";
 import type { CreateOptions, LayerId } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { committedParent, insertLayer, mustBeFree } from "../database/layers.ts";
+import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
@@ -22,7 +23,7 @@ export async function createLayer(
 	let parent = options.parent === undefined ? undefined : committedParent(database, options.parent);
 	let below = parent === undefined ? [] : store.placesFrom(parent);
 	if (parent !== undefined && driver.mergeDepth(below) > HARD_DEPTH) {
-		// overlayfs takes 500 lowers: from some depth on the policy has no say.
+		// overlayfs takes 500 lowers at most, so this is done whatever the policy.
 		parent = await flattenLayer(store, parent.id, {});
 		below = [store.placeOf(parent)];
 	}
@@ -44,12 +45,12 @@ export async function createLayer(
 		idMaps,
 	};
 	try {
-		mkdirSync(staged, { mode: 0o710 });
+		await mkdir(staged, { mode: 0o710 });
 		const mapped = parent === undefined || options.idMappedBelow === true;
 		await driver.prepare(staged, below, { kind, idMaps: mapped ? idMaps : undefined });
-		writeSidecar(sidecarOf(staged), record);
+		await writeSidecar(sidecarOf(staged), record);
 		crashPoint("create:staged");
-		linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
+		await rename(staged, directory);
 		crashPoint("create:renamed");
 		await store.transaction(() => insertLayer(database, record, parent?.n), { durable: false });
 		crashPoint("create:recorded");
@@ -58,8 +59,8 @@ export async function createLayer(
 		store.discard(directory);
 		throw storeFailure(error, `create layer "${id}"`, id);
 	}
-	// Side by side, so that one commit of the filesystem's journal is enough for all. Should a power cut leave the record
-	// alone, recovery drops it.
+	// Side by side, so that one commit of the filesystem's journal is enough for all. A record that a power cut leaves without
+	// a directory is dropped by recovery.
 	if (durable) {
 		const written = [sidecarOf(directory), directory, layout.layers];
 		await Promise.all([database.flushed(), ...written.map(flush)]);

@@ -1,15 +1,16 @@
 /**
  * When layers get a `root/`, and how: hard-linked aside in staging, flushed, renamed into the layer, recorded.
- * The policies are in DESIGN.md: `always` before a layer is usable, `auto` in the background once a chain is deep,
+ * The policies: `always` before a layer is usable, `auto` in the background once a chain is deep,
  * `never` only where overlayfs could not mount the chain.
  */
 
 import { isFlattened } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
-import { flush, type StoreContext } from "../context.ts";
+import type { StoreContext } from "../context.ts";
 import type { LayerId, OperationOptions } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { layerRecord } from "../database/layers.ts";
+import { flush } from "../disk/flush.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 
 /** `auto` flattens a committed layer whose mount would merge more diffs than this. */
@@ -42,7 +43,9 @@ export async function flattenLayer(
 		crashPoint("flatten:staged");
 		return await store.withLayer(id, async (record) => {
 			if (record.n !== seen.n)
-				throw new LamellaError("ENOTFOUND", `layer "${id}" was removed`, { layer: id });
+				throw new LamellaError("ENOTFOUND", `layer "${id}" was removed while it was flattened`, {
+					layer: id,
+				});
 			if (isFlattened(record.form)) return record;
 			const directory = store.directoryOf(record);
 			const form = flattening.place(directory, staged);
@@ -53,12 +56,12 @@ export async function flattenLayer(
 			return after;
 		});
 	} finally {
-		// Where another process was faster, or something failed; nothing is there otherwise.
+		// Still there only where another process was faster, or something failed.
 		store.discard(staged);
 	}
 }
 
-/** The policy's say after a layer was committed or imported: `auto` may flatten it in the background. */
+/** Call it after a layer was committed or imported: with the policy `auto` a deep chain is flattened in the background. */
 export function flattenLater(store: StoreContext, record: LayerRecord): void {
 	if (isFlattened(record.form) || store.flattenPolicy !== "auto") return;
 	if (store.driver.mergeDepth(store.placesFrom(record)) <= AUTO_DEPTH) return;
@@ -66,7 +69,7 @@ export function flattenLater(store: StoreContext, record: LayerRecord): void {
 		try {
 			await flattenLayer(store, record.id, { signal: store.closing });
 		} catch (error) {
-			// Removed meanwhile, or the store closes: the next commit on top of it asks again.
+			// It was removed meanwhile, or the store closes. The next commit on top of it asks again.
 			if (!(error instanceof LamellaError && (error.code === "ENOTFOUND" || error.code === "EABORTED"))) {
 				throw error;
 			}

@@ -14,19 +14,20 @@ import type { LayerForm, LayerPlace } from "../../driver/index.ts";
 import { isLamellaError, LamellaError } from "../../errors/index.ts";
 import { type ApplyResult, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
-import { flush, type StoreContext } from "../context.ts";
+import type { StoreContext } from "../context.ts";
 import type { ChainLayer, ImportChainOptions, ImportedLayer, LayerId } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { committedParent, findLayer, insertLayer, mustBeFree } from "../database/layers.ts";
+import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { flattenLater } from "./flattening.ts";
 import { sourceFromStream } from "./pipes.ts";
 
-/** A thread more costs as much as digesting some dozen megabytes. */
+/** Starting one more thread costs as much as digesting some dozen megabytes. */
 const LARGE_BYTES = 32 << 20;
-/** Of a processor's share of all bytes. */
+/** A part of what each processor would have if all bytes were shared out evenly. */
 const LARGE_SHARE = 0.8;
 
 /** A layer of the chain on its way. */
@@ -57,7 +58,7 @@ export async function importChain(
 		crashPoint("import:applied");
 		const form = await flattenAll(store, coming, below, options);
 		crashPoint("import:flattened");
-		writeRecords(coming, parent, form);
+		await writeRecords(coming, parent, form);
 		if (coming.length > 0)
 			await store.jobs.run("sync", { path: store.layout.layers }, { signal: options.signal });
 		crashPoint("import:synced");
@@ -102,7 +103,10 @@ function whatIsMissing(
 	const missing = layers.map((layer, index) => ({ index, layer })).slice(known);
 	for (const { layer } of missing) if (options.keepExisting !== true) mustBeFree(store.database, layer.id);
 	if (new Set(missing.map(({ layer }) => layer.id)).size < missing.length) {
-		throw new LamellaError("EINVALID", "a layer is twice in the chain that is to be imported");
+		throw new LamellaError(
+			"EINVALID",
+			"the chain that is to be imported has the same layer id twice; each layer needs its own",
+		);
 	}
 	return { missing, parent };
 }
@@ -142,7 +146,7 @@ async function applyAll(
 		);
 	}
 	await Promise.all(running);
-	// What failed first: the others were only cancelled for it.
+	// The first failure: the others were only cancelled because of it.
 	if (failures.length > 0) throw failures.find((error) => !isLamellaError(error, "EABORTED")) ?? failures[0];
 }
 
@@ -198,7 +202,7 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 		await stream?.done;
 	} catch (error) {
 		stream?.close();
-		// What the job found at the end of a stream that was broken off is not what went wrong.
+		// The job complains of a stream that ends too soon, but that is because it was cancelled.
 		if (how.signal.aborted) {
 			throw new LamellaError("EABORTED", "the import was cancelled", { layer: layer.id, cause: error });
 		}
@@ -210,7 +214,7 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 	options.onApplied?.(index, one.applied);
 }
 
-/** A stream that broke off is the reason for what the job found wrong with its bytes. */
+/** Where the stream itself failed, that is the reason for what the job found wrong with its bytes. */
 async function streamsOwnFailure(
 	done: Promise<void> | undefined,
 	error: unknown,
@@ -221,7 +225,7 @@ async function streamsOwnFailure(
 		return error;
 	} catch (broke) {
 		const code: unknown = broke instanceof Error ? Reflect.get(broke, "code") : undefined;
-		// The job gave up first, and the stream was closed on it.
+		// The job failed first, and the stream was closed because of that.
 		if (code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ABORT_ERR") return error;
 		if (isLamellaError(error, "EABORTED") || isLamellaError(broke))
 			return isLamellaError(broke) ? broke : error;
@@ -260,7 +264,11 @@ async function flattenAll(
 	return flat;
 }
 
-function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined, form: LayerForm): void {
+async function writeRecords(
+	coming: readonly Coming[],
+	parent: LayerRecord | undefined,
+	form: LayerForm,
+): Promise<void> {
 	const nowNs = linux.realtimeNs();
 	let below: Pick<LayerRecord, "id" | "depth"> | undefined = parent;
 	for (const one of coming) {
@@ -277,13 +285,13 @@ function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined
 			form,
 			depth: below === undefined ? 0 : below.depth + 1,
 		};
-		writeSidecar(sidecarOf(one.staged), record);
+		await writeSidecar(sidecarOf(one.staged), record);
 		one.record = record;
 		below = record;
 	}
 }
 
-/** Returns those that somebody else recorded meanwhile. */
+/** Records the layers, bottom first. Returns those that another process has recorded meanwhile, which are not needed. */
 function recordAll(
 	store: StoreContext,
 	coming: readonly Coming[],
@@ -318,10 +326,10 @@ function results(
 	const made = new Map(coming.map((one) => [one.index, one]));
 	return layers.map(({ id }, index) => {
 		const one = made.get(index);
-		// Another process may have removed it again since: then what was recorded is told.
+		// Another process may have removed it again: then what was recorded is returned.
 		const record = findLayer(store.database, id) ?? one?.record;
 		if (record === undefined)
-			throw new LamellaError("ENOTFOUND", `layer "${id}" was removed meanwhile`, { layer: id });
+			throw new LamellaError("ENOTFOUND", `layer "${id}" was removed while it was imported`, { layer: id });
 		return { ...store.infoOf(record), applied: one?.applied };
 	});
 }

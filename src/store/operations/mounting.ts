@@ -37,7 +37,7 @@ export async function holdMount(
 	});
 }
 
-/** Gives one hold back; the last one unmounts. With nothing held, a stale mount is taken away. */
+/** Gives one hold back; the last one unmounts. Where nothing is held, a leftover mount is unmounted. */
 export async function releaseMount(
 	store: StoreContext,
 	id: LayerId,
@@ -61,7 +61,7 @@ export function mountHandle(store: StoreContext, id: LayerId, path: string): Mou
 	let released: Promise<void> | undefined;
 	const unmount = (): Promise<void> => {
 		released ??= releaseMount(store, id, {}).catch((error: unknown) => {
-			// Somebody is still in there: the hold stays, and may be given back later.
+			// Something still uses the mount: the hold stays, and can be given back later.
 			released = undefined;
 			throw error;
 		});
@@ -71,7 +71,7 @@ export function mountHandle(store: StoreContext, id: LayerId, path: string): Mou
 }
 
 /**
- * Sees to it that nobody has the layer mounted, taking away a mount that nobody holds. Call it with the lock.
+ * Refuses where somebody holds the layer's mount, and unmounts one that nobody holds. Call it with the lock.
  * @throws {LamellaError} `EBUSY`
  */
 export function mustBeUnmounted(
@@ -115,7 +115,7 @@ function unmountRecord(store: StoreContext, record: LayerRecord, namespace: stri
 	}
 }
 
-/** The hold as it is true: a count of a mount that is gone (umount by hand, a reused namespace number) is none. */
+/** The hold, checked with the kernel: where the mount is gone (umount by hand, a reused namespace number) there is none. */
 function currentHold(store: StoreContext, record: LayerRecord, namespace: string): Hold | undefined {
 	const hold = readHold(store.directoryOf(record), namespace);
 	if (hold === undefined || hold.count < 1) return undefined;

@@ -12,11 +12,11 @@ const PIPE_BYTES = 1024 * 1024;
 export interface StreamSource {
 	readonly source: LayerSource;
 	/**
-	 * Settles when the stream has ended. It rejects with the stream's error, and then what the job made of the
-	 * bytes is worth nothing, even where it was content with them.
+	 * Settles when the stream has ended. It rejects with the stream's error; the job's result must then not be used, even
+	 * where the job succeeded.
 	 */
 	readonly done: Promise<void>;
-	/** Breaks the stream off: a job that waits for more of it goes on. */
+	/** Ends the stream now, so that a job that waits for more of it goes on. */
 	breakOff(): void;
 	/** Ends the stream and closes the job's end. Call it after the job, whatever became of it. */
 	close(): void;
@@ -66,7 +66,7 @@ export function streamFromSink(): StreamSink {
 		finish: (error) => {
 			if (!open) return;
 			open = false;
-			// Destroyed before its end is closed: a reader must not take the end of the bytes for a good end.
+			// First, for a reader must not take the end of the bytes for success.
 			if (error !== undefined) stream.destroy(error);
 			closeSync(writeFd);
 		},

@@ -1,6 +1,6 @@
 /**
- * Reading what a layer changed where that is little: the calling thread does it in less time than it takes to hand
- * it to another one, let alone to start one.
+ * Reading what a layer changed where that is little: the calling thread does it in less time than it takes to hand it to
+ * another thread, let alone to start one.
  */
 import { opendirSync } from "node:fs";
 import path from "node:path";
@@ -10,7 +10,7 @@ import * as linux from "../../linux/index.ts";
 import type { OperationOptions } from "../contract.ts";
 import { bigPipe } from "./pipes.ts";
 
-/** Some 50 µs each, and a container that did its work has seldom more. */
+/** Each takes some 50 µs, and a container that has done its work seldom has more. */
 const SMALL_ENTRIES = 64;
 
 /** Runs a job on a subject, here or in a thread. */
@@ -33,7 +33,7 @@ export async function writeDiff(
 ): Promise<DiffResult> {
 	const isBrief = signal?.aborted !== true && isSmall(request.subject);
 	const here = isBrief ? await diffInMemory(jobs, request) : undefined;
-	// Who reads the pipe is this thread, too.
+	// A tar larger than the pipe would wait for its reader, which is this thread, too.
 	if (here === undefined || here.tar.length > linux.pipeSize(request.fd)) {
 		return jobs.run("diff", request, { signal, onProgress, waits: true });
 	}
@@ -59,7 +59,7 @@ async function diffInMemory(
 	}
 }
 
-/** Whether an upper has few entries. Looks at no more than that, whoever fills a directory meanwhile. */
+/** Whether an upper has few entries. Never looks at more than a few, even where a directory is being filled. */
 function isSmall(subject: DiffSubject): boolean {
 	if (subject.form !== "upper") return false;
 	const directories = [subject.upper];
@@ -78,7 +78,7 @@ function isSmall(subject: DiffSubject): boolean {
 		}
 		return true;
 	} catch {
-		// It changes, or has names that are no text: the thread deals with that.
+		// It is changing, or has names that are not UTF-8: the job deals with that.
 		return false;
 	}
 }

@@ -4,10 +4,11 @@ import path from "node:path";
 import type { LayerPlace } from "../../driver/index.ts";
 import type { DiffResult } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
-import { flush, type StoreContext } from "../context.ts";
+import type { StoreContext } from "../context.ts";
 import type { LayerId, NameOfContent, SnapshotOptions } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { committedParent, findLayer, insertLayer, layerRecord, mustBeFree } from "../database/layers.ts";
+import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
@@ -50,7 +51,7 @@ export async function snapshotLayer(
 			depth: source.depth,
 		};
 		const sidecar = sidecarOf(staged.directory);
-		writeSidecar(sidecar, record);
+		await writeSidecar(sidecar, record);
 		await driver.seal(staged, [sidecar, staged.directory], { signal });
 		linux.renameat2(linux.AT_FDCWD, staged.directory, linux.AT_FDCWD, directory, linux.RENAME_NOREPLACE);
 		await flush(layout.layers);

@@ -1,4 +1,4 @@
-/** Disk use: of a committed layer it is counted once and recorded, of others each time. */
+/** Disk use. A committed layer's is counted once and recorded, that of others each time. */
 import { isLamellaError } from "../../errors/index.ts";
 import type { Usage } from "../../layer/index.ts";
 import type { StoreContext } from "../context.ts";
@@ -6,7 +6,7 @@ import type { LayerId, OperationOptions } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { layerAt, layerRecord, replaceLayer } from "../database/layers.ts";
 
-/** Counting waits so long, so that it is in nobody's way who goes on with the layer right after its commit. */
+/** Counting waits this long, so as not to slow down work that goes on with the layer right after its commit. */
 const COUNT_DELAY_MS = 200;
 
 export async function layerUsage(
@@ -27,7 +27,7 @@ export function countUsageLater(store: StoreContext, record: LayerRecord): void 
 		try {
 			await recordUsage(store, record, await count(store, record, { signal: store.closing }));
 		} catch (error) {
-			// Removed meanwhile, or the store closes: then it is counted when somebody asks.
+			// It was removed meanwhile, or the store closes. It is then counted when somebody asks.
 			if (isLamellaError(error, "ENOTFOUND") || isLamellaError(error, "EABORTED")) return;
 			if (layerAt(store.database, record.n) === undefined) return;
 			throw error;
@@ -39,7 +39,7 @@ async function count(store: StoreContext, record: LayerRecord, options: Operatio
 	return await store.driver.usage(store.placeOf(record), options);
 }
 
-/** A count that is lost is counted again, so nothing is flushed for it and no sidecar has it. */
+/** A count that is lost is made again, so nothing is flushed for it, and no sidecar has it. */
 async function recordUsage(store: StoreContext, seen: LayerRecord, usage: Usage): Promise<void> {
 	await store.transaction(
 		() => {

@@ -4,7 +4,7 @@ const FAILURES_MAX = 20;
 
 export class Background {
 	readonly #running = new Set<Promise<void>>();
-	/** Begin what waits for its time at once. */
+	/** Each starts at once what waits for its time. */
 	readonly #hurry = new Set<() => void>();
 	readonly #failures: string[] = [];
 
@@ -19,8 +19,8 @@ export class Background {
 	}
 
 	/**
-	 * The same as `run` after a while, or as soon as somebody waits for all to be settled. Returns what begins it at once;
-	 * again is harmless.
+	 * As `run`, but after `delayMs`, or as soon as somebody waits for all to be settled. Returns a function that starts it at
+	 * once; calling that twice is harmless.
 	 */
 	later(what: string, delayMs: number, work: () => Promise<unknown>): () => void {
 		const begin = (): void => {
@@ -41,13 +41,13 @@ export class Background {
 		return this.#failures;
 	}
 
-	/** Waits for what has begun. */
+	/** Waits for what has started. */
 	async begunSettled(): Promise<void> {
 		// What finishes may have begun something new.
 		while (this.#running.size > 0) await Promise.all(this.#running);
 	}
 
-	/** Waits for all, and begins at once what would wait for its time. */
+	/** Waits for all, and starts at once what would wait for its time. */
 	async settled(): Promise<void> {
 		while (this.#running.size + this.#hurry.size > 0) {
 			for (const begin of this.#hurry) begin();

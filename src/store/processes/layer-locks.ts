@@ -1,6 +1,6 @@
 /**
- * One lock a layer, for what changes its record or its mounts: first among the callers of this process, then
- * among processes, by flock on the layer's directory. It is held for moments only, never over bulk file work.
+ * One lock for each layer, for what changes its record or its mounts: first among the callers of this process, then
+ * among processes, by flock on the layer's directory. It is held for moments, never over bulk file work.
  */
 import { closeSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +9,7 @@ import * as linux from "../../linux/index.ts";
 import { errnoOf } from "../failure.ts";
 import { newGate } from "./gate.ts";
 
-// flock would block the event loop, so it is tried again: soon at first, since holders are quick.
+// A waiting flock would stop the event loop, so it is tried again and again: soon at first, since holders are quick.
 const FIRST_RETRY_MS = 1;
 const LAST_RETRY_MS = 25;
 const TIMEOUT_MS = 60_000;
@@ -55,7 +55,10 @@ async function lock(directory: string): Promise<number | undefined> {
 		for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(waitMs * 2, LAST_RETRY_MS)) {
 			if (linux.flock(fd, linux.LOCK_EX | linux.LOCK_NB)) return fd;
 			if (performance.now() > deadlineMs) {
-				throw new LamellaError("EBUSY", `another process has been holding ${directory} for a minute`);
+				throw new LamellaError(
+					"EBUSY",
+					`another process has been holding the lock of ${directory} for a minute; wait for it, or end it`,
+				);
 			}
 			await sleep(waitMs);
 		}

@@ -3,7 +3,7 @@
  *
  * A mount is a thing of the running kernel, so the count is not in the database: it is read and written under
  * the layer's lock together with mount(2), has to outlive a killed process but not a power cut, and needs no flush.
- * In a copy of the store nobody holds anything: the file says of which directory it tells.
+ * In a copy of the store nothing is held: the file names the directory that it is about.
  */
 import {
 	readdirSync,
@@ -27,7 +27,7 @@ export interface Hold {
 
 interface HoldsFile {
 	readonly bootId: string;
-	/** Device and inode of the layer's directory, which go with it where it is moved. */
+	/** Device and inode of the layer's directory: they stay when it is moved, and a copy has others. */
 	readonly directory: string;
 	/** Mount namespace's inode number → its holds. */
 	readonly namespaces: Readonly<Record<string, Hold>>;

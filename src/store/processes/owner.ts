@@ -35,7 +35,7 @@ export class Owner {
 				if (codeOf(error) === "EEXIST") continue;
 				throw error;
 			}
-			// A sweeper may have taken the directory for a dead owner's before the lock was on it.
+			// Before the lock was taken, a sweeper may have taken the directory for a dead owner's: then another name.
 			const fd = lockDirectory(directory);
 			if (fd !== undefined) return new Owner(name, directory, fd);
 		}
@@ -46,12 +46,12 @@ export class Owner {
 		return this.name + (this.#count++).toString(36);
 	}
 
-	/** Ends the ownership. Everything in the directory has to be gone. */
+	/** Ends the ownership. The directory should be empty by now. */
 	release(): void {
 		try {
 			rmdirSync(this.directory);
 		} catch (error) {
-			// With something left in it, it is for a sweeper: the lock goes, and it then is a dead owner's.
+			// What is left in it is for a sweeper: without the lock it is a dead owner's.
 			if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "ENOENT") throw error;
 		} finally {
 			closeSync(this.#fd);
@@ -59,7 +59,7 @@ export class Owner {
 	}
 }
 
-/** Whose a name is that `nextName` gave. */
+/** The owner whose `nextName` gave this name. */
 export function ownerOf(name: string): string {
 	return name.slice(0, OWNER_CHARACTERS);
 }

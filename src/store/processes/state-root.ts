@@ -1,6 +1,6 @@
 /**
- * Who is at a state root: every process with the store open holds `<root>/lock` shared. Whoever gets it alone may
- * repair what nobody may touch while others are at work, and then shares it like the rest.
+ * Who is at a state root: every process that has the store open to write holds `<root>/lock` shared. One that gets it alone
+ * may repair what must not be touched while others are at work; then it shares the lock like the rest.
  */
 import { closeSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -32,7 +32,7 @@ export class StateRootLock {
 				if (performance.now() > deadlineMs) {
 					throw new LamellaError(
 						"EBUSY",
-						`another process has been repairing ${layout.root} for two minutes`,
+						`another process has been repairing the store at ${layout.root} for two minutes; wait for it, or end it`,
 					);
 				}
 				await sleep(RETRY_MS);

@@ -55,21 +55,20 @@ const STAT_BASE = create(Snapshots.method.stat.input, { key: "base" });
 function connected(): Client {
 	const made = new Client(`unix:${lamella.socket}`, credentials.createInsecure(), {
 		"grpc.default_authority": "localhost",
-		"grpc.max_send_message_length": -1,
 		"grpc.use_local_subchannel_pool": 1,
 	});
 	clients.push(made);
 	return made;
 }
 
-function begun(on: Client, request = STAT_BASE): { call: ClientUnaryCall; outcome: Promise<status> } {
+function begun(on: Client): { call: ClientUnaryCall; outcome: Promise<status> } {
 	const { promise: outcome, resolve } = Promise.withResolvers<status>();
 	const { path, requestSerialize, responseDeserialize } = STAT;
 	const call = on.makeUnaryRequest(
 		path,
 		requestSerialize,
 		responseDeserialize,
-		request,
+		STAT_BASE,
 		{ deadline: Date.now() + ANSWER_MS_MAX },
 		(error: ServiceError | null) => resolve(error?.code ?? status.OK),
 	);
@@ -92,7 +91,11 @@ const headers = (method: string) => ({
 
 function session(settings: http2.Settings = {}): http2.ClientHttp2Session {
 	const createConnection = (): net.Socket => net.connect(lamella.socket);
-	return http2.connect("http://localhost", { createConnection, settings }).on("error", () => undefined);
+	// A client of node:http2 resets streams when it has more than this, in MB, to send.
+	const maxSessionMemory = 64;
+	return http2
+		.connect("http://localhost", { createConnection, settings, maxSessionMemory })
+		.on("error", () => undefined);
 }
 
 /** A Stat without a client's comforts: what its trailers say. */
@@ -180,12 +183,21 @@ async function slowReaders(): Promise<void> {
 	}
 }
 
+/** Sends more than is taken and stops at the answer, as grpc-go does; grpc-js would send the rest, with its next call behind it. */
 async function tooLong(): Promise<void> {
-	const on = connected();
-	const long = create(Snapshots.method.stat.input, { key: "x".repeat(17 * 2 ** 20) });
+	const long = frame(new Uint8Array(17 * 2 ** 20));
 	while (!over) {
-		expect(await begun(on, long).outcome).toBe(status.RESOURCE_EXHAUSTED);
-		expect(await begun(on).outcome).toBe(status.OK);
+		const on = session();
+		const stream = on.request(headers("Stat")).on("error", () => undefined);
+		const answered = new Promise<http2.IncomingHttpHeaders>((resolve, reject) => {
+			stream.once("response", resolve);
+			stream.once("close", () => reject(new Error(`closed with ${stream.rstCode} and no answer`)));
+		});
+		stream.end(long);
+		expect((await answered)["grpc-status"]).toBe(String(status.RESOURCE_EXHAUSTED));
+		stream.close(http2.constants.NGHTTP2_CANCEL);
+		expect(await rawStat(on)).toBe("0");
+		on.destroy();
 		await sleep(500);
 	}
 }

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { isLamellaError } from "../errors/index.ts";
-import * as linux from "../linux/index.ts";
-import type { Driver, LayerKind, LayerPlace } from "./driver.ts";
+import { isLamellaError } from "../../errors/index.ts";
+import * as linux from "../../linux/index.ts";
+import type { Driver, LayerKind, LayerPlace } from "../driver.ts";
 
 /** One rule of the contract. `root` is an empty directory on the filesystem that the driver was opened for. */
 export interface ConformanceCase {

@@ -1,0 +1,42 @@
+/**
+ * A third driver, for tests: it keeps a layer in a form that no other part of Lamella has ever heard of, one directory
+ * deeper, and lets another driver do the rest. What works with it does not know how layers are kept.
+ */
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import type { Driver, LayerPlace } from "../driver.ts";
+import type { LayerForm } from "../form.ts";
+
+const BOXED = "boxed" as LayerForm;
+
+export function boxedDriver(inner: Driver): Driver {
+	const inBox = (directory: string): string => path.join(directory, "box");
+	const open = ({ directory }: LayerPlace): LayerPlace => ({ directory: inBox(directory), form: inner.form });
+	const openAll = (chain: readonly LayerPlace[]): LayerPlace[] => chain.map(open);
+	const make = (staged: string): string => {
+		mkdirSync(inBox(staged), { mode: 0o710 });
+		return inBox(staged);
+	};
+	return {
+		name: inner.name,
+		form: BOXED,
+		appliesSideBySide: inner.appliesSideBySide,
+		status: () => inner.status(),
+		mergeDepth: (chain) => inner.mergeDepth(openAll(chain)),
+		prepare: (staged, chain, options) => inner.prepare(make(staged), openAll(chain), options),
+		prepareApply: (staged, chain) => inner.prepareApply(make(staged), openAll(chain)),
+		describeMount: (request) =>
+			inner.describeMount({ ...request, layer: open(request.layer), chain: openAll(request.chain) }),
+		paths: (layer, chain) => inner.paths(open(layer), openAll(chain)),
+		isUntouched: (layer, chain) => inner.isUntouched(open(layer), openAll(chain)),
+		mount: (request) =>
+			inner.mount({ ...request, layer: open(request.layer), chain: openAll(request.chain) }),
+		unmount: (layer, options) => inner.unmount(open(layer), options),
+		isMounted: (layer) => inner.isMounted(open(layer)),
+		hold: (layer, chain) => inner.hold(open(layer), openAll(chain)),
+		usage: (layer, options) => inner.usage(open(layer), options),
+		seal: (layer, also, options) => inner.seal(open(layer), also, options),
+		finishCommit: (layer) => inner.finishCommit(open(layer)),
+		copy: (staged, layer, options) => inner.copy(make(staged), open(layer), options),
+	};
+}
