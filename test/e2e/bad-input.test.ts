@@ -156,7 +156,7 @@ test("a filesystem on which overlay does not work is named where overlay is aske
 	const [lowerdir, upperdir, workdir, merged = ""] = names;
 	const options = `lowerdir=${lowerdir},upperdir=${upperdir},workdir=${workdir}`;
 	run("mount", ["-t", "overlay", "-o", options, "overlay", merged]);
-	const { message } = failing(path.join(merged, "store"), "images", "--driver", "overlay");
+	const { message } = failing(path.join(merged, "store"), "create", "web", "--driver", "overlay");
 	expect(message).toMatch(/overlay/);
 });
 

@@ -6,8 +6,8 @@ import {
 	type Info,
 	type InfoSchema,
 	Snapshots,
-} from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.js";
+} from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.ts";
 import { methodDefinition } from "../../src/serve/containerd/grpc/service.ts";
 import { run } from "./processes.ts";
 

@@ -12,7 +12,7 @@ import {
 	HealthCheckRequestSchema,
 	HealthCheckResponseSchema,
 	HealthCheckResponse_ServingStatus as Serving,
-} from "./generated/grpc/health/v1/health_pb.js";
+} from "./generated/grpc/health/v1/health_pb.ts";
 import { serveContainerd } from "./serve.ts";
 
 const SNAPSHOTS = "containerd.services.snapshots.v1.Snapshots";

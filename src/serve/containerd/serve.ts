@@ -2,8 +2,8 @@
 import type { LayerStore } from "../../store/index.ts";
 import { claimSocket, type RunningServer, runningServer } from "../listen.ts";
 import type { Logger } from "../log.ts";
-import { Snapshots } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import { Health } from "./generated/grpc/health/v1/health_pb.js";
+import { Snapshots } from "./generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Health } from "./generated/grpc/health/v1/health_pb.ts";
 import { GrpcServer } from "./grpc/index.ts";
 import { healthService, storeAnswers } from "./health.ts";
 import {

@@ -21,7 +21,7 @@ import {
 	Health,
 	type HealthCheckResponse,
 	HealthCheckResponse_ServingStatus as Serving,
-} from "../generated/grpc/health/v1/health_pb.js";
+} from "../generated/grpc/health/v1/health_pb.ts";
 import { type GrpcCall, GrpcServer } from "./index.ts";
 import { methodDefinition } from "./service.ts";
 
@@ -119,7 +119,7 @@ it("answers many calls at once on one connection, among them ones that are given
 	await using served = await Served.start({
 		check: async (text) => {
 			await sleep(2);
-			return { status: Number(text) % 4 };
+			return { status: (Number(text) % 4) as Serving };
 		},
 	});
 	const client = served.client();

@@ -23,7 +23,7 @@ import * as linux from "../../../linux/index.ts";
 import { type LayerStore, openLayerStore, parseLayerId } from "../../../store/index.ts";
 import type { RunningServer } from "../../listen.ts";
 import { createLogger } from "../../log.ts";
-import type { Mount } from "../generated/containerd/types/mount_pb.js";
+import type { Mount } from "../generated/containerd/types/mount_pb.ts";
 import { ID_MAPS_OPTIONS, type IdMapsOption } from "../options.ts";
 import { serveContainerd } from "../serve.ts";
 import { ShiftedLayers } from "./shifted-layers.ts";

@@ -22,8 +22,8 @@ import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/sn
 import { type LayerStore, openLayerStore } from "../../../store/index.ts";
 import type { RunningServer } from "../../listen.ts";
 import { createLogger } from "../../log.ts";
-import { Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import type { Mount } from "../generated/containerd/types/mount_pb.js";
+import { Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import type { Mount } from "../generated/containerd/types/mount_pb.ts";
 import { serveContainerd } from "../serve.ts";
 
 let filesystem: TestFilesystem;
