@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { isLamellaError } from "../errors/index.ts";
-import { BLOCK_BYTES, CHECKSUM, unsignedChecksum, writeOctal } from "./block.ts";
+import { BLOCK_BYTES, FIELDS, unsignedChecksum, writeOctal } from "./block.ts";
 import { type TarEntry, type TarLimits, TarReader, TarWriter } from "./index.ts";
 
 interface BlockOptions {
@@ -34,7 +34,7 @@ function block(options: BlockOptions = {}): Buffer {
 }
 
 function sealed(bytes: Buffer): Buffer {
-	writeOctal(bytes, 0, { ...CHECKSUM, bytes: 7 }, unsignedChecksum(bytes, 0));
+	writeOctal(bytes, 0, { ...FIELDS.checksum, bytes: 7 }, unsignedChecksum(bytes, 0));
 	bytes[155] = 0x20;
 	return bytes;
 }
@@ -106,7 +106,7 @@ describe("old and odd archives", () => {
 
 	test("a checksum over signed bytes is right", () => {
 		const bytes = block({ name: "caf\xe9\xff", magic: "" });
-		writeOctal(bytes, 0, { ...CHECKSUM, bytes: 7 }, unsignedChecksum(bytes, 0) - 2 * 256);
+		writeOctal(bytes, 0, { ...FIELDS.checksum, bytes: 7 }, unsignedChecksum(bytes, 0) - 2 * 256);
 		expect(entries(bytes)[0]?.path).toEqual(Buffer.from("caf\xe9\xff", "latin1"));
 	});
 
