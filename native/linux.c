@@ -317,11 +317,6 @@ FUNCTION(l_fsync) {
 	RETURN(CALL(__NR_fsync, fd));
 }
 
-FUNCTION(l_fdatasync) {
-	ARGS(1) INT(fd, 0)
-	RETURN(CALL(__NR_fdatasync, fd));
-}
-
 FUNCTION(l_syncfs) {
 	ARGS(1) INT(fd, 0)
 	RETURN(CALL(__NR_syncfs, fd));
@@ -465,11 +460,6 @@ FUNCTION(l_fchmodat) {
 FUNCTION(l_fchmod) {
 	ARGS(2) INT(fd, 0) UINT(mode, 1)
 	RETURN(CALL(__NR_fchmod, fd, mode));
-}
-
-FUNCTION(l_umask) {
-	ARGS(1) UINT(mask, 0)
-	RETURN(CALL(__NR_umask, mask));
 }
 
 struct statfs_result {
@@ -691,11 +681,6 @@ FUNCTION(l_unshare) {
 	RETURN(CALL(__NR_unshare, flags));
 }
 
-FUNCTION(l_setns) {
-	ARGS(2) INT(fd, 0) INT(type, 1)
-	RETURN(CALL(__NR_setns, fd, type));
-}
-
 FUNCTION(l_chroot) {
 	ARGS(1) TEXT(path, 0)
 	RETURN(CALL(__NR_chroot, path));
@@ -726,12 +711,6 @@ FUNCTION(l_sethostname) {
 FUNCTION(l_gettid) {
 	(void)info;
 	RETURN(CALL(__NR_gettid, 0));
-}
-
-/* (option, a, b): the plain-number forms of prctl only. */
-FUNCTION(l_prctl) {
-	ARGS(3) INT(option, 0) LONG(a, 1) LONG(b, 2)
-	RETURN(CALL(__NR_prctl, option, a, b, 0, 0));
 }
 
 /*
@@ -878,15 +857,15 @@ FUNCTION(l_spawn) {
 
 #define EACH(F)                                                                                           \
 	F(openat) F(openat2) F(close) F(read) F(pread) F(write) F(pwrite) F(lseek) F(ftruncate)          \
-	F(fallocate) F(copy_file_range) F(ioctl) F(ioctl_data) F(poll) F(fcntl) F(fsync) F(fdatasync)    \
+	F(fallocate) F(copy_file_range) F(ioctl) F(ioctl_data) F(poll) F(fcntl) F(fsync)    \
 	F(syncfs) F(flock) F(clock_realtime) F(sync_file_range)                                          \
 	F(pipe2) F(statx) F(utimensat) F(utimensat_parts) F(fchownat) F(fchown) F(fchmodat) F(fchmod)    \
-	F(umask) F(statfs) F(fstatfs) F(getdents64) F(mkdirat) F(mknodat) F(symlinkat) F(linkat)         \
+	F(statfs) F(fstatfs) F(getdents64) F(mkdirat) F(mknodat) F(symlinkat) F(linkat)         \
 	F(unlinkat) F(renameat2) F(readlinkat) F(fgetxattr) F(fsetxattr) F(flistxattr) F(fremovexattr)   \
 	F(lgetxattr) F(lsetxattr) F(llistxattr) F(lremovexattr) F(getxattrat) F(setxattrat)              \
 	F(listxattrat) F(removexattrat) F(mount) F(umount2) F(fsopen) F(fsconfig) F(fsmount)             \
-	F(move_mount) F(open_tree) F(mount_setattr) F(unshare) F(setns) F(chroot) F(pivot_root)          \
-	F(chdir) F(fchdir) F(sethostname) F(gettid) F(prctl) F(clone_userns) F(wait4)                      \
+	F(move_mount) F(open_tree) F(mount_setattr) F(unshare) F(chroot) F(pivot_root)          \
+	F(chdir) F(fchdir) F(sethostname) F(gettid) F(clone_userns) F(wait4)                      \
 	F(pidfd_open) F(pidfd_send_signal) F(spawn)
 
 static void add(napi_env env, napi_value exports, const char *name, napi_callback function) {

@@ -28,9 +28,3 @@ export function defineCommand<Args extends readonly unknown[], Options extends o
 			command.run(context, args as unknown as Args, options as unknown as Options),
 	};
 }
-
-/** Examples at the end of a command's `--help`: the command line and what it is for. */
-export function examples(...pairs: readonly (readonly [commandLine: string, purpose: string])[]): string {
-	const width = Math.max(...pairs.map(([line]) => line.length));
-	return `\nExamples:\n${pairs.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`).join("\n")}`;
-}

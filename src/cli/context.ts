@@ -1,8 +1,7 @@
 /** What every command is given: the global options, the store (opened when first asked for), output, the signal. */
-import type { Store } from "../api/index.ts";
+import type { ProgressEvent, Store } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
-import type { ProgressBoard } from "./output/progress.ts";
 import { type Column, tableLines } from "./output/table.ts";
 import { printableJson, withoutControls } from "./output/text.ts";
 
@@ -15,6 +14,11 @@ export interface GlobalOptions {
 	readonly quiet?: boolean;
 	readonly trunc?: boolean;
 	readonly debug?: boolean;
+}
+
+interface WorkOptions {
+	readonly signal: AbortSignal;
+	readonly onProgress: (event: ProgressEvent) => void;
 }
 
 export class CommandContext {
@@ -98,10 +102,12 @@ export class CommandContext {
 		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
 	}
 
-	/** Use it as `using board = await context.openProgress()`. */
-	async openProgress(): Promise<ProgressBoard> {
+	/** Does work of the library's that takes time: it can be stopped, and shows how far it is. */
+	async withProgress<T>(work: (options: WorkOptions) => Promise<T>): Promise<T> {
 		const { ProgressBoard } = await import("./output/progress.ts");
-		return new ProgressBoard(process.stderr, this.globals.quiet === true || this.json);
+		const { showProgress } = await import("./layer-progress.ts");
+		using board = new ProgressBoard(process.stderr, this.globals.quiet === true || this.json);
+		return await work({ signal: this.signal, onProgress: showProgress(board) });
 	}
 }
 

@@ -19,7 +19,7 @@ export interface HelpFrame {
 export function programHelp(frame: HelpFrame): string {
 	const groups = COMMAND_GROUPS.map(({ title, commands }) => ({
 		title,
-		rows: commands.map(({ name, aliases, summary }): Row => [[name, ...(aliases ?? [])].join("|"), summary]),
+		rows: commands.map(({ name, aliases, summary }): Row => [[name, ...aliases].join("|"), summary]),
 	}));
 	groups
 		.at(-1)
@@ -45,7 +45,7 @@ export function commandHelp(entry: CommandEntry, syntax: CommandSyntax, frame: H
 		return required ? ` <${word}>` : ` [${word}]`;
 	});
 	return page(
-		`${[entry.name, ...(entry.aliases ?? [])].join("|")} ${usageText ?? `[options]${spelled.join("")}`}`,
+		`${[entry.name, ...entry.aliases].join("|")} ${usageText ?? `[options]${spelled.join("")}`}`,
 		`${entry.summary.charAt(0).toUpperCase()}${entry.summary.slice(1)}.`,
 		[
 			{

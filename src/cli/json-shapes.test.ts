@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { changeJson } from "./json-shapes.ts";
-import { addLabel } from "./label-option.ts";
+import { addLabel } from "./shared-options.ts";
 
 test("a path that is UTF-8 is given as text alone", () => {
 	expect(changeJson({ kind: "A", path: Buffer.from("/é") })).toEqual({ kind: "A", path: "/é" });

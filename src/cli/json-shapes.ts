@@ -4,23 +4,7 @@
  */
 import type { Change, ImageInfo, LayerInfo } from "../api/index.ts";
 
-export interface LayerJson {
-	readonly id: string;
-	readonly parent: string | null;
-	readonly kind: "active" | "view" | "committed";
-	readonly labels: Readonly<Record<string, string>>;
-	readonly createdAt: string;
-	readonly updatedAt: string;
-	readonly diffId: string | null;
-	readonly sizeBytes: number | null;
-	readonly inodes: number | null;
-	readonly flattened: boolean;
-	readonly depth: number;
-	readonly directory: string;
-	readonly mountCount: number;
-}
-
-export function layerJson(layer: LayerInfo): LayerJson {
+export function layerJson(layer: LayerInfo): object {
 	return {
 		id: layer.id,
 		parent: layer.parent ?? null,
@@ -38,24 +22,7 @@ export function layerJson(layer: LayerInfo): LayerJson {
 	};
 }
 
-export interface ImageJson {
-	readonly id: string;
-	readonly names: readonly string[];
-	readonly createdAt: string | null;
-	readonly importedAt: string;
-	readonly sizeBytes: number;
-	readonly os: string;
-	readonly architecture: string;
-	/** Bottom first. */
-	readonly layers: readonly {
-		readonly diffId: string;
-		readonly chainId: string;
-		readonly layer: string;
-		readonly tarSizeBytes: number;
-	}[];
-}
-
-export function imageJson(image: ImageInfo): ImageJson {
+export function imageJson(image: ImageInfo): object {
 	return {
 		id: image.id,
 		names: image.names,
@@ -64,12 +31,10 @@ export function imageJson(image: ImageInfo): ImageJson {
 		sizeBytes: image.sizeBytes,
 		os: image.os,
 		architecture: image.architecture,
-		layers: image.layers.map(({ diffId, chainId, layer, tarSizeBytes }) => ({
-			diffId,
-			chainId,
-			layer,
-			tarSizeBytes,
-		})),
+		// Bottom first.
+		layers: image.layers.map(({ diffId, chainId, layer, tarSizeBytes }) => {
+			return { diffId, chainId, layer, tarSizeBytes };
+		}),
 	};
 }
 

@@ -30,7 +30,7 @@ export async function syntaxOf(entry: CommandEntry): Promise<CommandSyntax> {
 }
 
 export function findCommand(word: string): CommandEntry | undefined {
-	return COMMANDS.find(({ name, aliases }) => name === word || aliases?.includes(word) === true);
+	return COMMANDS.find(({ name, aliases }) => name === word || aliases.includes(word));
 }
 
 /**
@@ -46,7 +46,7 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
 		if (name === undefined && !wantsHelp) throw new LamellaError("EINVALID", "no command is given");
 		const found = name === undefined ? undefined : findCommand(name);
 		if (name === undefined || found !== undefined) return found;
-		const names = COMMANDS.flatMap((each) => [each.name, ...(each.aliases ?? [])]);
+		const names = COMMANDS.flatMap((each) => [each.name, ...each.aliases]);
 		throw unknown("command", name, names);
 	});
 	if (entry === undefined || wantsHelp) return showHelp(entry);

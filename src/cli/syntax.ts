@@ -81,9 +81,17 @@ export class CommandSyntax {
 		return this;
 	}
 
-	addHelpText(_where: "after", text: string): this {
-		this.helpEnd = text;
+	/** A paragraph behind the options. */
+	helpText(text: string): this {
+		this.helpEnd += `${this.helpEnd === "" ? "" : "\n"}\n${text}`;
 		return this;
+	}
+
+	/** Command lines and what they are for, at the end of the help. */
+	examples(...pairs: readonly (readonly [commandLine: string, purpose: string])[]): this {
+		const width = Math.max(...pairs.map(([line]) => line.length));
+		const lines = pairs.map(([line, purpose]) => `  ${line.padEnd(width)}  ${purpose}`);
+		return this.helpText(`Examples:\n${lines.join("\n")}`);
 	}
 
 	passThroughOptions(): this {

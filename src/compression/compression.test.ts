@@ -47,7 +47,6 @@ async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
 	return Buffer.concat(copies);
 }
 
-type Way = (source: AsyncIterable<Uint8Array>) => AsyncIterable<Buffer>;
 const skippable = Buffer.concat([Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 5, 0, 0, 0]), Buffer.from("hello")]);
 const half = content.subarray(0, 300_000);
 const rest = content.subarray(300_000);
@@ -66,136 +65,111 @@ async function lamellaError(promise: Promise<unknown>): Promise<LamellaError> {
 	return error;
 }
 
-describe("gzip", () => {
-	const way: Way = (source) => decompress(source, "gzip");
+const garbage = Buffer.from("garbage");
+/** What each makes is the whole content. */
+const SOUND: readonly (readonly ["gzip" | "zstd", string, () => Buffer])[] = [
+	["gzip", "gzip", () => gzip(content)],
+	["gzip", "gzip -1", () => gzip(content, "-1")],
+	["gzip", "pigz", () => run("/usr/bin/pigz", ["-c", "-b", "128"], content)],
+	["gzip", "pigz with independent blocks", () => run("/usr/bin/pigz", ["-c", "-i"], content)],
+	["gzip", "several members", () => Buffer.concat([gzip(half), gzip(Buffer.alloc(0)), gzip(rest)])],
+	["gzip", "zero padding", () => Buffer.concat([gzip(content), Buffer.alloc(70_000)])],
+	["zstd", "zstd", () => zstd(content)],
+	["zstd", "zstd without checksum", () => zstd(content, "--no-check", "-1")],
+	["zstd", "zstd -19 --long", () => zstd(content, "-10", "--long=24")],
+	["zstd", "several frames", () => Buffer.concat([zstd(half), zstd(Buffer.alloc(0)), zstd(rest)])],
+	["zstd", "many small frames", manyFrames],
+	[
+		"zstd",
+		"skippable frames",
+		() => Buffer.concat([skippable, zstd(half), skippable, zstd(rest), skippable]),
+	],
+	["zstd", "zero padding", () => Buffer.concat([zstd(content), Buffer.alloc(70_000)])],
+];
+const DAMAGED: readonly (readonly ["gzip" | "zstd", string, () => Buffer])[] = [
+	["gzip", "a member without its checksum", () => gzip(content).subarray(0, -8)],
+	["zstd", "a frame without its checksum", () => zstd(content).subarray(0, -4)],
+	["zstd", "a truncated skippable frame", () => Buffer.concat([zstd(half), skippable.subarray(0, 10)])],
+	["zstd", "a window of a terabyte", () => Buffer.from("28b52ffd00f8010000", "hex")],
+	...(["gzip", "zstd"] as const).flatMap((name) => {
+		const pack = name === "gzip" ? gzip : zstd;
+		return [
+			[name, "nothing at all", () => Buffer.alloc(0)],
+			[name, "a truncated end", () => pack(content).subarray(0, -100)],
+			[name, "a cut second header", () => Buffer.concat([pack(half), pack(rest).subarray(0, 5)])],
+			[name, "garbage behind the end", () => Buffer.concat([pack(half), garbage])],
+			[name, "garbage behind the padding", () => Buffer.concat([pack(half), Buffer.alloc(100), garbage])],
+			[name, "another thing", () => Buffer.from(`this is no ${name} data at all`)],
+			[name, "a flipped bit", () => flipped(pack(content))],
+		] as const;
+	}),
+];
 
-	test.each([
-		["gzip", () => gzip(content)],
-		["gzip -1", () => gzip(content, "-1")],
-		["pigz", () => run("/usr/bin/pigz", ["-c", "-b", "128"], content)],
-		["pigz with independent blocks", () => run("/usr/bin/pigz", ["-c", "-i"], content)],
-		["several members", () => Buffer.concat([gzip(half), gzip(Buffer.alloc(0)), gzip(rest)])],
-		["zero padding", () => Buffer.concat([gzip(content), Buffer.alloc(70_000)])],
-	])("reads what came from %s", async (_from, make) => {
-		const data = make();
-		for (const pieceBytes of [3001, 65_536, 1 << 24]) {
-			expect((await collect(way(inPieces(data, pieceBytes)))).equals(content)).toBe(true);
-		}
-	});
-
-	test("reads a member whose end is the end of a chunk", async () => {
-		const data = Buffer.concat([gzip(half), gzip(rest)]);
-		const first = gzip(half).length;
-		expect((await collect(way(inPieces(data, first)))).equals(content)).toBe(true);
-	});
-
-	test.each([
-		["nothing at all", () => Buffer.alloc(0)],
-		["a truncated member", () => gzip(content).subarray(0, -100)],
-		["a member without its checksum", () => gzip(content).subarray(0, -8)],
-		["a cut second header", () => Buffer.concat([gzip(half), gzip(rest).subarray(0, 5)])],
-		["garbage behind the member", () => Buffer.concat([gzip(half), Buffer.from("garbage")])],
-		["garbage behind the padding", () => Buffer.concat([gzip(half), Buffer.alloc(100), Buffer.from("x")])],
-		["what is no gzip", () => Buffer.from("this is no gzip data at all")],
-	])("refuses %s", async (_what, make) => {
-		for (const pieceBytes of [100_000, 1 << 24]) {
-			expect(await failure(collect(way(inPieces(make(), pieceBytes))))).toBe("ECOMPRESSION");
-		}
-	});
-
-	test("refuses a flipped bit", async () => {
-		const data = gzip(content);
-		data[data.length >> 1] = (data[data.length >> 1] ?? 0) ^ 0x10;
-		expect(await failure(collect(way(inPieces(data, 65_536))))).toBe("ECOMPRESSION");
-	});
-
-	test("passes on what the source throws", async () => {
-		const source = async function* (): AsyncGenerator<Uint8Array> {
-			yield gzip(half).subarray(0, 1000);
-			throw new Error("the disk is on fire");
-		};
-		await expect(collect(way(source()))).rejects.toThrow("the disk is on fire");
-	});
-
-	test("ends the source when the consumer stops early", async () => {
-		let ended = false;
-		const data = gzip(Buffer.alloc(20_000_000));
-		const source = async function* (): AsyncGenerator<Uint8Array> {
-			try {
-				yield* inPieces(data, 1000);
-			} finally {
-				ended = true;
-			}
-		};
-		for await (const chunk of way(source())) {
-			expect(chunk.length).toBeGreaterThan(0);
-			break;
-		}
-		expect(ended).toBe(true);
-	});
+test.each(SOUND)("%s reads what came from %s", async (name, _from, make) => {
+	const data = make();
+	for (const pieceBytes of [3001, 65_536, 1 << 24]) {
+		expect((await collect(decompress(inPieces(data, pieceBytes), name))).equals(content)).toBe(true);
+	}
 });
 
-describe("zstd", () => {
-	const way: Way = (source) => decompress(source, "zstd");
-
-	test.each([
-		["zstd", () => zstd(content)],
-		["zstd without checksum", () => zstd(content, "--no-check", "-1")],
-		["zstd -19 --long", () => zstd(content, "-10", "--long=24")],
-		["several frames", () => Buffer.concat([zstd(half), zstd(Buffer.alloc(0)), zstd(rest)])],
-		["many small frames", () => manyFrames()],
-		["skippable frames", () => Buffer.concat([skippable, zstd(half), skippable, zstd(rest), skippable])],
-		["zero padding", () => Buffer.concat([zstd(content), Buffer.alloc(70_000)])],
-	])("reads what came from %s", async (_from, make) => {
-		const data = make();
-		for (const pieceBytes of [3001, 65_536, 1 << 24]) {
-			expect((await collect(way(inPieces(data, pieceBytes)))).equals(content)).toBe(true);
-		}
-	});
-
-	test("takes a window of 128 MiB and refuses one of 256 MiB", async () => {
-		const frame = (windowLog: number): Buffer =>
-			Buffer.concat([
-				Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 9, 0, 0]),
-				Buffer.from("a"),
-			]);
-		expect((await collect(way(inPieces(frame(27), 100)))).toString()).toBe("a");
-		expect((await lamellaError(collect(way(inPieces(frame(28), 100))))).message).toMatch(/memory|window/);
-	});
-
-	test("takes skippable frames alone for no content", async () => {
-		expect(await collect(way(inPieces(skippable, 3)))).toHaveLength(0);
-	});
-
-	test.each([
-		["nothing at all", () => Buffer.alloc(0)],
-		["a truncated frame", () => zstd(content).subarray(0, -100)],
-		["a frame without its checksum", () => zstd(content).subarray(0, -4)],
-		["a cut second header", () => Buffer.concat([zstd(half), zstd(rest).subarray(0, 5)])],
-		["garbage behind the frame", () => Buffer.concat([zstd(half), Buffer.from("garbage")])],
-		["garbage behind the padding", () => Buffer.concat([zstd(half), Buffer.alloc(100), Buffer.from("x")])],
-		["a truncated skippable frame", () => Buffer.concat([zstd(half), skippable.subarray(0, 10)])],
-		["what is no zstd", () => Buffer.from("this is no zstd data at all")],
-		["a window of a terabyte", () => Buffer.from("28b52ffd00f8010000", "hex")],
-	])("refuses %s", async (_what, make) => {
-		for (const pieceBytes of [100_000, 1 << 24]) {
-			expect(await failure(collect(way(inPieces(make(), pieceBytes))))).toBe("ECOMPRESSION");
-		}
-	});
-
-	test("refuses a flipped bit", async () => {
-		const data = zstd(content);
-		data[data.length >> 1] = (data[data.length >> 1] ?? 0) ^ 0x10;
-		expect(await failure(collect(way(inPieces(data, 65_536))))).toBe("ECOMPRESSION");
-	});
-
-	test("stops when the consumer stops", async () => {
-		for await (const chunk of way(inPieces(zstd(Buffer.alloc(20_000_000)), 1000))) {
-			expect(chunk.length).toBeGreaterThan(0);
-			break;
-		}
-	});
+test.each(DAMAGED)("%s refuses %s", async (name, _what, make) => {
+	const data = make();
+	for (const pieceBytes of [65_536, 100_000, 1 << 24]) {
+		expect(await failure(collect(decompress(inPieces(data, pieceBytes), name)))).toBe("ECOMPRESSION");
+	}
 });
+
+test("gzip reads a member whose end is the end of a chunk", async () => {
+	const first = gzip(half);
+	const data = Buffer.concat([first, gzip(rest)]);
+	expect((await collect(decompress(inPieces(data, first.length), "gzip"))).equals(content)).toBe(true);
+});
+
+test("passes on what the source throws", async () => {
+	const source = async function* (): AsyncGenerator<Uint8Array> {
+		yield gzip(half).subarray(0, 1000);
+		throw new Error("the disk is on fire");
+	};
+	await expect(collect(decompress(source(), "gzip"))).rejects.toThrow("the disk is on fire");
+});
+
+test.each([
+	["gzip", gzip],
+	["zstd", zstd],
+] as const)("%s ends the source when the consumer stops early", async (name, pack) => {
+	let ended = false;
+	const data = pack(Buffer.alloc(20_000_000));
+	const source = async function* (): AsyncGenerator<Uint8Array> {
+		try {
+			yield* inPieces(data, 1000);
+		} finally {
+			ended = true;
+		}
+	};
+	for await (const chunk of decompress(source(), name)) {
+		expect(chunk.length).toBeGreaterThan(0);
+		break;
+	}
+	expect(ended).toBe(true);
+});
+
+test("zstd takes a window of 128 MiB and refuses one of 256 MiB", async () => {
+	const framed = (windowLog: number): AsyncGenerator<Buffer> => {
+		const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 9, 0, 0]);
+		return decompress(inPieces(Buffer.concat([header, Buffer.from("a")]), 100), "zstd");
+	};
+	expect((await collect(framed(27))).toString()).toBe("a");
+	expect((await lamellaError(collect(framed(28)))).message).toMatch(/memory|window/);
+});
+
+test("zstd takes skippable frames alone for no content", async () => {
+	expect(await collect(decompress(inPieces(skippable, 3), "zstd"))).toHaveLength(0);
+});
+
+function flipped(data: Buffer): Buffer {
+	data[data.length >> 1] = (data[data.length >> 1] ?? 0) ^ 0x10;
+	return data;
+}
 
 function manyFrames(): Buffer {
 	const frames: Buffer[] = [];

@@ -15,7 +15,7 @@ import { mountOverlay } from "./overlay/mount-overlay.ts";
 import { fixedOptions } from "./overlay/options.ts";
 import { lowersOf } from "./place.ts";
 import { boxedDriver } from "./testing/boxed-driver.ts";
-import { driverConformance } from "./testing/conformance.ts";
+import { DRIVER_CONFORMANCE } from "./testing/conformance.ts";
 
 const MIB = 2 ** 20;
 let jobs: JobPool<LayerJobs>;
@@ -50,7 +50,7 @@ describe.each(BACKINGS)("%s on %s", (name, filesystem, make) => {
 		expect(mountsHere()).toEqual([]);
 	});
 
-	test.each(driverConformance().map((rule) => [rule.name, rule] as const))("%s", async (_, rule) => {
+	test.each(DRIVER_CONFORMANCE.map((rule) => [rule.name, rule] as const))("%s", async (_, rule) => {
 		const root = path.join(backing.path, "rö,o:t\\x");
 		mkdirSync(root, { recursive: true });
 		await rule.run(openDriver({ root, name, jobs }), root);
@@ -73,7 +73,7 @@ function watching(directory: string): Disposable & { readonly firstName: Promise
 	return { firstName, [Symbol.dispose]: () => watcher.close() };
 }
 
-test.each(driverConformance().map((rule) => [rule.name, rule] as const))(
+test.each(DRIVER_CONFORMANCE.map((rule) => [rule.name, rule] as const))(
 	"a driver of another form: %s",
 	async (_, rule) => {
 		using backing = makeDirectory();

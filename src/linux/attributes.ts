@@ -75,8 +75,3 @@ export function utimensat(
 export function futimens(fd: number, atimeNs: bigint | undefined, mtimeNs: bigint | undefined): void {
 	check(setTimes(fd, null, atimeNs, mtimeNs, 0), "utimensat");
 }
-
-/** umask(2), for the whole process (threads share it unless CLONE_FS is unshared). Returns the old one. */
-export function umask(mask: number): number {
-	return native().umask(mask);
-}

@@ -9,9 +9,7 @@ export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_SYMLINK_FOLLOW = 0x400;
-export const AT_NO_AUTOMOUNT = 0x800;
 export const AT_EMPTY_PATH = 0x1000;
-export const AT_RECURSIVE = 0x8000;
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -22,14 +20,11 @@ export const O_NOCTTY = 0o400;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
-export const O_DIRECT: number = ARM ? 0o200000 : 0o40000;
-export const O_LARGEFILE: number = ARM ? 0o400000 : 0o100000;
 export const O_DIRECTORY: number = ARM ? 0o40000 : 0o200000;
 export const O_NOFOLLOW: number = ARM ? 0o100000 : 0o400000;
 export const O_NOATIME = 0o1000000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
-export const O_TMPFILE: number = 0o20000000 | O_DIRECTORY;
 
 export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
@@ -45,91 +40,58 @@ export const S_IFBLK = 0o060000;
 export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
-export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
-export const S_ISVTX = 0o1000;
 
 export const DT_UNKNOWN = 0;
-export const DT_FIFO = 1;
 export const DT_CHR = 2;
 export const DT_DIR = 4;
-export const DT_BLK = 6;
 export const DT_REG = 8;
-export const DT_LNK = 10;
-export const DT_SOCK = 12;
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
-export const RENAME_WHITEOUT = 4;
 
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
-export const LOCK_UN = 8;
-
-export const FALLOC_FL_KEEP_SIZE = 1;
-export const FALLOC_FL_PUNCH_HOLE = 2;
 
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MS_REMOUNT = 32;
-export const MS_NOATIME = 1024;
 export const MS_BIND = 4096;
-export const MS_MOVE = 8192;
 export const MS_REC = 16384;
 export const MS_UNBINDABLE: number = 1 << 17;
 export const MS_PRIVATE: number = 1 << 18;
 export const MS_SLAVE: number = 1 << 19;
 export const MS_SHARED: number = 1 << 20;
 
-export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;
-export const MNT_EXPIRE = 4;
 export const UMOUNT_NOFOLLOW = 8;
 
 export const FSOPEN_CLOEXEC = 1;
 export const FSMOUNT_CLOEXEC = 1;
 export const FSCONFIG_SET_FLAG = 0;
 export const FSCONFIG_SET_STRING = 1;
-export const FSCONFIG_SET_BINARY = 2;
-export const FSCONFIG_SET_PATH = 3;
-export const FSCONFIG_SET_PATH_EMPTY = 4;
 export const FSCONFIG_SET_FD = 5;
 export const FSCONFIG_CMD_CREATE = 6;
 export const FSCONFIG_CMD_RECONFIGURE = 7;
-export const FSCONFIG_CMD_CREATE_EXCL = 8;
 
-export const MOVE_MOUNT_F_SYMLINKS = 0x01;
-export const MOVE_MOUNT_F_AUTOMOUNTS = 0x02;
 export const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
-export const MOVE_MOUNT_T_SYMLINKS = 0x10;
-export const MOVE_MOUNT_T_AUTOMOUNTS = 0x20;
-export const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 
 export const OPEN_TREE_CLONE = 1;
 
 export const MOUNT_ATTR_RDONLY = 0x01;
-export const MOUNT_ATTR_NOSUID = 0x02;
-export const MOUNT_ATTR_NODEV = 0x04;
-export const MOUNT_ATTR_NOEXEC = 0x08;
-export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_IDMAP = 0x100000;
 
-export const CLONE_VM = 0x100;
 export const CLONE_FS = 0x200;
-export const CLONE_FILES = 0x400;
 export const CLONE_NEWNS = 0x20000;
-export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;
 export const CLONE_NEWIPC = 0x8000000;
-export const CLONE_NEWUSER = 0x10000000;
 export const CLONE_NEWPID = 0x20000000;
-export const CLONE_NEWNET = 0x40000000;
 
 /** Filesystem magics of statfs(2) (`f_type`) and the names people know them by. */
 export const FILESYSTEM_MAGIC = {

@@ -96,7 +96,6 @@ describe("reading and writing", () => {
 		expect(typeof linux.ficlone(to, from)).toBe("boolean");
 		expect(caught(() => linux.ficlone(to, 9999))).toMatchObject({ code: "EBADF" });
 		linux.fsync(from);
-		linux.fdatasync(from);
 		linux.syncfs(dirfd);
 		linux.close(from);
 		linux.close(to);

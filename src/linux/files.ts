@@ -3,16 +3,16 @@
  * Every descriptor that is made has O_CLOEXEC. Calls that a signal interrupts are made again.
  */
 import { LOCK_NB, O_NONBLOCK } from "./constants.ts";
-import { check, EAGAIN, EINTR, SystemError } from "./errno.ts";
+import { check, EAGAIN, EINTR, SystemError, uninterrupted } from "./errno.ts";
 import { native, type Path } from "./native.ts";
 
 /** openat(2). @throws {SystemError} */
 export function openat(dirfd: number, path: Path, flags: number, mode: number = 0): number {
-	const n = native();
-	for (;;) {
-		const result = n.openat(dirfd, path, flags, mode);
-		if (result !== -EINTR) return check(result, "openat", path);
-	}
+	return check(
+		uninterrupted(() => native().openat(dirfd, path, flags, mode)),
+		"openat",
+		path,
+	);
 }
 
 export interface OpenHow {
@@ -49,11 +49,10 @@ export function read(
 	offset: number = 0,
 	length: number = buffer.length - offset,
 ): number {
-	const n = native();
-	for (;;) {
-		const result = n.read(fd, buffer, offset, length);
-		if (result !== -EINTR) return check(result, "read");
-	}
+	return check(
+		uninterrupted(() => native().read(fd, buffer, offset, length)),
+		"read",
+	);
 }
 
 /** Bytes read at `position`, 0 at the end. @throws {SystemError} */
@@ -64,11 +63,10 @@ export function pread(
 	length: number,
 	position: number,
 ): number {
-	const n = native();
-	for (;;) {
-		const result = n.pread(fd, buffer, offset, length, position);
-		if (result !== -EINTR) return check(result, "pread");
-	}
+	return check(
+		uninterrupted(() => native().pread(fd, buffer, offset, length, position)),
+		"pread",
+	);
 }
 
 /** Writes all of it. @throws {SystemError} */
@@ -78,23 +76,19 @@ export function write(
 	offset: number = 0,
 	length: number = buffer.length - offset,
 ): void {
-	const n = native();
 	const end = offset + length;
 	for (let at = offset; at < end; ) {
-		const result = n.write(fd, buffer, at, end - at);
-		if (result === -EINTR) continue;
-		at += progressOf(result, "write");
+		at += progressOf(
+			uninterrupted(() => native().write(fd, buffer, at, end - at)),
+			"write",
+		);
 	}
 }
 
 /** Writes what goes without waiting (O_NONBLOCK): bytes written, 0 where nothing goes now. @throws {SystemError} */
 export function writeSome(fd: number, buffer: Uint8Array): number {
-	const n = native();
-	for (;;) {
-		const result = n.write(fd, buffer, 0, buffer.length);
-		if (result === -EAGAIN) return 0;
-		if (result !== -EINTR) return check(result, "write");
-	}
+	const result = uninterrupted(() => native().write(fd, buffer, 0, buffer.length));
+	return result === -EAGAIN ? 0 : check(result, "write");
 }
 
 /** Writes all of it at `position`. @throws {SystemError} */
@@ -105,11 +99,9 @@ export function pwrite(
 	length: number,
 	position: number,
 ): void {
-	const n = native();
 	for (let done = 0; done < length; ) {
-		const result = n.pwrite(fd, buffer, offset + done, length - done, position + done);
-		if (result === -EINTR) continue;
-		done += progressOf(result, "pwrite");
+		const write = (): number => native().pwrite(fd, buffer, offset + done, length - done, position + done);
+		done += progressOf(uninterrupted(write), "pwrite");
 	}
 }
 
@@ -123,28 +115,21 @@ function progressOf(result: number, syscall: string): number {
 
 /** ftruncate(2). @throws {SystemError} */
 export function ftruncate(fd: number, sizeBytes: number): void {
-	const n = native();
-	for (;;) {
-		const result = n.ftruncate(fd, sizeBytes);
-		if (result === -EINTR) continue;
-		check(result, "ftruncate");
-		return;
-	}
+	check(
+		uninterrupted(() => native().ftruncate(fd, sizeBytes)),
+		"ftruncate",
+	);
 }
 
 /** fallocate(2). @throws {SystemError} EOPNOTSUPP where the filesystem cannot */
 export function fallocate(fd: number, mode: number, offset: number, length: number): void {
-	const n = native();
-	for (;;) {
-		const result = n.fallocate(fd, mode, offset, length);
-		if (result === -EINTR) continue;
-		check(result, "fallocate");
-		return;
-	}
+	check(
+		uninterrupted(() => native().fallocate(fd, mode, offset, length)),
+		"fallocate",
+	);
 }
 
 const SEEK_SET = 0;
-const SEEK_END = 2;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const ENXIO = 6;
@@ -152,11 +137,6 @@ const ENXIO = 6;
 /** lseek(2) to `offset` from the start. @throws {SystemError} ESPIPE on a pipe */
 export function seek(fd: number, offset: number): number {
 	return check(native().lseek(fd, offset, SEEK_SET), "lseek");
-}
-
-/** lseek(2) to the end; the file's size. @throws {SystemError} ESPIPE on a pipe */
-export function seekEnd(fd: number): number {
-	return check(native().lseek(fd, 0, SEEK_END), "lseek");
 }
 
 /** Where the next data begins at or after `offset`; undefined where there is only hole, or the end. */
@@ -181,11 +161,10 @@ export function copyFileRange(
 	outOffset: number | null,
 	length: number,
 ): number {
-	const n = native();
-	for (;;) {
-		const result = n.copy_file_range(inFd, inOffset ?? -1, outFd, outOffset ?? -1, length);
-		if (result !== -EINTR) return check(result, "copy_file_range");
-	}
+	return check(
+		uninterrupted(() => native().copy_file_range(inFd, inOffset ?? -1, outFd, outOffset ?? -1, length)),
+		"copy_file_range",
+	);
 }
 
 const FICLONE = 0x40049409;
@@ -221,11 +200,6 @@ export function fsync(fd: number): void {
 	check(native().fsync(fd), "fsync");
 }
 
-/** fdatasync(2). @throws {SystemError} */
-export function fdatasync(fd: number): void {
-	check(native().fdatasync(fd), "fdatasync");
-}
-
 /** Flushes the whole filesystem that `fd` lies on. @throws {SystemError} also for earlier write errors (Linux 5.8) */
 export function syncfs(fd: number): void {
 	check(native().syncfs(fd), "syncfs");
@@ -236,14 +210,10 @@ export function syncfs(fd: number): void {
  * @returns false where somebody else holds it and LOCK_NB was given
  */
 export function flock(fd: number, operation: number): boolean {
-	const n = native();
-	for (;;) {
-		const result = n.flock(fd, operation);
-		if (result === -EINTR) continue;
-		if (result === -EAGAIN && (operation & LOCK_NB) !== 0) return false;
-		check(result, "flock");
-		return true;
-	}
+	const result = uninterrupted(() => native().flock(fd, operation));
+	if (result === -EAGAIN && (operation & LOCK_NB) !== 0) return false;
+	check(result, "flock");
+	return true;
 }
 
 /** pipe2(2); O_CLOEXEC is always added. @throws {SystemError} */

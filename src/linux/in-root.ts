@@ -2,16 +2,7 @@
  * Owns opening what a root filesystem has, from outside: a symbolic link or `..` in it never leads out of the directory, and
  * a file of it that is no file (a FIFO, a device) is never opened.
  */
-import {
-	AT_FDCWD,
-	O_CREAT,
-	O_EXCL,
-	O_NOCTTY,
-	O_NONBLOCK,
-	O_PATH,
-	RESOLVE_IN_ROOT,
-	RESOLVE_NO_MAGICLINKS,
-} from "./constants.ts";
+import * as linux from "./constants.ts";
 import { isSystemError, SystemError } from "./errno.ts";
 import { close, openat, openat2 } from "./files.ts";
 import type { Path } from "./native.ts";
@@ -19,7 +10,7 @@ import { fstat, isRegular } from "./stat.ts";
 
 /** Opens `path` with the directory `rootFd` as its `/`. @throws {SystemError} */
 export function openInRoot(rootFd: number, path: Path, flags: number, mode: number = 0): number {
-	return openat2(rootFd, path, { flags, mode, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });
+	return openat2(rootFd, path, { flags, mode, resolve: linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS });
 }
 
 const EEXIST = 17;
@@ -38,15 +29,15 @@ export function openFileInRoot(
 ): number | undefined {
 	let there: number;
 	try {
-		there = openInRoot(rootFd, path, O_PATH);
+		there = openInRoot(rootFd, path, linux.O_PATH);
 	} catch (error) {
-		if ((flags & O_CREAT) === 0 || !isSystemError(error, "ENOENT")) throw error;
-		return regularOrClosed(openInRoot(rootFd, path, flags | O_NONBLOCK | O_NOCTTY, mode));
+		if ((flags & linux.O_CREAT) === 0 || !isSystemError(error, "ENOENT")) throw error;
+		return regularOrClosed(openInRoot(rootFd, path, flags | linux.O_NONBLOCK | linux.O_NOCTTY, mode));
 	}
 	try {
 		if (!isRegular(fstat(there))) return undefined;
-		if ((flags & O_EXCL) !== 0) throw new SystemError(EEXIST, "openat2", path);
-		return openat(AT_FDCWD, `/proc/thread-self/fd/${there}`, flags & ~O_CREAT);
+		if ((flags & linux.O_EXCL) !== 0) throw new SystemError(EEXIST, "openat2", path);
+		return openat(linux.AT_FDCWD, `/proc/thread-self/fd/${there}`, flags & ~linux.O_CREAT);
 	} finally {
 		close(there);
 	}

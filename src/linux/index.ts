@@ -6,7 +6,7 @@ export * from "./clock.ts";
 export * from "./constants.ts";
 export * from "./directory.ts";
 export * from "./dist-file.ts";
-export { ERRNO, isSystemError, SystemError } from "./errno.ts";
+export { isSystemError, SystemError } from "./errno.ts";
 export * from "./files.ts";
 export * from "./in-root.ts";
 export * from "./make-directory.ts";

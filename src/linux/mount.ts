@@ -3,15 +3,7 @@
  * open_tree, mount_setattr; Linux 5.2 and 5.12).
  */
 import { Buffer } from "node:buffer";
-import {
-	FSCONFIG_CMD_CREATE,
-	FSCONFIG_CMD_RECONFIGURE,
-	FSCONFIG_SET_FD,
-	FSCONFIG_SET_FLAG,
-	FSCONFIG_SET_STRING,
-	FSMOUNT_CLOEXEC,
-	FSOPEN_CLOEXEC,
-} from "./constants.ts";
+import * as linux from "./constants.ts";
 import { check, SystemError } from "./errno.ts";
 import { native, type Path } from "./native.ts";
 
@@ -33,7 +25,7 @@ export function umount2(target: Path, flags: number = 0): void {
 
 /** A context for a new filesystem of `type`. @throws {SystemError} ENODEV (unknown type), ENOSYS, EPERM */
 export function fsopen(type: string): number {
-	return check(native().fsopen(type, FSOPEN_CLOEXEC), "fsopen", type);
+	return check(native().fsopen(type, linux.FSOPEN_CLOEXEC), "fsopen", type);
 }
 
 /** What the kernel has to say on the context: each line begins with `e `, `w ` or `i `. Empties the log. */
@@ -55,32 +47,22 @@ function fsconfig(fd: number, command: number, key: Path | null, value: Path | n
 
 /** Sets `key` to text of at most 255 bytes. @throws {SystemError} EINVAL (unknown key, or too long) with the kernel's message */
 export function fsconfigString(fd: number, key: string, value: Path): void {
-	fsconfig(fd, FSCONFIG_SET_STRING, key, value, 0);
+	fsconfig(fd, linux.FSCONFIG_SET_STRING, key, value, 0);
 }
 
 /** Sets an option without a value. @throws {SystemError} */
 export function fsconfigFlag(fd: number, key: string): void {
-	fsconfig(fd, FSCONFIG_SET_FLAG, key, null, 0);
-}
-
-/** Gives an option a descriptor. @throws {SystemError} */
-export function fsconfigFd(fd: number, key: string, valueFd: number): void {
-	fsconfig(fd, FSCONFIG_SET_FD, key, null, valueFd);
+	fsconfig(fd, linux.FSCONFIG_SET_FLAG, key, null, 0);
 }
 
 /** Makes the filesystem from the context. @throws {SystemError} with the kernel's message */
 export function fsconfigCreate(fd: number): void {
-	fsconfig(fd, FSCONFIG_CMD_CREATE, null, null, 0);
-}
-
-/** Applies the context's options to the existing filesystem. @throws {SystemError} */
-export function fsconfigReconfigure(fd: number): void {
-	fsconfig(fd, FSCONFIG_CMD_RECONFIGURE, null, null, 0);
+	fsconfig(fd, linux.FSCONFIG_CMD_CREATE, null, null, 0);
 }
 
 /** A detached mount of the context's filesystem, with MOUNT_ATTR_*. @throws {SystemError} */
 export function fsmount(fd: number, attributes: number = 0): number {
-	const result = native().fsmount(fd, FSMOUNT_CLOEXEC, attributes);
+	const result = native().fsmount(fd, linux.FSMOUNT_CLOEXEC, attributes);
 	if (result < 0) throw new SystemError(-result, "fsmount", undefined, fsLog(fd).join("; "));
 	return result;
 }

@@ -14,11 +14,6 @@ export function unshare(flags: number): void {
 	check(native().unshare(flags), "unshare");
 }
 
-/** setns(2). @throws {SystemError} */
-export function setns(fd: number, type: number = 0): void {
-	check(native().setns(fd, type), "setns");
-}
-
 /** chroot(2). @throws {SystemError} */
 export function chroot(path: Path): void {
 	check(native().chroot(path), "chroot", path);
@@ -47,11 +42,6 @@ export function sethostname(name: string): void {
 /** The kernel's id of the calling thread. */
 export function gettid(): number {
 	return native().gettid();
-}
-
-/** prctl(2), the forms that take plain numbers. @throws {SystemError} */
-export function prctl(option: number, a: number = 0, b: number = 0): number {
-	return check(native().prctl(option, a, b), "prctl");
 }
 
 /**

@@ -31,7 +31,6 @@ export interface Native {
 	fcntl(fd: number, command: number, argument: number): number;
 	sync_file_range(fd: number, offset: number, length: number, flags: number): number;
 	fsync(fd: number): number;
-	fdatasync(fd: number): number;
 	syncfs(fd: number): number;
 	clock_realtime(out: Bytes): number;
 	flock(fd: number, operation: number): number;
@@ -51,7 +50,6 @@ export interface Native {
 	fchown(fd: number, uid: number, gid: number): number;
 	fchmodat(dirfd: number, path: Path, mode: number): number;
 	fchmod(fd: number, mode: number): number;
-	umask(mask: number): number;
 	statfs(path: Path, out: Bytes): number;
 	fstatfs(fd: number, out: Bytes): number;
 	getdents64(fd: number, buffer: Bytes): number;
@@ -91,14 +89,12 @@ export interface Native {
 		usernsFd: number,
 	): number;
 	unshare(flags: number): number;
-	setns(fd: number, type: number): number;
 	chroot(path: Path): number;
 	pivot_root(newRoot: Path, putOld: Path): number;
 	chdir(path: Path): number;
 	fchdir(fd: number): number;
 	sethostname(name: Path): number;
 	gettid(): number;
-	prctl(option: number, a: number, b: number): number;
 	clone_userns(): number;
 	wait4(pid: number, options: number, status: Bytes): number;
 	pidfd_open(pid: number): number;

@@ -4,7 +4,7 @@
  * child a controlling terminal nor close what others left open.
  */
 import { Buffer } from "node:buffer";
-import { check, EINTR } from "./errno.ts";
+import { check, EINTR, uninterrupted } from "./errno.ts";
 import { native } from "./native.ts";
 
 export interface Program {
@@ -52,14 +52,13 @@ const WALL = 0x4000_0000;
 /** Waits for a child's end. Its exit code, or 128 and the number of the signal that ended it. @throws {SystemError} ECHILD */
 export function waitForEnd(pid: number): number {
 	const status = new Int32Array(1);
-	for (;;) {
-		const result = native().wait4(pid, WALL, new Uint8Array(status.buffer));
-		if (result === -EINTR) continue;
-		check(result, "wait4");
-		const [word = 0] = status;
-		const signal = word & 0x7f;
-		return signal === 0 ? (word >> 8) & 0xff : 128 + signal;
-	}
+	check(
+		uninterrupted(() => native().wait4(pid, WALL, new Uint8Array(status.buffer))),
+		"wait4",
+	);
+	const [word = 0] = status;
+	const signal = word & 0x7f;
+	return signal === 0 ? (word >> 8) & 0xff : 128 + signal;
 }
 
 /** A descriptor for a process: it can be polled for its end, and never means another one. @throws {SystemError} ESRCH */

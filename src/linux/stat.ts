@@ -1,18 +1,7 @@
 /**
  * Owns what the kernel tells of a file (statx(2)) and of a filesystem (statfs(2)).
  */
-import {
-	AT_EMPTY_PATH,
-	AT_SYMLINK_NOFOLLOW,
-	S_IFBLK,
-	S_IFCHR,
-	S_IFDIR,
-	S_IFIFO,
-	S_IFLNK,
-	S_IFMT,
-	S_IFREG,
-	S_IFSOCK,
-} from "./constants.ts";
+import * as linux from "./constants.ts";
 import { check } from "./errno.ts";
 import { native, type Path } from "./native.ts";
 
@@ -72,12 +61,12 @@ function readSlots(): Stat {
 
 /** The open file's own. @throws {SystemError} */
 export function fstat(fd: number): Stat {
-	check(native().statx(fd, "", AT_EMPTY_PATH, bytes), "statx");
+	check(native().statx(fd, "", linux.AT_EMPTY_PATH, bytes), "statx");
 	return readSlots();
 }
 
 /** Of a path; a symbolic link at its end is not followed unless `flags` is 0. @throws {SystemError} */
-export function fstatat(dirfd: number, path: Path, flags: number = AT_SYMLINK_NOFOLLOW): Stat {
+export function fstatat(dirfd: number, path: Path, flags: number = linux.AT_SYMLINK_NOFOLLOW): Stat {
 	check(native().statx(dirfd, path, flags, bytes), "statx", path);
 	return readSlots();
 }
@@ -86,7 +75,11 @@ const ENOENT = 2;
 const ENOTDIR = 20;
 
 /** As fstatat, but undefined where there is no such file (ENOENT, ENOTDIR): cheaper than a throw. */
-export function tryFstatat(dirfd: number, path: Path, flags: number = AT_SYMLINK_NOFOLLOW): Stat | undefined {
+export function tryFstatat(
+	dirfd: number,
+	path: Path,
+	flags: number = linux.AT_SYMLINK_NOFOLLOW,
+): Stat | undefined {
 	const result = native().statx(dirfd, path, flags, bytes);
 	if (result === -ENOENT || result === -ENOTDIR) return undefined;
 	check(result, "statx", path);
@@ -97,20 +90,20 @@ const STATX_ATTR_MOUNT_ROOT = 0x2000n;
 
 /** Whether something is mounted exactly there (Linux 5.8; false before). @throws {SystemError} */
 export function isMountRoot(dirfd: number, path: Path): boolean {
-	check(native().statx(dirfd, path, AT_SYMLINK_NOFOLLOW, bytes), "statx", path);
+	check(native().statx(dirfd, path, linux.AT_SYMLINK_NOFOLLOW, bytes), "statx", path);
 	return ((signed[14] ?? 0n) & STATX_ATTR_MOUNT_ROOT) !== 0n;
 }
 
 type HasMode = number | { readonly mode: number };
-const typeOf = (of: HasMode): number => (typeof of === "number" ? of : of.mode) & S_IFMT;
+const typeOf = (of: HasMode): number => (typeof of === "number" ? of : of.mode) & linux.S_IFMT;
 
-export const isDirectory = (of: HasMode): boolean => typeOf(of) === S_IFDIR;
-export const isRegular = (of: HasMode): boolean => typeOf(of) === S_IFREG;
-export const isSymlink = (of: HasMode): boolean => typeOf(of) === S_IFLNK;
-export const isCharacter = (of: HasMode): boolean => typeOf(of) === S_IFCHR;
-export const isBlock = (of: HasMode): boolean => typeOf(of) === S_IFBLK;
-export const isFifo = (of: HasMode): boolean => typeOf(of) === S_IFIFO;
-export const isSocket = (of: HasMode): boolean => typeOf(of) === S_IFSOCK;
+export const isDirectory = (of: HasMode): boolean => typeOf(of) === linux.S_IFDIR;
+export const isRegular = (of: HasMode): boolean => typeOf(of) === linux.S_IFREG;
+export const isSymlink = (of: HasMode): boolean => typeOf(of) === linux.S_IFLNK;
+export const isCharacter = (of: HasMode): boolean => typeOf(of) === linux.S_IFCHR;
+export const isBlock = (of: HasMode): boolean => typeOf(of) === linux.S_IFBLK;
+export const isFifo = (of: HasMode): boolean => typeOf(of) === linux.S_IFIFO;
+export const isSocket = (of: HasMode): boolean => typeOf(of) === linux.S_IFSOCK;
 
 export interface FilesystemStat {
 	/** See FILESYSTEM_MAGIC. */

@@ -19,6 +19,21 @@ const BACKLOG = 4096;
 /** sockaddr_un.sun_path holds 108 bytes with the NUL (unix(7)). */
 const MAX_PATH_BYTES = 107;
 
+/** A running server. `close` lets calls that are under way end, then lets go of what it has; mounts stay. */
+export interface RunningServer extends AsyncDisposable {
+	close(): Promise<void>;
+}
+
+/** However often it is closed, it is shut down once. */
+export function runningServer(shutDown: () => Promise<void>): RunningServer {
+	let closing: Promise<void> | undefined;
+	const close = (): Promise<void> => {
+		closing ??= shutDown();
+		return closing;
+	};
+	return { close, [Symbol.asyncDispose]: close };
+}
+
 /** The right to listen at a path. `release` gives it back and removes the socket file. */
 export interface SocketClaim extends Disposable {
 	readonly path: string;
@@ -148,11 +163,6 @@ function answers(socketPath: string): Promise<boolean> {
 }
 
 function listens(socketPath: string): LamellaError {
-	return new LamellaError(
-		"EBUSY",
-		`another process listens at ${socketPath}; stop it, or choose another --socket`,
-		{
-			path: socketPath,
-		},
-	);
+	const message = `another process listens at ${socketPath}; stop it, or choose another --socket`;
+	return new LamellaError("EBUSY", message, { path: socketPath });
 }

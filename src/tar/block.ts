@@ -15,32 +15,34 @@ export interface Field {
 	readonly name: string;
 }
 
-function field(at: number, bytes: number, name: string): Field {
-	return { at, bytes, name };
-}
+type FieldName =
+	| ("name" | "mode" | "uid" | "gid" | "size" | "mtime" | "checksum" | "linkName" | "uname" | "gname")
+	| ("deviceMajor" | "deviceMinor" | "prefix" | "gnuAtime" | "gnuCtime")
+	| ("starPrefix" | "starAtime" | "starCtime");
 
-export const NAME: Field = field(0, 100, "name");
-export const MODE: Field = field(100, 8, "mode");
-export const UID: Field = field(108, 8, "uid");
-export const GID: Field = field(116, 8, "gid");
-export const SIZE: Field = field(124, 12, "size");
-export const MTIME: Field = field(136, 12, "mtime");
-export const CHECKSUM: Field = field(148, 8, "checksum");
+/** By name, of all layouts; GNU's and star's own stand where ustar has the prefix. */
+export const FIELDS: Readonly<Record<FieldName, Field>> = {
+	name: { at: 0, bytes: 100, name: "name" },
+	mode: { at: 100, bytes: 8, name: "mode" },
+	uid: { at: 108, bytes: 8, name: "uid" },
+	gid: { at: 116, bytes: 8, name: "gid" },
+	size: { at: 124, bytes: 12, name: "size" },
+	mtime: { at: 136, bytes: 12, name: "mtime" },
+	checksum: { at: 148, bytes: 8, name: "checksum" },
+	linkName: { at: 157, bytes: 100, name: "linkname" },
+	uname: { at: 265, bytes: 32, name: "uname" },
+	gname: { at: 297, bytes: 32, name: "gname" },
+	deviceMajor: { at: 329, bytes: 8, name: "devmajor" },
+	deviceMinor: { at: 337, bytes: 8, name: "devminor" },
+	prefix: { at: 345, bytes: 155, name: "prefix" },
+	gnuAtime: { at: 345, bytes: 12, name: "atime" },
+	gnuCtime: { at: 357, bytes: 12, name: "ctime" },
+	starPrefix: { at: 345, bytes: 131, name: "prefix" },
+	starAtime: { at: 476, bytes: 12, name: "atime" },
+	starCtime: { at: 488, bytes: 12, name: "ctime" },
+};
 export const TYPE_AT = 156;
-export const LINK_NAME: Field = field(157, 100, "linkname");
 export const MAGIC_AT = 257;
-export const UNAME: Field = field(265, 32, "uname");
-export const GNAME: Field = field(297, 32, "gname");
-export const DEVICE_MAJOR: Field = field(329, 8, "devmajor");
-export const DEVICE_MINOR: Field = field(337, 8, "devminor");
-export const PREFIX: Field = field(345, 155, "prefix");
-
-export const GNU_ATIME: Field = field(345, 12, "atime");
-export const GNU_CTIME: Field = field(357, 12, "ctime");
-
-export const STAR_PREFIX: Field = field(345, 131, "prefix");
-export const STAR_ATIME: Field = field(476, 12, "atime");
-export const STAR_CTIME: Field = field(488, 12, "ctime");
 
 /** `star` is star's own layout, with a shorter prefix and two times behind it. */
 export type BlockFormat = "v7" | "ustar" | "gnu" | "star";
@@ -95,7 +97,7 @@ export function isZeroBlock(block: Uint8Array, at: number): boolean {
 /** Whether the checksum's field holds a number; in what is no header it hardly ever does. */
 export function hasChecksum(block: Uint8Array, at: number): boolean {
 	try {
-		readNumber(block, at, CHECKSUM);
+		readNumber(block, at, FIELDS.checksum);
 		return true;
 	} catch (error) {
 		if (error instanceof Malformed) return false;
@@ -105,12 +107,12 @@ export function hasChecksum(block: Uint8Array, at: number): boolean {
 
 /** Whether the checksum is right, over unsigned bytes (POSIX) or signed ones (old Sun and other tars). */
 export function checksumMatches(block: Uint8Array, at: number): boolean {
-	const stated = readNumber(block, at, CHECKSUM);
+	const stated = readNumber(block, at, FIELDS.checksum);
 	const sum = unsignedChecksum(block, at);
 	if (sum === stated) return true;
 	let high = 0;
 	for (let i = at; i < at + BLOCK_BYTES; i++) {
-		const inField = i >= at + CHECKSUM.at && i < at + CHECKSUM.at + CHECKSUM.bytes;
+		const inField = i >= at + FIELDS.checksum.at && i < at + FIELDS.checksum.at + FIELDS.checksum.bytes;
 		if (!inField && (block[i] ?? 0) >= 0x80) high++;
 	}
 	return sum - high * 256 === stated;
@@ -119,9 +121,9 @@ export function checksumMatches(block: Uint8Array, at: number): boolean {
 /** Sum of all bytes of the block, its checksum field taken as spaces. */
 export function unsignedChecksum(block: Uint8Array, at: number): number {
 	let sum = 8 * 0x20;
-	const fieldAt = at + CHECKSUM.at;
+	const fieldAt = at + FIELDS.checksum.at;
 	for (let i = at; i < fieldAt; i++) sum += block[i] as number;
-	for (let i = fieldAt + CHECKSUM.bytes; i < at + BLOCK_BYTES; i++) sum += block[i] as number;
+	for (let i = fieldAt + FIELDS.checksum.bytes; i < at + BLOCK_BYTES; i++) sum += block[i] as number;
 	return sum;
 }
 
@@ -203,7 +205,7 @@ export function copyBytes(block: Uint8Array, start: number, end: number): Buffer
 
 /** The whole path: name, with the prefix in front where the layout has one. */
 export function readPath(block: Uint8Array, at: number, prefix: Field | undefined): Buffer {
-	const nameLength = textLength(block, at, NAME);
+	const nameLength = textLength(block, at, FIELDS.name);
 	const prefixLength = prefix === undefined ? 0 : textLength(block, at, prefix);
 	if (prefix === undefined || prefixLength === 0) return copyBytes(block, at, at + nameLength);
 	const path = Buffer.allocUnsafe(prefixLength + 1 + nameLength);

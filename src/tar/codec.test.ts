@@ -1,11 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type DataExtent, type TarEntry, TarReader, TarWriter, type Xattr } from "./index.ts";
-
-interface Member {
-	readonly entry: TarEntry;
-	readonly content: Buffer;
-}
+import { type DataExtent, type TarEntry, TarReader, type Xattr } from "./index.ts";
+import { type Member, writeArchive } from "./testing/archive.ts";
 
 /** Bytes without NUL: all that a name may hold. */
 function names(maxLength: number): fc.Arbitrary<Buffer> {
@@ -76,6 +72,17 @@ function bytesOf(length: number): Buffer {
 const filePaths = names(600).map((path) =>
 	path.at(-1) === 0x2f ? Buffer.concat([path, Buffer.from("f")]) : path,
 );
+function withoutContent(own: {
+	readonly type: fc.Arbitrary<TarEntry["type"]>;
+	readonly linkPath?: fc.Arbitrary<Buffer>;
+	readonly deviceMajor?: fc.Arbitrary<number>;
+	readonly deviceMinor?: fc.Arbitrary<number>;
+}): fc.Arbitrary<Member> {
+	return fc
+		.record({ path: names(600), ...base, ...common, ...own })
+		.map((entry) => ({ entry: { ...entry, sizeBytes: 0, dataExtents: undefined }, content: none }));
+}
+
 const members: fc.Arbitrary<Member> = fc.oneof(
 	fc.record({ path: filePaths, ...base, ...common, length: fc.oneof(fc.constant(0), fc.nat(3000)) }).map(
 		({ length, ...entry }): Member => ({
@@ -89,46 +96,14 @@ const members: fc.Arbitrary<Member> = fc.oneof(
 			content: bytesOf(map.dataExtents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)),
 		}),
 	),
-	fc
-		.record({
-			path: names(600),
-			...base,
-			...common,
-			type: fc.constantFrom("symlink" as const, "hardlink" as const),
-			linkPath: names(600),
-		})
-		.map((entry): Member => ({ entry: { ...entry, sizeBytes: 0, dataExtents: undefined }, content: none })),
-	fc
-		.record({
-			path: names(600),
-			...base,
-			...common,
-			type: fc.constantFrom("character" as const, "block" as const),
-			deviceMajor: numbers,
-			deviceMinor: numbers,
-		})
-		.map((entry): Member => ({ entry: { ...entry, sizeBytes: 0, dataExtents: undefined }, content: none })),
-	fc
-		.record({
-			path: names(600),
-			...base,
-			...common,
-			type: fc.constantFrom("directory" as const, "fifo" as const),
-		})
-		.map((entry): Member => ({ entry: { ...entry, sizeBytes: 0, dataExtents: undefined }, content: none })),
+	withoutContent({ type: fc.constantFrom("symlink", "hardlink"), linkPath: names(600) }),
+	withoutContent({
+		type: fc.constantFrom("character", "block"),
+		deviceMajor: numbers,
+		deviceMinor: numbers,
+	}),
+	withoutContent({ type: fc.constantFrom("directory", "fifo") }),
 );
-
-function write(list: readonly Member[], bufferSizeBytes?: number): Buffer {
-	const chunks: Buffer[] = [];
-	const writer = new TarWriter((chunk) => chunks.push(Buffer.from(chunk)), { bufferSizeBytes });
-	for (const { entry, content } of list) {
-		writer.entry(entry);
-		writer.data(content);
-		writer.entryEnd();
-	}
-	writer.finish();
-	return Buffer.concat(chunks);
-}
 
 /** Reads in chunks of the given lengths in turn, in one buffer that is overwritten as a real caller does. */
 function read(
@@ -186,7 +161,7 @@ describe("an archive that the writer made", () => {
 				),
 				fc.constantFrom(2048, 5000, 1 << 18),
 				(list, chunkLengths, bufferSizeBytes) => {
-					const archive = write(list, bufferSizeBytes);
+					const archive = writeArchive(list, bufferSizeBytes);
 					expect(archive.length % 512).toBe(0);
 					const result = read(archive, chunkLengths);
 					expect(result.members).toEqual(list);
@@ -200,7 +175,7 @@ describe("an archive that the writer made", () => {
 	test("is the same for the same entries whatever the buffer's size", () => {
 		fc.assert(
 			fc.property(fc.array(members, { maxLength: 4 }), (list) => {
-				expect(write(list, 2048).equals(write(list, 1 << 20))).toBe(true);
+				expect(writeArchive(list, 2048).equals(writeArchive(list, 1 << 20))).toBe(true);
 			}),
 			{ numRuns: 50 },
 		);

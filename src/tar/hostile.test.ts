@@ -2,8 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { isLamellaError } from "../errors/index.ts";
-import { BLOCK_BYTES, CHECKSUM, unsignedChecksum, writeOctal } from "./block.ts";
+import { BLOCK_BYTES, FIELDS, unsignedChecksum, writeOctal } from "./block.ts";
 import { type TarEntry, type TarLimits, TarReader, TarWriter } from "./index.ts";
+import { entryOf, writeArchive } from "./testing/archive.ts";
 
 interface BlockOptions {
 	readonly name?: string;
@@ -34,7 +35,7 @@ function block(options: BlockOptions = {}): Buffer {
 }
 
 function sealed(bytes: Buffer): Buffer {
-	writeOctal(bytes, 0, { ...CHECKSUM, bytes: 7 }, unsignedChecksum(bytes, 0));
+	writeOctal(bytes, 0, { ...FIELDS.checksum, bytes: 7 }, unsignedChecksum(bytes, 0));
 	bytes[155] = 0x20;
 	return bytes;
 }
@@ -106,7 +107,7 @@ describe("old and odd archives", () => {
 
 	test("a checksum over signed bytes is right", () => {
 		const bytes = block({ name: "caf\xe9\xff", magic: "" });
-		writeOctal(bytes, 0, { ...CHECKSUM, bytes: 7 }, unsignedChecksum(bytes, 0) - 2 * 256);
+		writeOctal(bytes, 0, { ...FIELDS.checksum, bytes: 7 }, unsignedChecksum(bytes, 0) - 2 * 256);
 		expect(entries(bytes)[0]?.path).toEqual(Buffer.from("caf\xe9\xff", "latin1"));
 	});
 
@@ -338,33 +339,19 @@ describe("limits hold whatever an archive states", () => {
 		expectRefused([header, ...digits], /sparse map is longer than 1048576/);
 	});
 
-	test("extension blocks of a GNU sparse file without end", () => {
-		const header = block({
-			type: "S",
-			magic: "ustar  \0",
-			at: [
-				[345, "\0"],
-				[482, "1"],
-			],
-		});
+	test.each([
+		["pieces", 21, /more than 65536 pieces/],
+		["nothing", 0, /sparse map/],
+	])("extension blocks of a GNU sparse file that hold %s, without end", (_what, pieces, message) => {
+		const at = [
+			[345, "\0"],
+			[482, "1"],
+		] as const;
+		const header = block({ type: "S", magic: "ustar  \0", at });
 		const extension = Buffer.alloc(512);
-		for (let i = 0; i < 21; i++) extension.write("00000000000\x0000000000000\0", 24 * i, "latin1");
+		for (let i = 0; i < pieces; i++) extension.write("00000000000\x0000000000000\0", 24 * i, "latin1");
 		extension[504] = 1;
-		expectRefused([header, ...Array.from({ length: 4000 }, () => extension)], /more than 65536 pieces/);
-	});
-
-	test("extension blocks that hold nothing, without end", () => {
-		const header = block({
-			type: "S",
-			magic: "ustar  \0",
-			at: [
-				[345, "\0"],
-				[482, "1"],
-			],
-		});
-		const extension = Buffer.alloc(512);
-		extension[504] = 1;
-		expectRefused([header, ...Array.from({ length: 4000 }, () => extension)], /sparse map/);
+		expectRefused([header, ...Array.from({ length: 4000 }, () => extension)], message);
 	});
 
 	test("paths, xattrs and their number", () => {
@@ -401,42 +388,22 @@ describe("mutated archives", () => {
 	}
 
 	function ours(): Buffer {
-		const chunks: Buffer[] = [];
-		const writer = new TarWriter((chunk) => chunks.push(Buffer.from(chunk)));
-		const base = {
-			mode: 0o644,
-			uid: 3_000_000,
-			gid: 1,
-			mtimeNs: -5n,
-			linkPath: Buffer.alloc(0),
-			deviceMajor: 0,
-			deviceMinor: 0,
-			xattrs: [{ name: Buffer.from("user.x"), value: Buffer.alloc(20, 1) }],
-		};
-		writer.entry({ ...base, path: Buffer.from("a/".repeat(90)), type: "directory", sizeBytes: 0 });
-		writer.entryEnd();
-		writer.entry({
-			...base,
-			path: Buffer.from("sparse"),
-			type: "file",
-			sizeBytes: 99_999,
-			dataExtents: [
-				{ offset: 4096, sizeBytes: 100 },
-				{ offset: 8192, sizeBytes: 700 },
-			],
-		});
-		writer.data(Buffer.alloc(800, 2));
-		writer.entryEnd();
-		writer.entry({
-			...base,
-			path: Buffer.from("link"),
-			type: "symlink",
-			sizeBytes: 0,
-			linkPath: Buffer.from("ö".repeat(80)),
-		});
-		writer.entryEnd();
-		writer.finish();
-		return Buffer.concat(chunks);
+		const xattrs = [{ name: Buffer.from("user.x"), value: Buffer.alloc(20, 1) }];
+		const facts = { uid: 3_000_000, gid: 1, mtimeNs: -5n, xattrs };
+		const dataExtents = [
+			{ offset: 4096, sizeBytes: 100 },
+			{ offset: 8192, sizeBytes: 700 },
+		];
+		const none = Buffer.alloc(0);
+		const linkPath = Buffer.from("ö".repeat(80));
+		return writeArchive([
+			{ entry: entryOf("a/".repeat(90), { ...facts, type: "directory" }), content: none },
+			{
+				entry: entryOf("sparse", { ...facts, sizeBytes: 99_999, dataExtents }),
+				content: Buffer.alloc(800, 2),
+			},
+			{ entry: entryOf("link", { ...facts, type: "symlink", linkPath }), content: none },
+		]);
 	}
 
 	function byGnuTar(): Buffer {
@@ -508,19 +475,7 @@ tar --format=gnu -S -c s --transform "s,^,${"long/".repeat(30)},"; tar --format=
 });
 
 describe("what the writer refuses", () => {
-	const good: TarEntry = {
-		path: Buffer.from("file"),
-		type: "file",
-		mode: 0o644,
-		uid: 0,
-		gid: 0,
-		sizeBytes: 3,
-		mtimeNs: 0n,
-		linkPath: Buffer.alloc(0),
-		deviceMajor: 0,
-		deviceMinor: 0,
-		xattrs: [],
-	};
+	const good = entryOf("file", { sizeBytes: 3 });
 	const xattr = { name: Buffer.from("user.a"), value: Buffer.from("b") };
 
 	test.each<[string, Partial<TarEntry>]>([

@@ -4,7 +4,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type TarEntry, TarReader, TarWriter, tarMembers } from "./index.ts";
+import { type TarEntry, TarReader, tarMembers } from "./index.ts";
+import { entryOf, writeArchive } from "./testing/archive.ts";
 
 const NS = 1_000_000_000n;
 const latin1Name = Buffer.from("caf\xe9.txt", "latin1");
@@ -124,11 +125,9 @@ describe("what GNU tar writes", () => {
 		expect(found.get("./")?.entry.type).toBe("directory");
 		// GNU's own format writes whole seconds before 1970 as a negative base-256 number.
 		const old = found.get("./old")?.entry.mtimeNs ?? 0n;
-		expect(times === "ns" ? old : old / NS).toBe(
-			times === "ns"
-				? (BigInt(Date.UTC(1965, 0, 1)) * NS) / 1000n + NS / 2n
-				: BigInt(Date.UTC(1965, 0, 1)) / 1000n,
-		);
+		const seconds = BigInt(Date.UTC(1965, 0, 1)) / 1000n;
+		if (times === "ns") expect(old).toBe(seconds * NS + NS / 2n);
+		else expect(old / NS).toBe(seconds);
 		expectSparse(found, "./sparse", sparse);
 		expectSparse(found, "./very-sparse", sparse);
 	});
@@ -210,47 +209,32 @@ t.close()`;
 	expect(found.get("./second")?.entry.type).toBe("hardlink");
 });
 
-function entryOf(name: string | Buffer, changes: Partial<TarEntry> = {}): TarEntry {
-	return {
-		path: Buffer.from(name),
-		type: "file",
-		mode: 0o644,
-		uid: 0,
-		gid: 0,
-		sizeBytes: 0,
-		mtimeNs: 1_600_000_000n * NS + 5n,
-		linkPath: Buffer.alloc(0),
-		deviceMajor: 0,
-		deviceMinor: 0,
-		xattrs: [],
-		...changes,
-	};
-}
-
 describe("what the writer makes", () => {
+	const made = (path: string | Buffer, changes: Partial<TarEntry> = {}): TarEntry =>
+		entryOf(path, { mtimeNs: 1_600_000_000n * NS + 5n, ...changes });
 	const sparseContent = Buffer.concat([Buffer.alloc(300_000), Buffer.alloc(5000, 7), Buffer.alloc(100_000)]);
 	const long = Buffer.concat([Buffer.from("d/".repeat(120)), latin1Name]);
 	const entries: readonly (readonly [TarEntry, Buffer])[] = [
-		[entryOf("plain", { sizeBytes: 5, uid: 3_000_000, mode: 0o4755 }), Buffer.from("hello")],
-		[entryOf(latin1Name, { sizeBytes: 5 }), Buffer.from("latin")],
-		[entryOf("größe", { sizeBytes: 4 }), Buffer.from("utf8")],
-		[entryOf(long, { sizeBytes: 4 }), Buffer.from("long")],
+		[made("plain", { sizeBytes: 5, uid: 3_000_000, mode: 0o4755 }), Buffer.from("hello")],
+		[made(latin1Name, { sizeBytes: 5 }), Buffer.from("latin")],
+		[made("größe", { sizeBytes: 4 }), Buffer.from("utf8")],
+		[made(long, { sizeBytes: 4 }), Buffer.from("long")],
 		[
-			entryOf("sparse", {
+			made("sparse", {
 				sizeBytes: sparseContent.length,
 				dataExtents: [{ offset: 300_000, sizeBytes: 5000 }],
 			}),
 			Buffer.alloc(5000, 7),
 		],
-		[entryOf(`${"s".repeat(150)}/ünicode`, { sizeBytes: 9_000, dataExtents: [] }), Buffer.alloc(0)],
-		[entryOf("before", { mtimeNs: -1_500_000_000n }), Buffer.alloc(0)],
+		[made(`${"s".repeat(150)}/ünicode`, { sizeBytes: 9_000, dataExtents: [] }), Buffer.alloc(0)],
+		[made("before", { mtimeNs: -1_500_000_000n }), Buffer.alloc(0)],
 		[
-			entryOf("link", { type: "hardlink", linkPath: Buffer.from("plain"), uid: 3_000_000, mode: 0o4755 }),
+			made("link", { type: "hardlink", linkPath: Buffer.from("plain"), uid: 3_000_000, mode: 0o4755 }),
 			Buffer.alloc(0),
 		],
-		[entryOf("symlink", { type: "symlink", linkPath: Buffer.from("ö".repeat(90)) }), Buffer.alloc(0)],
+		[made("symlink", { type: "symlink", linkPath: Buffer.from("ö".repeat(90)) }), Buffer.alloc(0)],
 		[
-			entryOf("xattrs", {
+			made("xattrs", {
 				xattrs: [{ name: Buffer.from("user.binary"), value: Buffer.from([0, 10, 61, 255]) }],
 			}),
 			Buffer.alloc(0),
@@ -259,15 +243,7 @@ describe("what the writer makes", () => {
 	let file = "";
 	beforeAll(() => {
 		file = path.join(directory, "ours.tar");
-		const chunks: Buffer[] = [];
-		const writer = new TarWriter((chunk) => chunks.push(Buffer.from(chunk)));
-		for (const [entry, content] of entries) {
-			writer.entry(entry);
-			writer.data(content);
-			writer.entryEnd();
-		}
-		writer.finish();
-		fs.writeFileSync(file, Buffer.concat(chunks));
+		fs.writeFileSync(file, writeArchive(entries.map(([entry, content]) => ({ entry, content }))));
 	});
 
 	function expectTree(target: string, beforeMicroseconds = -1_500_000n): void {

@@ -8,28 +8,13 @@ import {
 	type BlockFormat,
 	blockFormat,
 	copyBytes,
-	DEVICE_MAJOR,
-	DEVICE_MINOR,
+	FIELDS,
 	type Field,
-	GID,
-	GNAME,
-	GNU_ATIME,
-	GNU_CTIME,
-	LINK_NAME,
-	MODE,
-	MTIME,
-	PREFIX,
 	readNumber,
 	readPath,
 	readText,
-	SIZE,
-	STAR_ATIME,
-	STAR_CTIME,
-	STAR_PREFIX,
 	TYPE_AT,
 	textLength,
-	UID,
-	UNAME,
 } from "./block.ts";
 import type { DataExtent, TarEntry, TarEntryType, Xattr } from "./entry.ts";
 import type { TarLimits } from "./limits.ts";
@@ -72,32 +57,23 @@ interface Kind {
 }
 
 const FILE: Kind = { type: "file", stored: "content" };
-const HARD_LINK: Kind = { type: "hardlink", stored: "nothing" };
-const SYMLINK: Kind = { type: "symlink", stored: "nothing" };
-const CHARACTER: Kind = { type: "character", stored: "nothing" };
-const BLOCK: Kind = { type: "block", stored: "nothing" };
 const DIRECTORY: Kind = { type: "directory", stored: "nothing" };
 const DIRECTORY_WITH_BODY: Kind = { type: "directory", stored: "other" };
-const FIFO: Kind = { type: "fifo", stored: "nothing" };
+
+const KINDS: ReadonlyMap<number, Kind> = new Map([
+	[0x31, { type: "hardlink", stored: "nothing" }],
+	[0x32, { type: "symlink", stored: "nothing" }],
+	[0x33, { type: "character", stored: "nothing" }],
+	[0x34, { type: "block", stored: "nothing" }],
+	[0x35, DIRECTORY],
+	[0x36, { type: "fifo", stored: "nothing" }],
+	// GNU's directory with a list of its names behind it.
+	[0x44, DIRECTORY_WITH_BODY],
+]);
 
 function kindOf(typeFlag: number, path: Buffer): Kind {
-	switch (typeFlag) {
-		case 0x31:
-			return HARD_LINK;
-		case 0x32:
-			return SYMLINK;
-		case 0x33:
-			return CHARACTER;
-		case 0x34:
-			return BLOCK;
-		case 0x35:
-			return DIRECTORY;
-		case 0x36:
-			return FIFO;
-		// GNU's directory with a list of its names behind it.
-		case 0x44:
-			return DIRECTORY_WITH_BODY;
-	}
+	const known = KINDS.get(typeFlag);
+	if (known !== undefined) return known;
 	// Tars from before type 5 told directories by the slash. Go skips the body of what has type 0 or an unknown one.
 	if (path[path.length - 1] === 0x2f) return typeFlag === 0 ? DIRECTORY : DIRECTORY_WITH_BODY;
 	// Contiguous files, sparse ones, and (POSIX) every type that is not known.
@@ -107,8 +83,7 @@ function kindOf(typeFlag: number, path: Buffer): Kind {
 /** Makes members of one archive: it remembers the last user and group name, for they seldom change. */
 export class MemberReader {
 	readonly #limits: TarLimits;
-	#uname: Buffer = NO_BYTES;
-	#gname: Buffer = NO_BYTES;
+	readonly #last: { uname: Buffer; gname: Buffer } = { uname: NO_BYTES, gname: NO_BYTES };
 
 	constructor(limits: TarLimits) {
 		this.#limits = limits;
@@ -133,7 +108,7 @@ export class MemberReader {
 		if (path.length === 0 && kind.type !== "directory") throw new Malformed("the entry has no name");
 		let storedBytes = 0;
 		if (kind.stored !== "nothing") {
-			storedBytes = local?.sizeBytes ?? readNumber(block, at, SIZE);
+			storedBytes = local?.sizeBytes ?? readNumber(block, at, FIELDS.size);
 			if (storedBytes < 0) throw new Malformed("the entry's size is negative");
 			if (storedBytes > limits.maxFileSizeBytes) {
 				throw new Malformed(`the entry's size is over ${limits.maxFileSizeBytes} bytes`);
@@ -149,12 +124,12 @@ export class MemberReader {
 			}
 		}
 
-		const isLink = kind === HARD_LINK || kind === SYMLINK;
+		const isLink = kind.type === "hardlink" || kind.type === "symlink";
 		const linkPath = isLink
-			? (context.longLinkPath ?? local?.linkPath ?? readText(block, at, LINK_NAME))
+			? (context.longLinkPath ?? local?.linkPath ?? readText(block, at, FIELDS.linkName))
 			: NO_BYTES;
 		if (isLink && linkPath.length === 0) throw new Malformed("the link has no target");
-		const isDevice = kind === CHARACTER || kind === BLOCK;
+		const isDevice = kind.type === "character" || kind.type === "block";
 		const device = (stated: number | null | undefined, field: Field): number => {
 			if (!isDevice) return 0;
 			return stated ?? (format === "v7" ? 0 : readNumber(block, at, field));
@@ -165,33 +140,34 @@ export class MemberReader {
 			path: path.length === 0 ? ROOT_PATH : path,
 			type: kind.type,
 			mode: readMode(block, at),
-			uid: local?.uid ?? global?.uid ?? readNumber(block, at, UID),
-			gid: local?.gid ?? global?.gid ?? readNumber(block, at, GID),
-			uname: pick(local?.uname, global?.uname, () => this.#readUname(block, at, format)),
-			gname: pick(local?.gname, global?.gname, () => this.#readGname(block, at, format)),
+			uid: local?.uid ?? global?.uid ?? readNumber(block, at, FIELDS.uid),
+			gid: local?.gid ?? global?.gid ?? readNumber(block, at, FIELDS.gid),
+			uname: pick(local?.uname, global?.uname, () => this.#readName("uname", block, at, format)),
+			gname: pick(local?.gname, global?.gname, () => this.#readName("gname", block, at, format)),
 			sizeBytes,
-			mtimeNs: local?.mtimeNs ?? global?.mtimeNs ?? BigInt(readNumber(block, at, MTIME)) * 1_000_000_000n,
+			mtimeNs:
+				local?.mtimeNs ?? global?.mtimeNs ?? BigInt(readNumber(block, at, FIELDS.mtime)) * 1_000_000_000n,
 			atimeNs: pick(local?.atimeNs, global?.atimeNs, () => times?.atimeNs),
 			ctimeNs: pick(local?.ctimeNs, global?.ctimeNs, () => times?.ctimeNs),
 			linkPath,
-			deviceMajor: device(local?.deviceMajor, DEVICE_MAJOR),
-			deviceMinor: device(local?.deviceMinor, DEVICE_MINOR),
+			deviceMajor: device(local?.deviceMajor, FIELDS.deviceMajor),
+			deviceMinor: device(local?.deviceMinor, FIELDS.deviceMinor),
 			xattrs: xattrsOf(local, global),
 			dataExtents: undefined,
 		};
 		return { entry, storedBytes, hasContent, sparse };
 	}
 
-	#readUname(block: Uint8Array, at: number, format: BlockFormat): Buffer | undefined {
+	#readName(
+		field: "uname" | "gname",
+		block: Uint8Array,
+		at: number,
+		format: BlockFormat,
+	): Buffer | undefined {
 		if (format === "v7") return undefined;
-		if (!sameText(block, at, UNAME, this.#uname)) this.#uname = readText(block, at, UNAME);
-		return this.#uname.length === 0 ? undefined : this.#uname;
-	}
-
-	#readGname(block: Uint8Array, at: number, format: BlockFormat): Buffer | undefined {
-		if (format === "v7") return undefined;
-		if (!sameText(block, at, GNAME, this.#gname)) this.#gname = readText(block, at, GNAME);
-		return this.#gname.length === 0 ? undefined : this.#gname;
+		const place = FIELDS[field];
+		if (!sameText(block, at, place, this.#last[field])) this.#last[field] = readText(block, at, place);
+		return this.#last[field].length === 0 ? undefined : this.#last[field];
 	}
 }
 
@@ -202,7 +178,7 @@ export function withExtents(entry: TarEntry, dataExtents: readonly DataExtent[])
 
 /** The name in the block alone, for messages about headers that cannot be read further. */
 export function plainName(block: Uint8Array, at: number): Buffer {
-	return copyBytes(block, at, at + textLength(block, at, { at: 0, bytes: 100, name: "name" }));
+	return copyBytes(block, at, at + textLength(block, at, FIELDS.name));
 }
 
 /** A local word of a keyword, else a global one, else the header's; deleted words hide the rest. */
@@ -226,7 +202,7 @@ function sameText(block: Uint8Array, at: number, { at: fieldAt, bytes }: Field, 
 
 /** Some tars put the file type into the mode's higher bits, or a negative number where there was none. */
 function readMode(block: Uint8Array, at: number): number {
-	const mode = readNumber(block, at, MODE);
+	const mode = readNumber(block, at, FIELDS.mode);
 	return mode < 0 ? 0 : mode % 0o10000;
 }
 
@@ -238,7 +214,8 @@ interface HeaderTimes {
 }
 
 function headerTimes(block: Uint8Array, at: number, format: "gnu" | "star", sparse: boolean): HeaderTimes {
-	const [atimeField, ctimeField] = format === "gnu" ? [GNU_ATIME, GNU_CTIME] : [STAR_ATIME, STAR_CTIME];
+	const [atimeField, ctimeField] =
+		format === "gnu" ? [FIELDS.gnuAtime, FIELDS.gnuCtime] : [FIELDS.starAtime, FIELDS.starCtime];
 	const read = (field: Field): bigint | undefined =>
 		block[at + field.at] === 0 ? undefined : BigInt(readNumber(block, at, field)) * 1_000_000_000n;
 	try {
@@ -250,9 +227,9 @@ function headerTimes(block: Uint8Array, at: number, format: "gnu" | "star", spar
 }
 
 function prefixField(format: BlockFormat, times: HeaderTimes | undefined): Field | undefined {
-	if (format === "ustar") return PREFIX;
-	if (format === "star") return STAR_PREFIX;
-	return times?.isPrefix === true ? PREFIX : undefined;
+	if (format === "ustar") return FIELDS.prefix;
+	if (format === "star") return FIELDS.starPrefix;
+	return times?.isPrefix === true ? FIELDS.prefix : undefined;
 }
 
 function sparseForm(

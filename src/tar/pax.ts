@@ -94,59 +94,66 @@ export function applyGlobal(body: Uint8Array, fields: PaxFields, limits: TarLimi
 	fields.unresolvedAcls = undefined;
 }
 
+/** Keywords by the field that they give, and by how their values are read. */
+const TEXTS = new Map([
+	["path", "path"],
+	["linkpath", "linkPath"],
+	["uname", "uname"],
+	["gname", "gname"],
+	["GNU.sparse.name", "sparseName"],
+] as const);
+const DECIMALS = new Map([
+	["size", "sizeBytes"],
+	["uid", "uid"],
+	["gid", "gid"],
+	["SCHILY.devmajor", "deviceMajor"],
+	["SCHILY.devminor", "deviceMinor"],
+	["SCHILY.realsize", "starRealSizeBytes"],
+] as const);
+const TIMES = new Map([
+	["mtime", "mtimeNs"],
+	["atime", "atimeNs"],
+	["ctime", "ctimeNs"],
+] as const);
+const ACLS = new Map([
+	["SCHILY.acl.access", "system.posix_acl_access"],
+	["SCHILY.acl.default", "system.posix_acl_default"],
+]);
+const SPARSE_DECIMALS = new Map([
+	["GNU.sparse.major", "major"],
+	["GNU.sparse.minor", "minor"],
+	["GNU.sparse.size", "realSizeBytes"],
+	["GNU.sparse.realsize", "realSizeBytes"],
+	["GNU.sparse.numblocks", "extentCount"],
+] as const);
+
+/** What a table has for a keyword, which may be any. */
+function fieldOf<K extends string, F>(table: ReadonlyMap<K, F>, keyword: string): F | undefined {
+	return table.get(keyword as K);
+}
+
 function readRecord(keyword: string, value: Buffer, fields: PaxFields, limits: TarLimits): void {
-	const empty = value.length === 0;
-	switch (keyword) {
-		case "path":
-			fields.path = empty ? null : text(keyword, value, limits);
-			return;
-		case "linkpath":
-			fields.linkPath = empty ? null : text(keyword, value, limits);
-			return;
-		case "uname":
-			fields.uname = empty ? null : text(keyword, value, limits);
-			return;
-		case "gname":
-			fields.gname = empty ? null : text(keyword, value, limits);
-			return;
-		case "size":
-			fields.sizeBytes = empty ? null : readDecimal(keyword, value);
-			return;
-		case "uid":
-			fields.uid = empty ? null : readDecimal(keyword, value);
-			return;
-		case "gid":
-			fields.gid = empty ? null : readDecimal(keyword, value);
-			return;
-		case "mtime":
-			fields.mtimeNs = empty ? null : readTime(keyword, value);
-			return;
-		case "atime":
-			fields.atimeNs = empty ? null : readTime(keyword, value);
-			return;
-		case "ctime":
-			fields.ctimeNs = empty ? null : readTime(keyword, value);
-			return;
-		case "SCHILY.devmajor":
-			fields.deviceMajor = empty ? null : readDecimal(keyword, value);
-			return;
-		case "SCHILY.devminor":
-			fields.deviceMinor = empty ? null : readDecimal(keyword, value);
-			return;
-		case "SCHILY.realsize":
-			fields.starRealSizeBytes = empty ? null : readDecimal(keyword, value);
-			return;
-		case "SCHILY.acl.access":
-			readAcl("system.posix_acl_access", value, fields, limits);
-			return;
-		case "SCHILY.acl.default":
-			readAcl("system.posix_acl_default", value, fields, limits);
-			return;
-		case "RHT.security.selinux":
-			addXattr(fields, Buffer.from("security.selinux"), Buffer.from(value), limits);
-			return;
+	const isEmpty = value.length === 0;
+	const textField = fieldOf(TEXTS, keyword);
+	if (textField !== undefined) {
+		fields[textField] = isEmpty ? null : text(keyword, value, limits);
+		return;
 	}
-	if (keyword.startsWith("SCHILY.xattr.")) {
+	const decimalField = fieldOf(DECIMALS, keyword);
+	if (decimalField !== undefined) {
+		fields[decimalField] = isEmpty ? null : readDecimal(keyword, value);
+		return;
+	}
+	const timeField = fieldOf(TIMES, keyword);
+	if (timeField !== undefined) {
+		fields[timeField] = isEmpty ? null : readTime(keyword, value);
+		return;
+	}
+	const acl = ACLS.get(keyword);
+	if (acl !== undefined) readAcl(acl, value, fields, limits);
+	else if (keyword === "RHT.security.selinux") {
+		addXattr(fields, Buffer.from("security.selinux"), Buffer.from(value), limits);
+	} else if (keyword.startsWith("SCHILY.xattr.")) {
 		const name = Buffer.from(decodeGnuKeyword(keyword.slice(13)), "latin1");
 		addXattr(fields, name, Buffer.from(value), limits);
 	} else if (keyword.startsWith("LIBARCHIVE.xattr.")) {
@@ -158,10 +165,6 @@ function readRecord(keyword: string, value: Buffer, fields: PaxFields, limits: T
 }
 
 function readSparseRecord(keyword: string, value: Buffer, fields: PaxFields, limits: TarLimits): void {
-	if (keyword === "GNU.sparse.name") {
-		fields.sparseName = value.length === 0 ? null : text(keyword, value, limits);
-		return;
-	}
 	fields.sparse ??= {
 		major: undefined,
 		minor: undefined,
@@ -170,20 +173,12 @@ function readSparseRecord(keyword: string, value: Buffer, fields: PaxFields, lim
 		extentCount: undefined,
 	};
 	const sparse = fields.sparse;
+	const decimal = fieldOf(SPARSE_DECIMALS, keyword);
+	if (decimal !== undefined) {
+		sparse[decimal] = readDecimal(keyword, value);
+		return;
+	}
 	switch (keyword) {
-		case "GNU.sparse.major":
-			sparse.major = readDecimal(keyword, value);
-			break;
-		case "GNU.sparse.minor":
-			sparse.minor = readDecimal(keyword, value);
-			break;
-		case "GNU.sparse.size":
-		case "GNU.sparse.realsize":
-			sparse.realSizeBytes = readDecimal(keyword, value);
-			break;
-		case "GNU.sparse.numblocks":
-			sparse.extentCount = readDecimal(keyword, value);
-			break;
 		case "GNU.sparse.offset":
 		case "GNU.sparse.numbytes": {
 			sparse.map ??= [];

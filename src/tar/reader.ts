@@ -9,10 +9,10 @@ import {
 	BLOCK_BYTES,
 	checksumMatches,
 	copyBytes,
+	FIELDS,
 	hasChecksum,
 	isZeroBlock,
 	readNumber,
-	SIZE,
 	TYPE_AT,
 } from "./block.ts";
 import type { DataExtent, TarEntry } from "./entry.ts";
@@ -245,7 +245,7 @@ export class TarReader {
 			case 0x67:
 			case 0x4c:
 			case 0x4b:
-				this.#beginExtended(typeFlag, readNumber(block, at, SIZE));
+				this.#beginExtended(typeFlag, readNumber(block, at, FIELDS.size));
 				return;
 			case 0x4d:
 				throw new Malformed("it continues a file from another volume; join the volumes first");
@@ -253,7 +253,7 @@ export class TarReader {
 			case 0x56:
 			case 0x41:
 			case 0x4e: {
-				const sizeBytes = readNumber(block, at, SIZE);
+				const sizeBytes = readNumber(block, at, FIELDS.size);
 				if (sizeBytes < 0 || sizeBytes > this.#limits.maxFileSizeBytes) {
 					throw new Malformed("its size is negative or too large");
 				}

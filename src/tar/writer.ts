@@ -5,27 +5,7 @@
  * fit: so archives of old files are as small as ustar and readable by everything. Sparse files are written
  * in GNU's PAX sparse format 1.0, which GNU tar, Go's archive/tar, libarchive and Python read.
  */
-import {
-	BLOCK_BYTES,
-	CHECKSUM,
-	DEVICE_MAJOR,
-	DEVICE_MINOR,
-	type Field,
-	GID,
-	GNAME,
-	LINK_NAME,
-	MAGIC_AT,
-	MODE,
-	MTIME,
-	NAME,
-	PREFIX,
-	SIZE,
-	TYPE_AT,
-	UID,
-	UNAME,
-	unsignedChecksum,
-	writeOctal,
-} from "./block.ts";
+import { BLOCK_BYTES, FIELDS, type Field, MAGIC_AT, TYPE_AT, unsignedChecksum, writeOctal } from "./block.ts";
 import { checkEntry, invalid } from "./check-entry.ts";
 import type { TarEntry, TarEntryType, Xattr } from "./entry.ts";
 import { DEFAULT_TAR_LIMITS } from "./limits.ts";
@@ -115,9 +95,9 @@ export class TarWriter {
 			gid: entry.gid,
 			sizeBytes: storedBytes,
 			mtimeSeconds: Number(floorSeconds(mtimeNs)),
-			linkName: fitsText(entry.linkPath, LINK_NAME.bytes) ? entry.linkPath : asciiName(entry.linkPath),
-			uname: fitsText(entry.uname ?? NO_BYTES, UNAME.bytes - 1) ? entry.uname : undefined,
-			gname: fitsText(entry.gname ?? NO_BYTES, GNAME.bytes - 1) ? entry.gname : undefined,
+			linkName: fitsText(entry.linkPath, FIELDS.linkName.bytes) ? entry.linkPath : asciiName(entry.linkPath),
+			uname: nameIn(FIELDS.uname, entry.uname),
+			gname: nameIn(FIELDS.gname, entry.gname),
 			deviceMajor: entry.deviceMajor,
 			deviceMinor: entry.deviceMinor,
 		});
@@ -168,12 +148,14 @@ export class TarWriter {
 		const pax = this.#pax;
 		pax.clear();
 		if (!pathFits && !sparse) pax.add("path", entry.path);
-		if (!fitsText(entry.linkPath, LINK_NAME.bytes)) pax.add("linkpath", entry.linkPath);
+		if (!fitsText(entry.linkPath, FIELDS.linkName.bytes)) pax.add("linkpath", entry.linkPath);
 		if (storedBytes > MAX_OCTAL_11) pax.add("size", String(storedBytes));
 		if (entry.uid < 0 || entry.uid > MAX_OCTAL_7) pax.add("uid", String(entry.uid));
 		if (entry.gid < 0 || entry.gid > MAX_OCTAL_7) pax.add("gid", String(entry.gid));
-		if (entry.uname !== undefined && !fitsText(entry.uname, UNAME.bytes - 1)) pax.add("uname", entry.uname);
-		if (entry.gname !== undefined && !fitsText(entry.gname, GNAME.bytes - 1)) pax.add("gname", entry.gname);
+		if (entry.uname !== undefined && !fitsText(entry.uname, FIELDS.uname.bytes - 1))
+			pax.add("uname", entry.uname);
+		if (entry.gname !== undefined && !fitsText(entry.gname, FIELDS.gname.bytes - 1))
+			pax.add("gname", entry.gname);
 		if (mtimeNs < 0n || mtimeNs % NS_PER_SECOND !== 0n || mtimeNs / NS_PER_SECOND > MAX_OCTAL_11) {
 			pax.add("mtime", formatTime(mtimeNs));
 		}
@@ -193,21 +175,8 @@ export class TarWriter {
 	}
 
 	#writePaxHeader(entry: TarEntry): void {
-		this.#writeBlock({
-			name: siblingName(entry.path, PAX_NAME),
-			prefix: NO_BYTES,
-			typeFlag: PAX_TYPE_FLAG,
-			mode: 0,
-			uid: 0,
-			gid: 0,
-			sizeBytes: this.#pax.length,
-			mtimeSeconds: 0,
-			linkName: NO_BYTES,
-			uname: undefined,
-			gname: undefined,
-			deviceMajor: 0,
-			deviceMinor: 0,
-		});
+		const name = siblingName(entry.path, PAX_NAME);
+		this.#writeBlock({ ...NO_FIELDS, name, typeFlag: PAX_TYPE_FLAG, sizeBytes: this.#pax.length });
 		this.#put(this.#pax.bytes);
 		this.#zeros(paddingOf(this.#pax.length));
 	}
@@ -218,24 +187,24 @@ export class TarWriter {
 		const block = this.#buffer;
 		const at = this.#length;
 		block.fill(0, at, at + BLOCK_BYTES);
-		writeText(block, at, NAME, fields.name);
-		writeOctal(block, at, MODE, fields.mode);
-		writeOctal(block, at, UID, fields.uid);
-		writeOctal(block, at, GID, fields.gid);
-		writeOctal(block, at, SIZE, fields.sizeBytes);
-		writeOctal(block, at, MTIME, fields.mtimeSeconds);
+		writeText(block, at, FIELDS.name, fields.name);
+		writeOctal(block, at, FIELDS.mode, fields.mode);
+		writeOctal(block, at, FIELDS.uid, fields.uid);
+		writeOctal(block, at, FIELDS.gid, fields.gid);
+		writeOctal(block, at, FIELDS.size, fields.sizeBytes);
+		writeOctal(block, at, FIELDS.mtime, fields.mtimeSeconds);
 		block[at + TYPE_AT] = fields.typeFlag;
-		writeText(block, at, LINK_NAME, fields.linkName);
+		writeText(block, at, FIELDS.linkName, fields.linkName);
 		// "ustar", NUL, "00"
 		block.write("ustar\0" + "00", at + MAGIC_AT, "latin1");
-		writeText(block, at, UNAME, fields.uname ?? NO_BYTES);
-		writeText(block, at, GNAME, fields.gname ?? NO_BYTES);
-		writeOctal(block, at, DEVICE_MAJOR, fields.deviceMajor);
-		writeOctal(block, at, DEVICE_MINOR, fields.deviceMinor);
-		writeText(block, at, PREFIX, fields.prefix);
+		writeText(block, at, FIELDS.uname, fields.uname);
+		writeText(block, at, FIELDS.gname, fields.gname);
+		writeOctal(block, at, FIELDS.deviceMajor, fields.deviceMajor);
+		writeOctal(block, at, FIELDS.deviceMinor, fields.deviceMinor);
+		writeText(block, at, FIELDS.prefix, fields.prefix);
 		// Six digits, NUL, space, as all tars write it.
-		writeOctal(block, at, { ...CHECKSUM, bytes: 7 }, unsignedChecksum(block, at));
-		block[at + CHECKSUM.at + 7] = 0x20;
+		writeOctal(block, at, { ...FIELDS.checksum, bytes: 7 }, unsignedChecksum(block, at));
+		block[at + FIELDS.checksum.at + 7] = 0x20;
 		this.#length += BLOCK_BYTES;
 	}
 
@@ -269,21 +238,23 @@ export class TarWriter {
 	}
 }
 
-interface BlockFields {
-	readonly name: Uint8Array;
-	readonly prefix: Uint8Array;
-	readonly typeFlag: number;
-	readonly mode: number;
-	readonly uid: number;
-	readonly gid: number;
-	readonly sizeBytes: number;
-	readonly mtimeSeconds: number;
-	readonly linkName: Uint8Array;
-	readonly uname: Uint8Array | undefined;
-	readonly gname: Uint8Array | undefined;
-	readonly deviceMajor: number;
-	readonly deviceMinor: number;
-}
+/** Of a header block. */
+const NO_FIELDS = {
+	name: NO_BYTES,
+	prefix: NO_BYTES,
+	typeFlag: 0,
+	mode: 0,
+	uid: 0,
+	gid: 0,
+	sizeBytes: 0,
+	mtimeSeconds: 0,
+	linkName: NO_BYTES,
+	uname: NO_BYTES,
+	gname: NO_BYTES,
+	deviceMajor: 0,
+	deviceMinor: 0,
+};
+type BlockFields = Readonly<typeof NO_FIELDS>;
 
 function writeText(block: Buffer, at: number, field: Field, text: Uint8Array): void {
 	if (text.length > 0) block.set(text, at + field.at);
@@ -301,24 +272,29 @@ function isAscii(bytes: Uint8Array): boolean {
 	return true;
 }
 
+/** A user's or group's name, which ends with a NUL; nothing where it does not fit. */
+function nameIn({ bytes }: Field, name: Buffer = NO_BYTES): Buffer {
+	return fitsText(name, bytes - 1) ? name : NO_BYTES;
+}
+
 function fitsText(text: Uint8Array, bytes: number): boolean {
 	return text.length <= bytes && isAscii(text);
 }
 
 /** The path as ustar's name and prefix, which stand for prefix + "/" + name. `undefined` where it does not fit. */
 function splitPath(path: Buffer): { name: Buffer; prefix: Buffer } | undefined {
-	if (path.length <= NAME.bytes) return { name: path, prefix: NO_BYTES };
-	if (path.length > NAME.bytes + 1 + PREFIX.bytes) return undefined;
+	if (path.length <= FIELDS.name.bytes) return { name: path, prefix: NO_BYTES };
+	if (path.length > FIELDS.name.bytes + 1 + FIELDS.prefix.bytes) return undefined;
 	// The name must hold something, and the slash at a directory's end is not where to split.
-	const slash = path.subarray(0, Math.min(PREFIX.bytes + 1, path.length - 1)).lastIndexOf(0x2f);
-	if (slash <= 0 || path.length - slash - 1 > NAME.bytes) return undefined;
+	const slash = path.subarray(0, Math.min(FIELDS.prefix.bytes + 1, path.length - 1)).lastIndexOf(0x2f);
+	if (slash <= 0 || path.length - slash - 1 > FIELDS.name.bytes) return undefined;
 	return { name: path.subarray(slash + 1), prefix: path.subarray(0, slash) };
 }
 
 /** What stands in the block where the real name is in the PAX header: its ASCII part, for people and old tars. */
 function asciiName(path: Buffer): Buffer {
 	if (path.length === 0) return path;
-	const ascii = Buffer.from(path.subarray(0, NAME.bytes));
+	const ascii = Buffer.from(path.subarray(0, FIELDS.name.bytes));
 	for (let i = 0; i < ascii.length; i++) {
 		if ((ascii[i] as number) >= 0x80) ascii[i] = 0x5f;
 	}

@@ -1,14 +1,14 @@
 /** A gRPC client of `containerd.services.snapshots.v1`: of a proxy snapshotter's socket or of containerd itself. */
 import { mkdirSync } from "node:fs";
-import { create, type DescMethod, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { Client, credentials, Metadata, type status } from "@grpc/grpc-js";
+import type { DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { type Client, Metadata, type status } from "@grpc/grpc-js";
 import {
 	type Info,
 	type InfoSchema,
 	Snapshots,
-} from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.js";
-import { methodDefinition } from "../../src/serve/containerd/grpc/service.ts";
+} from "../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import type { Mount } from "../../src/serve/containerd/generated/containerd/types/mount_pb.ts";
+import { begin, connectTo, streamed } from "./grpc-client.ts";
 import { run } from "./processes.ts";
 
 type Methods = (typeof Snapshots)["method"];
@@ -27,10 +27,7 @@ export class SnapshotsClient implements Disposable {
 		socket: string,
 		{ snapshotter = "lamella", namespace = "default" }: { snapshotter?: string; namespace?: string } = {},
 	) {
-		this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
-			// containerd's own clients send this; a path would be refused.
-			"grpc.default_authority": "localhost",
-		});
+		this.#client = connectTo(socket);
 		this.#snapshotter = snapshotter;
 		this.#metadata.set("containerd-namespace", namespace);
 	}
@@ -69,19 +66,10 @@ export class SnapshotsClient implements Disposable {
 	}
 
 	async list(...filters: string[]): Promise<Info[]> {
-		const method = methodDefinition(Snapshots.method.list);
-		const request = create(Snapshots.method.list.input, { snapshotter: this.#snapshotter, filters });
-		const stream = this.#client.makeServerStreamRequest(
-			method.path,
-			method.requestSerialize,
-			method.responseDeserialize,
-			request,
-			this.#metadata,
-		);
+		const request = { snapshotter: this.#snapshotter, filters };
+		const stream = streamed(this.#client, Snapshots.method.list, request, this.#metadata);
 		const infos: Info[] = [];
-		for await (const message of stream) {
-			infos.push(...(message as MessageShape<Methods["list"]["output"]>).info);
-		}
+		for await (const message of stream) infos.push(...message.info);
 		return infos;
 	}
 
@@ -110,22 +98,10 @@ export class SnapshotsClient implements Disposable {
 		name: K,
 		fields: MessageInitShape<Methods[K]["input"]>,
 	): Promise<MessageShape<Methods[K]["output"]>> {
-		const descriptor: DescMethod = Snapshots.method[name];
-		const method = methodDefinition(descriptor);
-		const request = create(descriptor.input, { ...fields, snapshotter: this.#snapshotter });
-		return new Promise((resolve, reject) => {
-			this.#client.makeUnaryRequest(
-				method.path,
-				method.requestSerialize,
-				method.responseDeserialize,
-				request,
-				this.#metadata,
-				(error, answer) => {
-					if (error !== null) reject(error);
-					else resolve(answer as MessageShape<Methods[K]["output"]>);
-				},
-			);
-		});
+		const method: DescMethod = Snapshots.method[name];
+		const request = { ...fields, snapshotter: this.#snapshotter };
+		const { answer } = begin(this.#client, method, request, { metadata: this.#metadata });
+		return answer as Promise<MessageShape<Methods[K]["output"]>>;
 	}
 }
 

@@ -1,9 +1,8 @@
 /** `lamella apply`: a committed layer from a layer tar. */
 
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
-import { labelOption } from "../label-option.ts";
-import { showProgress } from "../layer-progress.ts";
+import { LABEL } from "../shared-options.ts";
 import { inputFrom } from "../streams.ts";
 
 interface Options {
@@ -17,25 +16,15 @@ export const command: CommandModule = defineCommand<[name: string, tar: string],
 			.argument("<layer>", "name of the new committed layer")
 			.argument("<tar>", "the layer tar, plain, gzip or zstd; - for stdin")
 			.option("-p, --parent <layer>", "the image or committed layer it goes over")
-			.addOption(labelOption())
-			.addHelpText(
-				"after",
-				examples(["lamella apply base rootfs.tar.gz", "any root filesystem's tar will do"]),
-			);
+			.addOption(LABEL)
+			.examples(["lamella apply base rootfs.tar.gz", "any root filesystem's tar will do"]);
 	},
 	run: async (context, [name, tar], { parent, label }) => {
 		const input = inputFrom(tar);
 		await using store = await context.openStore("making");
-		const layer = await (async () => {
-			using board = await context.openProgress();
-			return await store.applyLayer(input, {
-				name,
-				parent,
-				labels: label,
-				signal: context.signal,
-				onProgress: showProgress(board),
-			});
-		})();
+		const layer = await context.withProgress((work) =>
+			store.applyLayer(input, { name, parent, labels: label, ...work }),
+		);
 		context.warn(layer.warnings);
 		if (context.json) context.printJson({ ...layerJson(layer), warnings: layer.warnings });
 		else context.print(layer.id);

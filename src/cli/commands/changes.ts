@@ -1,6 +1,6 @@
 /** `lamella changes`: what a layer changed, as A, C and D lines. */
 
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { changeJson } from "../json-shapes.ts";
 import { forPeople } from "../output/text.ts";
 
@@ -15,12 +15,10 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 			.argument("<layer>", "name of the layer")
 			.option("--against <layer>", "compare with this layer or image in place of its parent")
 			.option("-z, --null", "end each line with NUL, for names with line breaks")
-			.addHelpText(
-				"after",
-				`\nA is added, C is changed, D is deleted; in order of path. On a terminal, names are escaped (\\xNN).\n${examples(
-					["lamella changes web1", "what was done in web1 since it was made"],
-				)}`,
-			);
+			.helpText(
+				"A is added, C is changed, D is deleted; in order of path. On a terminal, names are escaped (\\xNN).",
+			)
+			.examples(["lamella changes web1", "what was done in web1 since it was made"]);
 	},
 	run: async (context, [name], { against, null: nul }) => {
 		await using store = await context.openStore();

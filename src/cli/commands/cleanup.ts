@@ -3,9 +3,8 @@ import { type CommandModule, defineCommand } from "../command.ts";
 
 export const command: CommandModule = defineCommand<[]>({
 	configure: (command) =>
-		void command.addHelpText(
-			"after",
-			"\nEvery command does this when it opens the store, but for what a killed `lamella run` left.",
+		void command.helpText(
+			"Every command does this when it opens the store, but for what a killed `lamella run` left.",
 		),
 	run: async (context) => {
 		await using store = await context.openStore();

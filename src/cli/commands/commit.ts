@@ -1,9 +1,8 @@
 /** `lamella commit`: an image of a writable layer. */
 
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
-import { showProgress } from "../layer-progress.ts";
-import { skipUnsupportedOption } from "../skip-unsupported-option.ts";
+import { collect, SKIP_UNSUPPORTED } from "../shared-options.ts";
 
 interface Options {
 	author?: string;
@@ -24,31 +23,16 @@ export const command: CommandModule = defineCommand<[layer: string, name: string
 				"a Dockerfile instruction such as 'CMD [\"/bin/sh\"]' (repeatable)",
 				collect,
 			)
-			.addOption(skipUnsupportedOption())
-			.addHelpText(
-				"after",
-				examples(["lamella commit web1 debian:demo2 -m 'vim added'", "an image of web1"]),
-			);
+			.addOption(SKIP_UNSUPPORTED)
+			.examples(["lamella commit web1 debian:demo2 -m 'vim added'", "an image of web1"]);
 	},
 	run: async (context, [layer, name], { author, message, change, skipUnsupported }) => {
 		await using store = await context.openStore();
-		const image = await (async () => {
-			using board = await context.openProgress();
-			return await store.commit(layer, name, {
-				author,
-				message,
-				changes: change,
-				skipUnsupported,
-				signal: context.signal,
-				onProgress: showProgress(board),
-			});
-		})();
+		const image = await context.withProgress((work) =>
+			store.commit(layer, name, { author, message, changes: change, skipUnsupported, ...work }),
+		);
 		context.warn(image.warnings);
 		if (context.json) context.printJson({ ...imageJson(image), warnings: image.warnings });
 		else context.print(image.id);
 	},
 });
-
-function collect(word: string, before: readonly string[] | undefined): string[] {
-	return [...(before ?? []), word];
-}

@@ -1,8 +1,8 @@
 /** `lamella create`: a writable layer (or a view) over an image, a layer or nothing. */
 
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { layerJson } from "../json-shapes.ts";
-import { labelOption } from "../label-option.ts";
+import { LABEL } from "../shared-options.ts";
 
 interface Options {
 	view?: boolean;
@@ -16,12 +16,9 @@ export const command: CommandModule = defineCommand<[name: string, from: string 
 			.argument("<layer>", "name of the new layer")
 			.argument("[from]", "the image or committed layer it starts from (default: an empty root)")
 			.option("--view", "make it read-only")
-			.addOption(labelOption())
+			.addOption(LABEL)
 			.option("--mount-label <label>", "SELinux label of its mounts")
-			.addHelpText(
-				"after",
-				examples(["lamella create web1 debian:demo", "a writable root, in constant time"]),
-			);
+			.examples(["lamella create web1 debian:demo", "a writable root, in constant time"]);
 	},
 	run: async (context, [name, from], { view, label, mountLabel }) => {
 		await using store = await context.openStore("making");

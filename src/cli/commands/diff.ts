@@ -3,10 +3,10 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { LamellaError } from "../../errors/index.ts";
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
-import { skipUnsupportedOption } from "../skip-unsupported-option.ts";
+import { SKIP_UNSUPPORTED } from "../shared-options.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
 
 interface Options {
@@ -23,11 +23,8 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 			.option("-o, --output <file>", "write to this file in place of stdout")
 			.option("--against <layer>", "compare with this layer or image in place of its parent")
 			.option("--whole-seconds", "cut times to seconds, for readers without PAX times")
-			.addOption(skipUnsupportedOption())
-			.addHelpText(
-				"after",
-				examples(["lamella diff web1 > layer.tar", "the same bytes for the same changes"]),
-			);
+			.addOption(SKIP_UNSUPPORTED)
+			.examples(["lamella diff web1 > layer.tar", "the same bytes for the same changes"]);
 	},
 	run: async (context, [name], { output, against, wholeSeconds, skipUnsupported }) => {
 		const toFile = output !== undefined && output !== "-";
@@ -60,25 +57,14 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 
 function inWords(error: unknown, output: string): unknown {
 	const code = error instanceof Error && "code" in error ? error.code : undefined;
+	const path = forPeople(output);
+	const details = { path, cause: error };
 	if (code === "ENOSPC") {
-		return new LamellaError(
-			"ENOSPACE",
-			`the disk is full: there is no room for ${forPeople(output)}; make some and try again`,
-			{
-				path: forPeople(output),
-				cause: error,
-			},
-		);
+		const message = `the disk is full: there is no room for ${path}; make some and try again`;
+		return new LamellaError("ENOSPACE", message, details);
 	}
 	if (code === "ENOENT" || code === "ENOTDIR") {
-		return new LamellaError(
-			"ENOTFOUND",
-			`the directory of ${forPeople(output)} does not exist; make it first`,
-			{
-				path: forPeople(output),
-				cause: error,
-			},
-		);
+		return new LamellaError("ENOTFOUND", `the directory of ${path} does not exist; make it first`, details);
 	}
 	return error;
 }

@@ -1,10 +1,9 @@
 /** `lamella export`: an image as an archive, a layout directory or on stdout. */
 import type { Compression } from "../../api/index.ts";
-import { type CommandModule, defineCommand, examples } from "../command.ts";
-import { showProgress } from "../layer-progress.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
-import { skipUnsupportedOption } from "../skip-unsupported-option.ts";
+import { SKIP_UNSUPPORTED } from "../shared-options.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
 
 interface Options {
@@ -30,29 +29,24 @@ export const command: CommandModule = defineCommand<[image: string, output: stri
 				"zstd",
 			])
 			.option("--name <name>", "the name written into the export")
-			.addOption(skipUnsupportedOption())
-			.addHelpText(
-				"after",
-				examples(
-					["lamella export debian:demo2 demo2.tar", "an OCI archive, for skopeo, podman, containerd"],
-					["lamella export debian:demo2 - --format docker | docker load", "straight into dockerd"],
-				),
+			.addOption(SKIP_UNSUPPORTED)
+			.examples(
+				["lamella export debian:demo2 demo2.tar", "an OCI archive, for skopeo, podman, containerd"],
+				["lamella export debian:demo2 - --format docker | docker load", "straight into dockerd"],
 			);
 	},
 	run: async (context, [image, output], { format, compression, name, skipUnsupported }) => {
 		if (output === "-") checkStdoutTakesBytes(context, "give the name of a file in place of -");
 		await using store = await context.openStore();
-		const result = await (async () => {
-			using board = await context.openProgress();
-			return await store.exportImage(image, output === "-" ? process.stdout : output, {
+		const result = await context.withProgress((work) =>
+			store.exportImage(image, output === "-" ? process.stdout : output, {
 				format,
 				compression,
 				name,
 				skipUnsupported,
-				signal: context.signal,
-				onProgress: showProgress(board),
-			});
-		})();
+				...work,
+			}),
+		);
 		context.warn(result.warnings);
 		if (output === "-") return;
 		if (context.json) {

@@ -9,9 +9,8 @@ export const command: CommandModule = defineCommand<[name: string]>({
 	configure: (command) => {
 		command
 			.argument("<name>", "a committed layer, or an image for its top layer")
-			.addHelpText(
-				"after",
-				"\nIts mounts then need only that root, however deep the chain is. The files in it are hard links, so it takes little room." +
+			.helpText(
+				"Its mounts then need only that root, however deep the chain is. The files in it are hard links, so it takes little room." +
 					" A layer that has a root already is left as it is.",
 			);
 	},

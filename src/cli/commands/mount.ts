@@ -1,16 +1,12 @@
 /** `lamella mount`: mounts a layer and prints the path, and only the path. */
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 
 export const command: CommandModule = defineCommand<[layer: string]>({
 	configure: (command) => {
 		command
 			.argument("<layer>", "name of the layer")
-			.addHelpText(
-				"after",
-				`\nMounts are counted: the second mount gives the same path, and the last unmount unmounts.\n${examples(
-					["root=$(lamella mount web1)", "where its files are, for a script"],
-				)}`,
-			);
+			.helpText("Mounts are counted: the second mount gives the same path, and the last unmount unmounts.")
+			.examples(["root=$(lamella mount web1)", "where its files are, for a script"]);
 	},
 	run: async (context, [name]) => {
 		await using store = await context.openStore();

@@ -9,10 +9,7 @@ export const command: CommandModule = defineCommand<[images: string[]]>({
 	configure: (command) => {
 		command
 			.argument("<images...>", "names or ids of the images")
-			.addHelpText(
-				"after",
-				"\nBy name, the name goes, and the image with its last name. By id, the image goes.",
-			);
+			.helpText("By name, the name goes, and the image with its last name. By id, the image goes.");
 	},
 	run: async (context, [references]) => {
 		await using store = await context.openStore();

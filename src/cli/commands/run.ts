@@ -2,11 +2,12 @@
 import type { ImageDetails, Store } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import { CommandStartError } from "../../run/index.ts";
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-code.ts";
 import { tellFailure } from "../failure.ts";
 import { type ImageRuntime, readRuntime } from "../image-runtime.ts";
+import { collect } from "../shared-options.ts";
 
 interface Options {
 	image?: string;
@@ -24,20 +25,17 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 			)
 			.argument("[words...]", "the layer, and the command to run in it (default: what its image says)")
 			.option("--image <image>", "run in a new layer over this image, which is removed after")
-			.option("-e, --env <name=value>", "set a variable (repeatable)", (word, before: string[] = []) => [
-				...before,
-				word,
-			])
+			.option("-e, --env <name=value>", "set a variable (repeatable)", collect)
 			.option("-u, --user <user>", "NAME, UID, NAME:GROUP or UID:GID (default: what its image says)")
 			.option("-w, --workdir <dir>", "where to start (default: what its image says)")
 			.option("--hostname <name>", "name of the host within (default: the layer's)")
 			.passThroughOptions()
-			.addHelpText(
-				"after",
-				`\nIt has process, mount, IPC and host name namespaces of its own, and is no sandbox: see docs/running-containers.md.\n${examples(
-					["lamella run web1 -- cat /etc/os-release", "in a layer that is there"],
-					["lamella run --image debian:demo -- sh", "in one that is thrown away"],
-				)}`,
+			.helpText(
+				"It has process, mount, IPC and host name namespaces of its own, and is no sandbox: see docs/running-containers.md.",
+			)
+			.examples(
+				["lamella run web1 -- cat /etc/os-release", "in a layer that is there"],
+				["lamella run --image debian:demo -- sh", "in one that is thrown away"],
 			);
 	},
 	run: async (context, [words], options) => {

@@ -1,7 +1,7 @@
 /** `lamella serve`: the store behind containerd and dockerd. Runs until SIGTERM or SIGINT, then drains. */
 import path from "node:path";
 import type { PrintableConfig, Protocol } from "../../serve/index.ts";
-import { type CommandModule, defineCommand, examples } from "../command.ts";
+import { type CommandModule, defineCommand } from "../command.ts";
 
 interface ServeOptions {
 	readonly config?: string;
@@ -42,14 +42,11 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 				"print what containerd, dockerd or systemd has to be told, and end",
 				["containerd", "docker", "systemd"],
 			)
-			.addHelpText(
-				"after",
-				examples(
-					["lamella serve containerd", "a snapshotter for containerd"],
-					["lamella serve docker", "then: dockerd --experimental -s lamella"],
-					["lamella serve --config lamella.toml", "both at once, on one store"],
-					["lamella serve --print-config containerd", "what goes into containerd's config.toml"],
-				),
+			.examples(
+				["lamella serve containerd", "a snapshotter for containerd"],
+				["lamella serve docker", "then: dockerd --experimental -s lamella"],
+				["lamella serve --config lamella.toml", "both at once, on one store"],
+				["lamella serve --print-config containerd", "what goes into containerd's config.toml"],
 			);
 	},
 	run: async (context, [protocol], options) => {

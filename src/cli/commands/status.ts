@@ -8,15 +8,8 @@ export const command: CommandModule = defineCommand<[]>({
 		await using store = await context.openStore();
 		const { root, driver, flattenPolicy, layers, mounted, images, details } = store.status();
 		if (context.json) {
-			return context.printJson({
-				root,
-				driver,
-				flattenPolicy,
-				layers,
-				mounted,
-				images,
-				details: details.map(([key, value]) => ({ key, value })),
-			});
+			const rows = details.map(([key, value]) => ({ key, value }));
+			return context.printJson({ root, driver, flattenPolicy, layers, mounted, images, details: rows });
 		}
 		const { active, view, committed } = layers;
 		const pairs: (readonly [string, string])[] = [

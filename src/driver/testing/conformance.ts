@@ -1,6 +1,6 @@
 /**
  * The Driver contract as a suite that any driver runs, for tests. Each step is named; a step that fails throws.
- * Knows nothing of a test runner: `driverConformance` gives names and functions.
+ * Knows nothing of a test runner: it is names and functions.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -102,236 +102,214 @@ function mustBeReadOnly(tree: string): void {
 	assert.throws(() => write("x", tree, "written"), /EROFS/);
 }
 
-const CASES: readonly ConformanceCase[] = [
-	{
-		name: "a layer without a parent is empty, belongs to root, and keeps what is written",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const layer = await layers.make([]);
-			const tree = layers.mount(layer, []);
-			assert.deepEqual(readdirSync(tree), []);
-			const { mode, uid, gid } = statSync(tree);
-			assert.deepEqual([mode & 0o7777, uid, gid], [0o755, 0, 0]);
-			write("x", tree, "kept");
-			driver.unmount(layer);
-			assert.equal(driver.isMounted(layer), false);
-			assert.equal(text(layers.mount(layer, []), "kept"), "x");
-		},
-	},
-	{
-		name: "a chain is seen merged: later layers hide, delete and replace what earlier ones have",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const layer = await layers.make(chain);
-			checkThreeLayers(layers.mount(layer, chain));
-		},
-	},
-	{
-		name: "a commit that is finished late leaves a committed layer mounted that somebody looks at",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const [top, ...below] = chain;
-			const tree = layers.mount(top, below, "committed");
-			driver.finishCommit(top);
-			checkThreeLayers(tree);
-			assert.equal(driver.isMounted(top), true);
-			driver.unmount(top);
-			driver.finishCommit(top);
-			assert.equal(driver.isMounted(top), false);
-		},
-	},
-	{
-		name: "changes stay in the layer: its parents and its siblings do not see them",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const one = await layers.make(chain);
-			const two = await layers.make(chain);
-			const tree = layers.mount(one, chain);
-			write("changed", tree, "etc/a");
-			rmSync(path.join(tree, "etc/b"));
-			checkThreeLayers(layers.mount(two, chain));
-			const view = await layers.make(chain, "view");
-			checkThreeLayers(layers.mount(view, chain, "view"));
-			assert.equal(text(tree, "etc/a"), "changed");
-		},
-	},
-	{
-		name: "views and committed layers are read-only, over no parent, one and several",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const [top, middle, bottom] = chain;
-			for (const below of [[], [bottom], [middle, bottom], chain]) {
-				const view = await layers.make(below, "view");
-				const tree = layers.mount(view, below, "view");
-				mustBeReadOnly(tree);
-				assert.equal(driver.isMounted(view), true);
-			}
-			const committed = layers.mount(top, [middle, bottom], "committed");
-			checkThreeLayers(committed);
-			mustBeReadOnly(committed);
-			mustBeReadOnly(layers.mount(bottom, [], "committed"));
-		},
-	},
-	{
-		name: "the root directory's owner, mode, times and xattrs go up the chain",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const bottom = await layers.commit([], (tree) => {
-				const fd = linux.openat(linux.AT_FDCWD, tree, linux.O_RDONLY | linux.O_DIRECTORY);
-				linux.fchown(fd, 7, 8);
-				linux.fchmod(fd, 0o2751);
-				linux.fsetxattr(fd, "trusted.lamella", Buffer.from([0, 255]));
-				linux.futimens(fd, 1_000_000_001n, -5n);
-				linux.close(fd);
-			});
-			for (const kind of ["active", "view"] as const) {
-				const layer = await layers.make([bottom], kind);
-				const tree = layers.mount(layer, [bottom], kind);
-				const { uid, gid, mode, mtimeNs } = linux.fstatat(linux.AT_FDCWD, tree);
-				assert.deepEqual([uid, gid, mode & 0o7777, mtimeNs], [7, 8, 0o2751, -5n]);
-				const value = linux.lgetxattrAt(linux.AT_FDCWD, tree, "trusted.lamella");
-				assert.deepEqual(value, Buffer.from([0, 255]));
-			}
-		},
-	},
-	{
-		name: "mounting what is mounted changes nothing; unmounting what is not is harmless",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const layer = await layers.make(chain);
-			driver.unmount(layer);
-			driver.unmount({ directory: path.join(root, "no-such-layer"), form: driver.form });
-			assert.equal(driver.isMounted(layer), false);
-			const tree = layers.mount(layer, chain);
-			const mountsHere = (): number =>
-				linux.readMountInfo().filter((m) => m.mountPoint.toString().startsWith(`${root}/`)).length;
-			const before = mountsHere();
-			assert.equal(layers.mount(layer, chain), tree);
-			assert.equal(mountsHere(), before);
-			driver.unmount(layer);
-			driver.unmount(layer);
-			assert.equal(driver.isMounted(layer), false);
-		},
-	},
-	{
-		name: "mounts that others stacked on top and made inside go with the layer's",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const view = await layers.make(chain, "view");
-			const tree = layers.mount(view, chain, "view");
-			linux.mount("inside", path.join(tree, "etc"), "tmpfs", 0);
-			mkdirSync(path.join(tree, "etc/deeper"));
-			linux.mount("deeper", path.join(tree, "etc/deeper"), "tmpfs", 0);
-			linux.mount("stacked", tree, "tmpfs", 0);
-			driver.unmount(view);
-			assert.equal(driver.isMounted(view), false);
-			checkThreeLayers(layers.mount(view, chain, "view"));
-		},
-	},
-	{
-		name: "a layer in use is not unmounted, and the error names the process; detach takes it away",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const view = await layers.make(chain, "view");
-			const tree = layers.mount(view, chain, "view");
-			const process = spawn("/bin/sleep", ["60"], { cwd: tree, stdio: "ignore" });
-			try {
-				await new Promise((resolve, reject) => process.once("spawn", resolve).once("error", reject));
-				assert.throws(
-					() => driver.unmount(view),
-					(error) => isLamellaError(error, "EBUSY") && error.message.includes(`(pid ${process.pid})`),
-				);
-				assert.equal(driver.isMounted(view), true);
-				driver.unmount(view, { detach: true });
-				assert.equal(driver.isMounted(view), false);
-			} finally {
-				const ended = new Promise((resolve) => process.once("exit", resolve));
-				process.kill("SIGKILL");
-				await ended;
-			}
-		},
-	},
-	{
-		name: "what describeMount says, mounted by mount(8)'s rules, shows the same tree",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			for (const kind of ["active", "view"] as const) {
-				const layer = await layers.make(chain, kind);
-				const { type, source, options } = driver.describeMount({ layer, chain, kind });
-				const target = path.join(root, `described-${kind}`);
-				mkdirSync(target);
-				try {
-					if (type === "bind") linux.mount(source, target, null, linux.MS_BIND);
-					else linux.mount(source, target, type, 0, options.join(","));
-					checkThreeLayers(target);
-				} finally {
-					linux.umount2(target);
-				}
-			}
-		},
-	},
-	{
-		name: "a committed layer has nothing left that only an active one needs, and is never mounted then",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const layer = await layers.commit([], (tree) => write("x", tree, "f"));
-			for (const name of ["work", "merged"])
-				assert.equal(existsSync(path.join(layer.directory, name)), false);
-			assert.equal((await driver.usage(layer)).inodes, 2);
-		},
-	},
-	{
-		name: "a copy of a layer has the same changes, and neither changes with the other",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const [top, middle, bottom] = await threeLayers(layers);
-			const chain = [middle, bottom];
-			for (const share of [true, false]) {
-				const replacing = await layers.copy(middle, { share });
-				const tree = layers.mount(replacing, [bottom], "committed");
-				assert.deepEqual(readdirSync(path.join(tree, "replaced")), ["new"]);
-				assert.deepEqual(readdirSync(tree).sort(), ["etc", "replaced"]);
-				const copy = await layers.copy(top, { share });
-				await driver.seal(copy, [copy.directory]);
-				await using held = await driver.hold(copy, chain);
-				assert.equal(held.subject.form === "upper" || held.subject.form === "trees", true);
-				checkThreeLayers(layers.mount(copy, chain, "committed"));
-				const over = await layers.make([copy, ...chain]);
-				write("changed", layers.mount(over, [copy, ...chain]), "etc/c");
-				assert.equal(text(layers.mount(top, chain, "committed"), "etc/c"), "top");
-			}
-		},
-	},
-	{
-		name: "an apply target is an empty diff over the lowers, or a whole copy of the parent",
-		async run(driver, root) {
-			using layers = new Layers(driver, root);
-			const chain = await threeLayers(layers);
-			const staged = path.join(root, "staged");
-			mkdirSync(staged);
-			try {
-				const target = await driver.prepareApply(staged, chain);
-				if (target.form === "plain") checkThreeLayers(target.directory);
-				else {
-					assert.deepEqual(readdirSync(target.directory), []);
-					assert.equal(target.lowers.length, chain.length);
-				}
-			} finally {
-				rmSync(staged, { recursive: true });
-			}
-		},
-	},
-];
-
-/** The suite; a case that does not apply to the driver passes by its own rules. */
-export function driverConformance(): readonly ConformanceCase[] {
-	return CASES;
+interface Tools {
+	readonly driver: Driver;
+	readonly root: string;
+	readonly layers: Layers;
 }
+
+/** By what they say of a driver. One that does not apply to a driver passes by its own rules. */
+const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
+	async "a layer without a parent is empty, belongs to root, and keeps what is written"({ driver, layers }) {
+		const layer = await layers.make([]);
+		const tree = layers.mount(layer, []);
+		assert.deepEqual(readdirSync(tree), []);
+		const { mode, uid, gid } = statSync(tree);
+		assert.deepEqual([mode & 0o7777, uid, gid], [0o755, 0, 0]);
+		write("x", tree, "kept");
+		driver.unmount(layer);
+		assert.equal(driver.isMounted(layer), false);
+		assert.equal(text(layers.mount(layer, []), "kept"), "x");
+	},
+	async "a chain is seen merged: later layers hide, delete and replace what earlier ones have"({ layers }) {
+		const chain = await threeLayers(layers);
+		const layer = await layers.make(chain);
+		checkThreeLayers(layers.mount(layer, chain));
+	},
+	async "a commit that is finished late leaves a committed layer mounted that somebody looks at"({
+		driver,
+		layers,
+	}) {
+		const chain = await threeLayers(layers);
+		const [top, ...below] = chain;
+		const tree = layers.mount(top, below, "committed");
+		driver.finishCommit(top);
+		checkThreeLayers(tree);
+		assert.equal(driver.isMounted(top), true);
+		driver.unmount(top);
+		driver.finishCommit(top);
+		assert.equal(driver.isMounted(top), false);
+	},
+	async "changes stay in the layer: its parents and its siblings do not see them"({ layers }) {
+		const chain = await threeLayers(layers);
+		const one = await layers.make(chain);
+		const two = await layers.make(chain);
+		const tree = layers.mount(one, chain);
+		write("changed", tree, "etc/a");
+		rmSync(path.join(tree, "etc/b"));
+		checkThreeLayers(layers.mount(two, chain));
+		const view = await layers.make(chain, "view");
+		checkThreeLayers(layers.mount(view, chain, "view"));
+		assert.equal(text(tree, "etc/a"), "changed");
+	},
+	async "views and committed layers are read-only, over no parent, one and several"({ driver, layers }) {
+		const chain = await threeLayers(layers);
+		const [top, middle, bottom] = chain;
+		for (const below of [[], [bottom], [middle, bottom], chain]) {
+			const view = await layers.make(below, "view");
+			const tree = layers.mount(view, below, "view");
+			mustBeReadOnly(tree);
+			assert.equal(driver.isMounted(view), true);
+		}
+		const committed = layers.mount(top, [middle, bottom], "committed");
+		checkThreeLayers(committed);
+		mustBeReadOnly(committed);
+		mustBeReadOnly(layers.mount(bottom, [], "committed"));
+	},
+	async "the root directory's owner, mode, times and xattrs go up the chain"({ layers }) {
+		const bottom = await layers.commit([], (tree) => {
+			const fd = linux.openat(linux.AT_FDCWD, tree, linux.O_RDONLY | linux.O_DIRECTORY);
+			linux.fchown(fd, 7, 8);
+			linux.fchmod(fd, 0o2751);
+			linux.fsetxattr(fd, "trusted.lamella", Buffer.from([0, 255]));
+			linux.futimens(fd, 1_000_000_001n, -5n);
+			linux.close(fd);
+		});
+		for (const kind of ["active", "view"] as const) {
+			const layer = await layers.make([bottom], kind);
+			const tree = layers.mount(layer, [bottom], kind);
+			const { uid, gid, mode, mtimeNs } = linux.fstatat(linux.AT_FDCWD, tree);
+			assert.deepEqual([uid, gid, mode & 0o7777, mtimeNs], [7, 8, 0o2751, -5n]);
+			const value = linux.lgetxattrAt(linux.AT_FDCWD, tree, "trusted.lamella");
+			assert.deepEqual(value, Buffer.from([0, 255]));
+		}
+	},
+	async "mounting what is mounted changes nothing; unmounting what is not is harmless"({
+		driver,
+		root,
+		layers,
+	}) {
+		const chain = await threeLayers(layers);
+		const layer = await layers.make(chain);
+		driver.unmount(layer);
+		driver.unmount({ directory: path.join(root, "no-such-layer"), form: driver.form });
+		assert.equal(driver.isMounted(layer), false);
+		const tree = layers.mount(layer, chain);
+		const mountsHere = (): number =>
+			linux.readMountInfo().filter((m) => m.mountPoint.toString().startsWith(`${root}/`)).length;
+		const before = mountsHere();
+		assert.equal(layers.mount(layer, chain), tree);
+		assert.equal(mountsHere(), before);
+		driver.unmount(layer);
+		driver.unmount(layer);
+		assert.equal(driver.isMounted(layer), false);
+	},
+	async "mounts that others stacked on top and made inside go with the layer's"({ driver, layers }) {
+		const chain = await threeLayers(layers);
+		const view = await layers.make(chain, "view");
+		const tree = layers.mount(view, chain, "view");
+		linux.mount("inside", path.join(tree, "etc"), "tmpfs", 0);
+		mkdirSync(path.join(tree, "etc/deeper"));
+		linux.mount("deeper", path.join(tree, "etc/deeper"), "tmpfs", 0);
+		linux.mount("stacked", tree, "tmpfs", 0);
+		driver.unmount(view);
+		assert.equal(driver.isMounted(view), false);
+		checkThreeLayers(layers.mount(view, chain, "view"));
+	},
+	async "a layer in use is not unmounted, and the error names the process; detach takes it away"({
+		driver,
+		layers,
+	}) {
+		const chain = await threeLayers(layers);
+		const view = await layers.make(chain, "view");
+		const tree = layers.mount(view, chain, "view");
+		const process = spawn("/bin/sleep", ["60"], { cwd: tree, stdio: "ignore" });
+		try {
+			await new Promise((resolve, reject) => process.once("spawn", resolve).once("error", reject));
+			assert.throws(
+				() => driver.unmount(view),
+				(error) => isLamellaError(error, "EBUSY") && error.message.includes(`(pid ${process.pid})`),
+			);
+			assert.equal(driver.isMounted(view), true);
+			driver.unmount(view, { detach: true });
+			assert.equal(driver.isMounted(view), false);
+		} finally {
+			const ended = new Promise((resolve) => process.once("exit", resolve));
+			process.kill("SIGKILL");
+			await ended;
+		}
+	},
+	async "what describeMount says, mounted by mount(8)'s rules, shows the same tree"({
+		driver,
+		root,
+		layers,
+	}) {
+		const chain = await threeLayers(layers);
+		for (const kind of ["active", "view"] as const) {
+			const layer = await layers.make(chain, kind);
+			const { type, source, options } = driver.describeMount({ layer, chain, kind });
+			const target = path.join(root, `described-${kind}`);
+			mkdirSync(target);
+			try {
+				if (type === "bind") linux.mount(source, target, null, linux.MS_BIND);
+				else linux.mount(source, target, type, 0, options.join(","));
+				checkThreeLayers(target);
+			} finally {
+				linux.umount2(target);
+			}
+		}
+	},
+	async "a committed layer has nothing left that only an active one needs, and is never mounted then"({
+		driver,
+		layers,
+	}) {
+		const layer = await layers.commit([], (tree) => write("x", tree, "f"));
+		for (const name of ["work", "merged"]) assert.equal(existsSync(path.join(layer.directory, name)), false);
+		assert.equal((await driver.usage(layer)).inodes, 2);
+	},
+	async "a copy of a layer has the same changes, and neither changes with the other"({ driver, layers }) {
+		const [top, middle, bottom] = await threeLayers(layers);
+		const chain = [middle, bottom];
+		for (const share of [true, false]) {
+			const replacing = await layers.copy(middle, { share });
+			const tree = layers.mount(replacing, [bottom], "committed");
+			assert.deepEqual(readdirSync(path.join(tree, "replaced")), ["new"]);
+			assert.deepEqual(readdirSync(tree).sort(), ["etc", "replaced"]);
+			const copy = await layers.copy(top, { share });
+			await driver.seal(copy, [copy.directory]);
+			await using held = await driver.hold(copy, chain);
+			assert.equal(held.subject.form === "upper" || held.subject.form === "trees", true);
+			checkThreeLayers(layers.mount(copy, chain, "committed"));
+			const over = await layers.make([copy, ...chain]);
+			write("changed", layers.mount(over, [copy, ...chain]), "etc/c");
+			assert.equal(text(layers.mount(top, chain, "committed"), "etc/c"), "top");
+		}
+	},
+	async "an apply target is an empty diff over the lowers, or a whole copy of the parent"({
+		driver,
+		root,
+		layers,
+	}) {
+		const chain = await threeLayers(layers);
+		const staged = path.join(root, "staged");
+		mkdirSync(staged);
+		try {
+			const target = await driver.prepareApply(staged, chain);
+			if (target.form === "plain") checkThreeLayers(target.directory);
+			else {
+				assert.deepEqual(readdirSync(target.directory), []);
+				assert.equal(target.lowers.length, chain.length);
+			}
+		} finally {
+			rmSync(staged, { recursive: true });
+		}
+	},
+};
+
+export const DRIVER_CONFORMANCE: readonly ConformanceCase[] = Object.entries(RULES).map(([name, rule]) => ({
+	name,
+	async run(driver, root) {
+		using layers = new Layers(driver, root);
+		await rule({ driver, root, layers });
+	},
+}));

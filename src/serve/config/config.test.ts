@@ -3,7 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { parse } from "smol-toml";
 import { describe, expect, it } from "vitest";
-import { OPTIONS, parseConfig, printedConfig, resolveConfig } from "./index.ts";
+import { parseConfig, printedConfig, resolveConfig } from "./index.ts";
 
 const read = (text: string) => parseConfig(text, "x.toml");
 const repository = path.resolve(import.meta.dirname, "../../..");
@@ -61,22 +61,12 @@ describe("the configuration file", () => {
 		);
 	});
 
-	it("is described key by key, in the code and on its page", () => {
-		const full = read("[containerd]\n[docker]");
-		const keys = [
-			"root",
-			"driver",
-			"flatten",
-			"log-level",
-			...Object.keys(full.containerd ?? {}).map((key) => `containerd.${key}`),
-			...Object.keys(full.docker ?? {}).map((key) => `docker.${key}`),
-		];
-		expect(OPTIONS.map(({ name }) => name)).toEqual(keys);
+	it("is described key by key on its page", () => {
+		const { containerd, docker } = read("[containerd]\n[docker]");
+		const keys = [containerd, docker].flatMap((table) => Object.keys(table ?? {}));
 		const page = readFileSync(path.join(repository, "docs/configuration.md"), "utf8");
-		for (const { name, meaning } of OPTIONS) {
-			expect(page).toContain(`| \`${name.replace(/^.*\./, "")}\` |`);
-			expect(page).toContain(meaning);
-		}
+		for (const key of ["root", "driver", "flatten", "log-level", ...keys])
+			expect(page).toContain(`| \`${key}\` |`);
 	});
 });
 

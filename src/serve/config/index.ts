@@ -5,10 +5,8 @@ export {
 	resolveConfig,
 } from "./load.ts";
 export { type PrintableConfig, printedConfig, printedNote } from "./print.ts";
-export {
-	type ContainerdConfig,
-	type DockerConfig,
-	OPTIONS,
-	type OptionDescription,
-	type ServeConfig,
+export type {
+	ContainerdConfig,
+	DockerConfig,
+	ServeConfig,
 } from "./schema.ts";

@@ -1,6 +1,6 @@
 /**
- * The configuration file of `lamella serve`: TOML, every key here with what it means. Unknown keys are refused by name.
- * docs/configuration.md is made to say the same; a test compares.
+ * The configuration file of `lamella serve`: TOML. Unknown keys are refused by name.
+ * docs/configuration.md says what each means; a test looks whether it has them all.
  */
 import * as v from "valibot";
 import { DEFAULT_CONTAINERD_SOCKET, ID_MAPS_OPTIONS, type IdMapsOption } from "../containerd/index.ts";
@@ -58,75 +58,3 @@ export const configSchema: v.GenericSchema<unknown, ServeConfig> = v.strictObjec
 	containerd: v.optional(containerd),
 	docker: v.optional(docker),
 });
-
-export interface OptionDescription {
-	/** As in the file, with the table's name: `containerd.socket`. */
-	readonly name: string;
-	readonly default: string;
-	readonly meaning: string;
-}
-
-/** Every key of the file. */
-export const OPTIONS: readonly OptionDescription[] = [
-	{ name: "root", default: '"/var/lib/lamella"', meaning: "where the store is" },
-	{
-		name: "driver",
-		default: "what works",
-		meaning: 'how layers become filesystems: "overlay" or "vfs" (plain copies); fixed once there are layers',
-	},
-	{
-		name: "flatten",
-		default: '"auto"',
-		meaning:
-			'when chains of layers become one root of hard links: "always", "auto" (in the background, once a chain is ' +
-			'deep) or "never"',
-	},
-	{
-		name: "log-level",
-		default: '"info"',
-		meaning: `how much is logged on standard error: ${LOG_LEVELS.map((level) => `"${level}"`).join(", ")}`,
-	},
-	{
-		name: "containerd.socket",
-		default: `"${DEFAULT_CONTAINERD_SOCKET}"`,
-		meaning: "where containerd finds the snapshotter",
-	},
-	{
-		name: "containerd.id-maps",
-		default: '"mount"',
-		meaning:
-			'what a snapshot for a user namespace stands on: "mount" on its parent, through an idmapped mount that containerd ' +
-			'2 makes (Linux 5.19); "copy" on a copy of the parent with shifted owners; "refuse": it is refused, unless ' +
-			"containerd has shifted the parent by itself",
-	},
-	{
-		name: "containerd.upperdir-label",
-		default: "false",
-		meaning:
-			"tell each writable snapshot's upper directory in the label containerd.io/snapshot/overlay.upperdir",
-	},
-	{
-		name: "containerd.remote-snapshots",
-		default: "false",
-		meaning:
-			"layers that one containerd namespace has are given to another without being downloaded again; their content " +
-			"is then missing for push and export",
-	},
-	{
-		name: "docker.socket",
-		default: `"${DEFAULT_DOCKER_SOCKET}"`,
-		meaning: "where dockerd finds the graph driver plugin",
-	},
-	{
-		name: "docker.state-dir",
-		default: `"${DEFAULT_DOCKER_STATE}"`,
-		meaning: "where dockerd's last Init is remembered",
-	},
-	{
-		name: "docker.own-store",
-		default: "false",
-		meaning:
-			"keep dockerd's layers in a store below dockerd's data root (as `lamella serve docker` does) and not in the " +
-			"one at root; dockerd with userns-remap needs it",
-	},
-];

@@ -2,17 +2,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Client, credentials, status } from "@grpc/grpc-js";
+import { type Client, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { begin, connectTo, streamed } from "../../../test/support/grpc-client.ts";
 import { type LayerStore, openLayerStore } from "../../store/index.ts";
-import type { RunningServer } from "../docker/index.ts";
+import type { RunningServer } from "../listen.ts";
 import { createLogger } from "../log.ts";
 import {
-	HealthCheckRequestSchema,
-	HealthCheckResponseSchema,
+	Health,
 	HealthCheckResponse_ServingStatus as Serving,
-} from "./generated/grpc/health/v1/health_pb.js";
+} from "./generated/grpc/health/v1/health_pb.ts";
 import { serveContainerd } from "./serve.ts";
 
 const SNAPSHOTS = "containerd.services.snapshots.v1.Snapshots";
@@ -27,9 +26,7 @@ beforeEach(async () => {
 	store = await openLayerStore({ root: path.join(directory, "store"), driver: "vfs" });
 	const socket = path.join(directory, "s.sock");
 	server = await serveContainerd({ store, socket, log: createLogger("silent") });
-	client = new Client(`unix:${socket}`, credentials.createInsecure(), {
-		"grpc.default_authority": "localhost",
-	});
+	client = connectTo(socket);
 });
 afterEach(async () => {
 	client.close();
@@ -38,22 +35,11 @@ afterEach(async () => {
 	rmSync(directory, { recursive: true, force: true });
 });
 
-const encode = (service: string): Buffer =>
-	Buffer.from(toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service })));
-const decode = (bytes: Buffer): Serving => fromBinary(HealthCheckResponseSchema, bytes).status;
-
-const check = (service: string): Promise<Serving> =>
-	new Promise((resolve, reject) => {
-		client.makeUnaryRequest("/grpc.health.v1.Health/Check", encode, decode, service, (error, answer) => {
-			if (error !== null) reject(error);
-			else if (answer === undefined) reject(new Error("no answer"));
-			else resolve(answer);
-		});
-	});
+const check = async (service: string): Promise<Serving> =>
+	(await begin(client, Health.method.check, { service }).answer).status;
 
 async function* watch(service: string): AsyncGenerator<Serving> {
-	const stream = client.makeServerStreamRequest("/grpc.health.v1.Health/Watch", encode, decode, service);
-	for await (const answer of stream) yield answer as Serving;
+	for await (const { status } of streamed(client, Health.method.watch, { service })) yield status;
 }
 
 it("serves as a whole and as a snapshotter, and knows no other service", async () => {
@@ -82,7 +68,13 @@ it("tells a watcher when it ends, and of a service that it does not know", async
 it("has no reflection", async () => {
 	const call = new Promise((_, reject) => {
 		const method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-		client.makeUnaryRequest(method, encode, decode, "", (error) => reject(error));
+		client.makeUnaryRequest(
+			method,
+			(bytes) => bytes,
+			(bytes) => bytes,
+			Buffer.alloc(0),
+			reject,
+		);
 	});
 	await expect(call).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
 });

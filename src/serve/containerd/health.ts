@@ -5,7 +5,7 @@ import type { LayerStore } from "../../store/index.ts";
 import {
 	type Health,
 	HealthCheckResponse_ServingStatus as Serving,
-} from "./generated/grpc/health/v1/health_pb.js";
+} from "./generated/grpc/health/v1/health_pb.ts";
 import type { ServiceMethods } from "./grpc/index.ts";
 
 /** `services` are the names that are asked for, beside "" for all. `isServing` is asked at each check. */

@@ -1,10 +1,9 @@
 /** `lamella serve containerd`: the snapshotter on its socket, from start to drained end. */
 import type { LayerStore } from "../../store/index.ts";
-import type { RunningServer } from "../docker/index.ts";
-import { claimSocket } from "../listen.ts";
+import { claimSocket, type RunningServer, runningServer } from "../listen.ts";
 import type { Logger } from "../log.ts";
-import { Snapshots } from "./generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import { Health } from "./generated/grpc/health/v1/health_pb.js";
+import { Snapshots } from "./generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Health } from "./generated/grpc/health/v1/health_pb.ts";
 import { GrpcServer } from "./grpc/index.ts";
 import { healthService, storeAnswers } from "./health.ts";
 import {
@@ -50,18 +49,12 @@ export async function serveContainerd({
 		throw error;
 	}
 	log.info({ socket }, "listening");
-	const shutDown = async (): Promise<void> => {
+	return runningServer(async () => {
 		log.info("draining");
 		ending.abort();
 		const { cutOff } = await grpc.close(DRAIN_MS);
 		if (cutOff > 0) log.warn({ connections: cutOff }, "calls were cut off");
 		claim.release();
 		log.info("stopped");
-	};
-	let closing: Promise<void> | undefined;
-	const close = (): Promise<void> => {
-		closing ??= shutDown();
-		return closing;
-	};
-	return { socket, close, [Symbol.asyncDispose]: close };
+	});
 }

@@ -6,8 +6,9 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../../../test/support/filesystems.ts";
 import { PluginClient } from "../../../test/support/plugin-client.ts";
 import { type LayerStore, openLayerStore } from "../../store/index.ts";
+import type { RunningServer } from "../listen.ts";
 import { createLogger } from "../log.ts";
-import { type RunningServer, serveDocker } from "./serve.ts";
+import { serveDocker } from "./serve.ts";
 
 let directory: TestFilesystem;
 let home: string;

@@ -12,96 +12,57 @@ export type Route = (plugin: DockerPlugin, body: RequestBody) => object | Promis
 /** archive.ChangeType: modify 0, add 1, delete 2. */
 const CHANGE_KINDS: Readonly<Record<Change["kind"], number>> = { C: 0, A: 1, D: 2 };
 
-const OK = {};
-
-export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
-	["/Plugin.Activate", () => ({ Implements: ["GraphDriver"] })],
-	[
-		"/GraphDriver.Init",
-		async (plugin, body) => {
-			await plugin.init({
-				home: required(body, "Home"),
-				options: strings(body, "Opts"),
-				uidMaps: idMaps(body, "UIDMaps"),
-				gidMaps: idMaps(body, "GIDMaps"),
-			});
-			return OK;
-		},
-	],
-	[
-		"/GraphDriver.Create",
-		async (plugin, body) => {
-			await plugin.driver.create(required(body, "ID"), optional(body, "Parent"), createOptions(body));
-			return OK;
-		},
-	],
-	[
-		"/GraphDriver.CreateReadWrite",
-		async (plugin, body) => {
-			await plugin.driver.createReadWrite(
-				required(body, "ID"),
-				optional(body, "Parent"),
-				createOptions(body),
-			);
-			return OK;
-		},
-	],
-	[
-		"/GraphDriver.Remove",
-		async (plugin, body) => {
-			await plugin.driver.remove(required(body, "ID"));
-			return OK;
-		},
-	],
-	[
-		"/GraphDriver.Get",
-		async (plugin, body) => ({
-			Dir: await plugin.driver.get(required(body, "ID"), optional(body, "MountLabel")),
-		}),
-	],
-	[
-		"/GraphDriver.Put",
-		async (plugin, body) => {
-			await plugin.driver.put(required(body, "ID"));
-			return OK;
-		},
-	],
-	[
-		"/GraphDriver.Exists",
-		async (plugin, body) => ({ Exists: await plugin.driver.exists(required(body, "ID")) }),
-	],
-	["/GraphDriver.Status", async (plugin) => ({ Status: await plugin.driver.status() })],
-	[
-		"/GraphDriver.GetMetadata",
-		async (plugin, body) => ({ Metadata: await plugin.driver.metadata(required(body, "ID")) }),
-	],
-	[
-		"/GraphDriver.Cleanup",
-		async (plugin) => {
-			await plugin.driver.cleanup();
-			return OK;
-		},
-	],
-	[
-		"/GraphDriver.Changes",
-		async (plugin, body) => {
-			const changes = await plugin.driver.changes(required(body, "ID"), optional(body, "Parent"));
-			// JSON has no bytes: what is not UTF-8 in a name is replaced, as dockerd does towards its own clients.
-			return {
-				Changes: changes.map(({ kind, path }) => ({ Path: path.toString("utf8"), Kind: CHANGE_KINDS[kind] })),
-			};
-		},
-	],
-	[
-		"/GraphDriver.DiffSize",
-		async (plugin, body) => ({
-			Size: await plugin.driver.diffSize(required(body, "ID"), optional(body, "Parent")),
-		}),
-	],
-	// True would stop dockerd from keeping tar-split data, and `docker save` needs that.
-	["/GraphDriver.Capabilities", () => ({ Capabilities: { ReproducesExactDiffs: false } })],
-]);
-
-function createOptions(body: RequestBody): { mountLabel: string; storageOpt: Record<string, string> } {
-	return { mountLabel: optional(body, "MountLabel"), storageOpt: record(body, "StorageOpt") };
+/** A call whose answer is that it went well. */
+function done(work: (plugin: DockerPlugin, body: RequestBody) => Promise<void>): Route {
+	return async (plugin, body) => {
+		await work(plugin, body);
+		return {};
+	};
 }
+
+const id = (body: RequestBody): string => required(body, "ID");
+const parent = (body: RequestBody): string => optional(body, "Parent");
+const createOptions = (body: RequestBody): { mountLabel: string; storageOpt: Record<string, string> } => ({
+	mountLabel: optional(body, "MountLabel"),
+	storageOpt: record(body, "StorageOpt"),
+});
+
+const CALLS: Readonly<Record<string, Route>> = {
+	"/Plugin.Activate": () => ({ Implements: ["GraphDriver"] }),
+	"/GraphDriver.Init": done((plugin, body) =>
+		plugin.init({
+			home: required(body, "Home"),
+			options: strings(body, "Opts"),
+			uidMaps: idMaps(body, "UIDMaps"),
+			gidMaps: idMaps(body, "GIDMaps"),
+		}),
+	),
+	"/GraphDriver.Create": done(({ driver }, body) =>
+		driver.create(id(body), parent(body), createOptions(body)),
+	),
+	"/GraphDriver.CreateReadWrite": done(({ driver }, body) =>
+		driver.createReadWrite(id(body), parent(body), createOptions(body)),
+	),
+	"/GraphDriver.Remove": done(({ driver }, body) => driver.remove(id(body))),
+	"/GraphDriver.Get": async ({ driver }, body) => ({
+		Dir: await driver.get(id(body), optional(body, "MountLabel")),
+	}),
+	"/GraphDriver.Put": done(({ driver }, body) => driver.put(id(body))),
+	"/GraphDriver.Exists": async ({ driver }, body) => ({ Exists: await driver.exists(id(body)) }),
+	"/GraphDriver.Status": async ({ driver }) => ({ Status: await driver.status() }),
+	"/GraphDriver.GetMetadata": async ({ driver }, body) => ({ Metadata: await driver.metadata(id(body)) }),
+	"/GraphDriver.Cleanup": done(({ driver }) => driver.cleanup()),
+	"/GraphDriver.Changes": async ({ driver }, body) => {
+		const changes = await driver.changes(id(body), parent(body));
+		// JSON has no bytes: what is not UTF-8 in a name is replaced, as dockerd does towards its own clients.
+		const told = changes.map(({ kind, path }) => ({ Path: path.toString("utf8"), Kind: CHANGE_KINDS[kind] }));
+		return { Changes: told };
+	},
+	"/GraphDriver.DiffSize": async ({ driver }, body) => ({
+		Size: await driver.diffSize(id(body), parent(body)),
+	}),
+	// True would stop dockerd from keeping tar-split data, and `docker save` needs that.
+	"/GraphDriver.Capabilities": () => ({ Capabilities: { ReproducesExactDiffs: false } }),
+};
+
+export const ROUTES: ReadonlyMap<string, Route> = new Map(Object.entries(CALLS));

@@ -2,7 +2,7 @@
 import type http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LayerStore } from "../../store/index.ts";
-import { claimSocket, listenAt, type SocketClaim } from "../listen.ts";
+import { claimSocket, listenAt, type RunningServer, runningServer } from "../listen.ts";
 import type { Logger } from "../log.ts";
 import { DockerPlugin } from "./plugin.ts";
 import { createDockerServer } from "./server.ts";
@@ -23,12 +23,6 @@ export interface ServeDockerOptions {
 	readonly log: Logger;
 }
 
-/** A running server. `close` lets calls that are under way end, then lets go of socket and store; mounts stay. */
-export interface RunningServer extends AsyncDisposable {
-	readonly socket: string;
-	close(): Promise<void>;
-}
-
 /**
  * Serves the graph driver plugin protocol.
  * @throws {LamellaError} `EBUSY` (somebody listens there), `EEXISTS`, `EINVALID`, `ECORRUPT` (remembered state)
@@ -47,25 +41,13 @@ export async function serveDocker(options: ServeDockerOptions): Promise<RunningS
 		throw error;
 	}
 	log.info({ socket }, "listening");
-	let closing: Promise<void> | undefined;
-	const close = (): Promise<void> => {
-		closing ??= shutDown(server, plugin, claim, log);
-		return closing;
-	};
-	return { socket, close, [Symbol.asyncDispose]: close };
-}
-
-async function shutDown(
-	server: http.Server,
-	plugin: DockerPlugin,
-	claim: SocketClaim,
-	log: Logger,
-): Promise<void> {
-	log.info("draining");
-	await drain(server);
-	await plugin.close();
-	claim.release();
-	log.info("stopped");
+	return runningServer(async () => {
+		log.info("draining");
+		await drain(server);
+		await plugin.close();
+		claim.release();
+		log.info("stopped");
+	});
 }
 
 /** Takes no more connections, and closes each one that there is as soon as it has its answer. */

@@ -8,8 +8,9 @@ import { buffer, text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../../../test/support/filesystems.ts";
 import { PluginClient } from "../../../test/support/plugin-client.ts";
+import type { RunningServer } from "../listen.ts";
 import { createLogger } from "../log.ts";
-import { type RunningServer, serveDocker } from "./serve.ts";
+import { serveDocker } from "./serve.ts";
 
 let directory: TestFilesystem;
 let socket: string;

@@ -9,12 +9,12 @@ import net from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Client, type ClientUnaryCall, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { type Client, type ClientUnaryCall, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { Snapshots } from "../../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import { Health } from "../../../src/serve/containerd/generated/grpc/health/v1/health_pb.js";
-import { methodDefinition } from "../../../src/serve/containerd/grpc/service.ts";
+import { Snapshots } from "../../../src/serve/containerd/generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Health } from "../../../src/serve/containerd/generated/grpc/health/v1/health_pb.ts";
 import { makeFilesystem, type TestFilesystem } from "../../support/filesystems.ts";
+import { begin, connectTo, streamed } from "../../support/grpc-client.ts";
 import { LamellaSnapshotter } from "../../support/lamella-snapshotter.ts";
 import { SnapshotsClient } from "../../support/snapshots-client.ts";
 
@@ -48,29 +48,19 @@ afterAll(async () => {
 	filesystem?.[Symbol.dispose]();
 });
 
-const STAT = methodDefinition(Snapshots.method.stat);
-const STAT_BASE = create(Snapshots.method.stat.input, { key: "base" });
-
 /** A client with a connection of its own. */
 function connected(): Client {
-	const made = new Client(`unix:${lamella.socket}`, credentials.createInsecure(), {
-		"grpc.default_authority": "localhost",
-		"grpc.use_local_subchannel_pool": 1,
-	});
+	const options = { "grpc.max_send_message_length": -1, "grpc.use_local_subchannel_pool": 1 };
+	const made = connectTo(lamella.socket, options);
 	clients.push(made);
 	return made;
 }
 
-function begun(on: Client): { call: ClientUnaryCall; outcome: Promise<status> } {
-	const { promise: outcome, resolve } = Promise.withResolvers<status>();
-	const { path, requestSerialize, responseDeserialize } = STAT;
-	const call = on.makeUnaryRequest(
-		path,
-		requestSerialize,
-		responseDeserialize,
-		STAT_BASE,
-		{ deadline: Date.now() + ANSWER_MS_MAX },
-		(error: ServiceError | null) => resolve(error?.code ?? status.OK),
+function begun(on: Client, key = "base"): { call: ClientUnaryCall; outcome: Promise<status> } {
+	const { call, answer } = begin(on, Snapshots.method.stat, { key }, { deadlineMs: ANSWER_MS_MAX });
+	const outcome = answer.then(
+		() => status.OK,
+		({ code }: ServiceError) => code,
 	);
 	return { call, outcome };
 }
@@ -81,7 +71,8 @@ function frame(message: Uint8Array): Buffer {
 	return Buffer.concat([prefix, message]);
 }
 
-const STAT_FRAME = frame(toBinary(Snapshots.method.stat.input, STAT_BASE));
+const { input } = Snapshots.method.stat;
+const STAT_FRAME = frame(toBinary(input, create(input, { key: "base" })));
 const headers = (method: string) => ({
 	":method": "POST",
 	":path": `/${Snapshots.typeName}/${method}`,
@@ -205,13 +196,9 @@ async function tooLong(): Promise<void> {
 /** Thirty at a time watch the health of the server, and leave. */
 async function watches(): Promise<void> {
 	const on = connected();
-	const { path, requestSerialize, responseDeserialize } = methodDefinition(Health.method.watch);
-	const request = create(Health.method.watch.input);
 	while (!over) {
 		const streams = Array.from({ length: 30 }, () =>
-			on
-				.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request)
-				.on("error", () => undefined),
+			streamed(on, Health.method.watch, {}).on("error", () => undefined),
 		);
 		await Promise.all(streams.map((stream) => new Promise((resolve) => stream.once("data", resolve))));
 		for (const stream of streams) stream.cancel();
@@ -273,18 +260,8 @@ function median(values: readonly number[]): number {
 it(
 	"answers under mixed load, and neither memory nor open sockets grow",
 	async () => {
-		const loads = [
-			pings,
-			cancels,
-			floods,
-			bursts,
-			slowReaders,
-			slowReaders,
-			tooLong,
-			watches,
-			comesAndGoes,
-			works,
-		];
+		const loads = [pings, cancels, floods, bursts, slowReaders, slowReaders, tooLong, watches];
+		loads.push(comesAndGoes, works);
 		const running = Promise.all(loads.map((load) => load()));
 		// One that fails ends the test; the others end with `over`.
 		const failed = running.then(() => undefined);

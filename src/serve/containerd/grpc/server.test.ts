@@ -4,16 +4,10 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-	Client,
-	type ClientReadableStream,
-	type ClientUnaryCall,
-	credentials,
-	type ServiceError,
-	status,
-} from "@grpc/grpc-js";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Client, type ClientReadableStream, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, it, vi } from "vitest";
+import { begin, connectTo, streamed } from "../../../../test/support/grpc-client.ts";
 import { LamellaError } from "../../../errors/index.ts";
 import { claimSocket, type SocketClaim } from "../../listen.ts";
 import { createLogger } from "../../log.ts";
@@ -21,7 +15,7 @@ import {
 	Health,
 	type HealthCheckResponse,
 	HealthCheckResponse_ServingStatus as Serving,
-} from "../generated/grpc/health/v1/health_pb.js";
+} from "../generated/grpc/health/v1/health_pb.ts";
 import { type GrpcCall, GrpcServer } from "./index.ts";
 import { methodDefinition } from "./service.ts";
 
@@ -59,10 +53,7 @@ class Served implements AsyncDisposable {
 	}
 
 	client(authority = "localhost"): Client {
-		const client = new Client(`unix:${this.claim.path}`, credentials.createInsecure(), {
-			"grpc.default_authority": authority,
-			"grpc.max_send_message_length": -1,
-		});
+		const client = connectTo(this.claim.path, { "grpc.max_send_message_length": -1 }, authority);
 		this.#clients.push(client);
 		return client;
 	}
@@ -75,39 +66,11 @@ class Served implements AsyncDisposable {
 	}
 }
 
-const CHECK = methodDefinition(Health.method.check);
-const WATCH = methodDefinition(Health.method.watch);
-
-function started(
-	client: Client,
-	service: string,
-	deadlineMs = 30_000,
-): { call: ClientUnaryCall; answer: Promise<HealthCheckResponse> } {
-	const { path, requestSerialize, responseDeserialize } = CHECK;
-	const { promise: answer, resolve, reject } = Promise.withResolvers<HealthCheckResponse>();
-	const request = create(Health.method.check.input, { service });
-	const options = { deadline: Date.now() + deadlineMs };
-	const call = client.makeUnaryRequest(
-		path,
-		requestSerialize,
-		responseDeserialize,
-		request,
-		options,
-		(error, value) => {
-			if (value === undefined) reject(error);
-			else resolve(value);
-		},
-	);
-	return { call, answer };
-}
-
+const started = (client: Client, service: string, deadlineMs?: number) =>
+	begin(client, Health.method.check, { service }, { deadlineMs });
 const check = (client: Client, service = ""): Promise<HealthCheckResponse> => started(client, service).answer;
-
-function watch(client: Client, service = ""): ClientReadableStream<HealthCheckResponse> {
-	const { path, requestSerialize, responseDeserialize } = WATCH;
-	const request = create(Health.method.watch.input, { service });
-	return client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
-}
+const watch = (client: Client, service = ""): ClientReadableStream<HealthCheckResponse> =>
+	streamed(client, Health.method.watch, { service });
 
 const failure = (promise: Promise<unknown>): Promise<ServiceError> =>
 	promise.then(
@@ -119,7 +82,7 @@ it("answers many calls at once on one connection, among them ones that are given
 	await using served = await Served.start({
 		check: async (text) => {
 			await sleep(2);
-			return { status: Number(text) % 4 };
+			return { status: (Number(text) % 4) as Serving };
 		},
 	});
 	const client = served.client();
@@ -234,7 +197,7 @@ it("survives clients that do not keep to the protocol", async () => {
 	});
 	const headers = {
 		":method": "POST",
-		":path": CHECK.path,
+		":path": methodDefinition(Health.method.check).path,
 		"content-type": "application/grpc",
 		te: "trailers",
 	};

@@ -21,9 +21,9 @@ import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/sn
 import { parseIdMapLabel } from "../../../idmap/index.ts";
 import * as linux from "../../../linux/index.ts";
 import { type LayerStore, openLayerStore, parseLayerId } from "../../../store/index.ts";
-import type { RunningServer } from "../../docker/index.ts";
+import type { RunningServer } from "../../listen.ts";
 import { createLogger } from "../../log.ts";
-import type { Mount } from "../generated/containerd/types/mount_pb.js";
+import type { Mount } from "../generated/containerd/types/mount_pb.ts";
 import { ID_MAPS_OPTIONS, type IdMapsOption } from "../options.ts";
 import { serveContainerd } from "../serve.ts";
 import { ShiftedLayers } from "./shifted-layers.ts";

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { LayerKind } from "../../../driver/index.ts";
 import type { Labels, LayerInfo, LayerStore } from "../../../store/index.ts";
-import { type Info, InfoSchema, Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
+import { type Info, InfoSchema, Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { shownParent } from "../id-maps/index.ts";
 import { snapshotKeyOf } from "../keys.ts";
 import type { SnapshotterOptions } from "../options.ts";

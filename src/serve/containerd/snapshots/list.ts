@@ -6,7 +6,7 @@ import { parseFilters } from "../filter/index.ts";
 import type {
 	Info,
 	ListSnapshotsResponseSchema,
-} from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
+} from "../generated/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { isSnapshot, snapshotKeyOf } from "../keys.ts";
 import type { SnapshotterOptions } from "../options.ts";
 import { infoOf, parentKeyOf } from "./info.ts";

@@ -6,7 +6,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { MountDescription } from "../../../driver/index.ts";
 import type { LayerInfo, LayerStore } from "../../../store/index.ts";
-import type { MountSchema } from "../generated/containerd/types/mount_pb.js";
+import type { MountSchema } from "../generated/containerd/types/mount_pb.ts";
 import { idMapOptions, idMapsOf, isShifted } from "../id-maps/index.ts";
 import type { SnapshotterOptions } from "../options.ts";
 

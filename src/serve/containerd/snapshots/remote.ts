@@ -15,13 +15,8 @@ export function mustNotBeShared(store: LayerStore, labels: Labels, parent: Layer
 	if (ref === undefined) return;
 	for (const layer of siblings(store, parent)) {
 		if (layer.kind === "committed" && isSnapshot(layer.id) && layer.labels[SNAPSHOT_REF] === ref) {
-			throw new LamellaError(
-				"EEXISTS",
-				`snapshot "${ref}" is here already, as "${snapshotKeyOf(layer.id)}"`,
-				{
-					layer: layer.id,
-				},
-			);
+			const message = `snapshot "${ref}" is here already, as "${snapshotKeyOf(layer.id)}"`;
+			throw new LamellaError("EEXISTS", message, { layer: layer.id });
 		}
 	}
 }

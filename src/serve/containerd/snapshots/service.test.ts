@@ -20,10 +20,10 @@ import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../../t
 import { run } from "../../../../test/support/processes.ts";
 import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/snapshots-client.ts";
 import { type LayerStore, openLayerStore } from "../../../store/index.ts";
-import type { RunningServer } from "../../docker/index.ts";
+import type { RunningServer } from "../../listen.ts";
 import { createLogger } from "../../log.ts";
-import { Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
-import type { Mount } from "../generated/containerd/types/mount_pb.js";
+import { Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.ts";
+import type { Mount } from "../generated/containerd/types/mount_pb.ts";
 import { serveContainerd } from "../serve.ts";
 
 let filesystem: TestFilesystem;
@@ -35,12 +35,9 @@ let count = 0;
 beforeAll(async () => {
 	filesystem = makeFilesystem("ext4", 2 ** 30);
 	store = await openLayerStore({ root: path.join(filesystem.path, "store") });
-	server = await serveContainerd({
-		store,
-		socket: path.join(filesystem.path, "s.sock"),
-		log: createLogger("silent"),
-	});
-	client = new SnapshotsClient(server.socket);
+	const socket = path.join(filesystem.path, "s.sock");
+	server = await serveContainerd({ store, socket, log: createLogger("silent") });
+	client = new SnapshotsClient(socket);
 });
 afterEach(() => unmountBelow(path.join(filesystem.path, "mounts")));
 afterAll(async () => {

@@ -11,7 +11,7 @@ import type {
 	PrepareSnapshotRequest,
 	Snapshots,
 	ViewSnapshotRequest,
-} from "../generated/containerd/services/snapshots/v1/snapshots_pb.js";
+} from "../generated/containerd/services/snapshots/v1/snapshots_pb.ts";
 import type { ServiceMethods } from "../grpc/index.ts";
 import { IdMappedParent, idMapsOf, ShiftedLayers } from "../id-maps/index.ts";
 import { layerIdOf } from "../keys.ts";
