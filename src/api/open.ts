@@ -12,7 +12,7 @@ export interface OpenStoreOptions {
 	readonly driver?: "overlay" | "vfs" | undefined;
 	/** When layers get a flattened root. Default `auto`. */
 	readonly flatten?: FlattenPolicy | undefined;
-	/** Only for looking: nothing is made, swept or changed, and what would is refused. No store reads as an empty one. */
+	/** Only for looking: nothing is made, swept or changed, and what would change something is refused. A root without a store reads as an empty one. */
 	readonly readOnly?: boolean | undefined;
 	/** A root without a store is an error (`ENOTFOUND`), and none is made there. */
 	readonly mustExist?: boolean | undefined;

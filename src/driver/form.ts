@@ -11,6 +11,11 @@ export const TREE = "tree" as LayerForm;
 export const TREE_WITH_ROOT = "tree+root" as LayerForm;
 export const WHOLE = "whole" as LayerForm;
 
+/** The driver that keeps layers in a form. */
+export function driverOf(form: LayerForm): "overlay" | "vfs" {
+	return form === WHOLE ? "vfs" : "overlay";
+}
+
 /** Whether the layer has a root that was made by flattening, for its whole chain. */
 export function isFlattened(form: LayerForm): boolean {
 	return form === TREE_WITH_ROOT;

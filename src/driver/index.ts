@@ -10,6 +10,6 @@ export type {
 	MountRequest,
 	UnmountOptions,
 } from "./driver.ts";
-export { isFlattened, type LayerForm } from "./form.ts";
+export { driverOf, isFlattened, type LayerForm } from "./form.ts";
 export { idMappedMountProblem } from "./idmapped-mounts.ts";
 export { type OpenDriverOptions, openDriver } from "./open-driver.ts";

@@ -5,7 +5,7 @@ import path from "node:path";
 import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import type { JobPool } from "../jobs/index.ts";
-import type { LayerJobs } from "../layer/index.ts";
+import type { Digest, LayerJobs } from "../layer/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, StoreTransaction } from "./contract.ts";
 import type { Database } from "./database/database.ts";
 import type { LayerRecord } from "./database/layer-record.ts";
@@ -13,7 +13,7 @@ import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } fr
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
 import { flush } from "./disk/flush.ts";
-import type { Layout } from "./disk/layout.ts";
+import { documentPath, type Layout } from "./disk/layout.ts";
 import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
 import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
@@ -151,7 +151,7 @@ export class StoreContext {
 		work: (transaction: StoreTransaction) => R,
 		{ durable = true }: { readonly durable?: boolean | undefined } = {},
 	): Promise<R> {
-		// First of all: a store that is open for reading only says so.
+		// Before anything else: where the store is open for reading only, this throws.
 		const { owner } = this;
 		const records = new RecordChanges(this.database, this.layout);
 		const changeAll = (): R => {
@@ -219,10 +219,25 @@ export class StoreContext {
 		this.deleteTrash(trashed);
 	}
 
+	/** Takes back what an operation made under the name `n`, unless it was recorded after all. */
+	takeBack(n: string): void {
+		this.discard(path.join(this.owner.directory, n));
+		if (layerAt(this.database, n) === undefined) this.discard(path.join(this.layout.layers, n));
+	}
+
 	/** Deletes a directory in trash/, in the background. */
 	deleteTrash(trashed: string): void {
 		this.#trash.push(trashed);
 		this.#deleteLater();
+	}
+
+	/** Deletes documents, but for those that a record names. */
+	async discardDocuments(digests: readonly Digest[]): Promise<void> {
+		const paths = digests.map((digest) => path.relative(this.layout.root, documentPath(this.layout, digest)));
+		await this.database.transaction(() => {
+			for (const one of paths) this.database.run("INSERT OR IGNORE INTO removed VALUES (?)", one);
+		});
+		this.deleteRemoved(paths);
 	}
 
 	/** Deletes what a transaction removed: paths of the table `removed`. */

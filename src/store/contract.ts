@@ -34,7 +34,7 @@ export interface LayerInfo {
 	readonly depth: number;
 	/** `<state root>/layers/<n>`. */
 	readonly directory: string;
-	/** How many holders the layer's mount has. Looked up when it is first read: read it before what changes it. */
+	/** How many holders the layer's mount has. Looked up when it is first read, and then stays what it is. */
 	readonly mountCount: number;
 }
 
@@ -79,7 +79,7 @@ export interface ApplyOptions extends OperationOptions {
 }
 
 export interface DiffOptions extends OperationOptions {
-	/** Compare with this layer in place of the parent. `null`: with nothing (the whole tree). */
+	/** Compare with this layer instead of the parent. `null`: with nothing (the whole tree). */
 	readonly against?: LayerId | null | undefined;
 	readonly idMaps?: IdMaps | undefined;
 	readonly wholeSeconds?: boolean | undefined;
@@ -143,12 +143,14 @@ export interface Records<T> extends RecordsReader<T> {
 	remove(key: string): Promise<void>;
 }
 
-/** Files of the rooms above, named by their digest. One that no record names is swept by and by. */
+/** Files of the rooms above, named by their digest. One that no record names any more is deleted. */
 export interface Documents {
 	/** Writes a document, durable when it resolves. One that is there already is left as it is. */
 	put(bytes: Uint8Array): Promise<Digest>;
 	/** @throws {LamellaError} `ENOTFOUND`, `ECORRUPT` where the file is not what its name says */
 	get(digest: Digest): Buffer;
+	/** Gives documents up that were put for nothing; those that a record names stay. */
+	discard(digests: readonly Digest[]): Promise<void>;
 }
 
 /** Within a transaction: alone among all writers of all processes; reads see its own writes. Synchronous. */
@@ -174,7 +176,7 @@ export interface ScratchDirectory extends AsyncDisposable {
 export interface CommitOptions {
 	/** They replace the layer's. */
 	readonly labels?: Labels | undefined;
-	/** `false`: leave the layer as a diff, whatever the policy (for one that is no image and has few users). */
+	/** `false`: leave the layer as a diff, whatever the policy: for one that is not part of an image and has few users. */
 	readonly flatten?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
@@ -222,7 +224,7 @@ export interface LayerStore extends AsyncDisposable {
 	importChain(layers: readonly ChainLayer[], options?: ImportChainOptions): Promise<readonly ImportedLayer[]>;
 	/**
 	 * As containerd's Commit: the active layer `key` becomes the committed layer `name`; the key is free at once.
-	 * Constant in the layer's size but for the flush. `labels` replace.
+	 * Its time does not grow with the layer, but for the flush. `labels` replace the layer's.
 	 * @throws EKIND (a view, a committed), EBUSY (mounted here), EEXISTS, ENOTFOUND
 	 */
 	commit(key: LayerId, name: LayerId, options?: CommitOptions): Promise<LayerInfo>;
@@ -254,7 +256,7 @@ export interface LayerStore extends AsyncDisposable {
 	children(id: LayerId): readonly LayerId[];
 	/** Counted; the second mount returns the same path. Counts survive the process. */
 	mount(id: LayerId, options?: { mountLabel?: string; signal?: AbortSignal }): Promise<Mount>;
-	/** Gives one hold back by id (another process may have taken it). Of what is not mounted: harmless. */
+	/** Gives one hold of the layer's mount back, whichever process took it. Harmless where nothing is mounted. */
 	unmount(id: LayerId, options?: { force?: boolean }): Promise<void>;
 	describeMounts(id: LayerId): readonly MountDescription[];
 	/** Where the parts of a layer are. */
@@ -270,14 +272,14 @@ export interface LayerStore extends AsyncDisposable {
 	readonly documents: Documents;
 	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
 	records<T>(namespace: string): Records<T>;
-	/** Changes records of any namespaces, looking at layers, at once. Runs the synchronous `work` in a transaction. */
+	/** Runs the synchronous `work` in one transaction: it may look at layers, and change records of any namespace. */
 	transaction<R>(work: (transaction: StoreTransaction) => R): Promise<R>;
-	/** Makes an empty directory for files in the making (spooled archives, blobs); a killed process's are swept. */
+	/** Makes an empty directory for files in the making (spooled archives, blobs). Those of a killed process are swept. */
 	scratch(): Promise<ScratchDirectory>;
 	status(): StoreStatus;
-	/** What recovery found that somebody should know, in words. */
+	/** What the opening found that people should know, in words: data set aside, lost or missing. */
 	readonly notices: readonly string[];
-	/** Does what opening the store does: sweeps what processes that are gone have left. */
+	/** Sweeps what processes that are gone have left, as opening the store does. */
 	cleanup(): Promise<void>;
 	/** Waits for background work (flattening, trash, usage) and lets go of the store. Leaves mounts alone. */
 	close(): Promise<void>;

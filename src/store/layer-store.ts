@@ -122,7 +122,11 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 				throw storeFailure(error, `flatten layer "${id}"`, id);
 			}
 		},
-		documents: documentsAt(store.layout, () => store.stagedPath()),
+		documents: documentsAt(
+			store.layout,
+			() => store.stagedPath(),
+			(digests) => store.discardDocuments(digests),
+		),
 		records: <T>(namespace: string) => recordsOf<T>(store, namespace),
 		transaction: (work) => store.transaction(work),
 		scratch: () => makeScratch(store),

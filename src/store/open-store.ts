@@ -9,6 +9,7 @@ import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
 import { checkpointsOf } from "./database/checkpoint.ts";
 import { Database } from "./database/database.ts";
+import { factOf, putFact } from "./database/facts.ts";
 import { sweepDocuments } from "./disk/documents.ts";
 import { type Layout, layoutAt, makeLayout, makeRoot } from "./disk/layout.ts";
 import { isStore, writeMarker } from "./disk/marker.ts";
@@ -19,7 +20,7 @@ import { Background } from "./processes/background.ts";
 import { LayerLocks } from "./processes/layer-locks.ts";
 import { Owner } from "./processes/owner.ts";
 import { StateRootLock } from "./processes/state-root.ts";
-import { openDatabase } from "./rebuild.ts";
+import { databaseMissing, openDatabase } from "./rebuild.ts";
 import { recover } from "./recovery.ts";
 
 const MAKING_RETRY_MS = 10;
@@ -35,8 +36,8 @@ export interface LayerStoreOptions {
 	/** Threads for bulk file work. Default: the machine's parallelism, at least 2. */
 	readonly threads?: number | undefined;
 	/**
-	 * Only for looking: nothing is made, swept or changed, and what would is refused. A root where nothing is yet reads as
-	 * an empty store.
+	 * Only for looking: nothing is made, swept or changed, and operations that change something are refused. A root without
+	 * a store reads as an empty one.
 	 */
 	readonly readOnly?: boolean | undefined;
 	/** A root without a store is an error, and none is made there. */
@@ -51,7 +52,7 @@ export interface LayerStoreOptions {
  */
 export async function openLayerStore(options: LayerStoreOptions): Promise<LayerStore> {
 	const layout = layoutAt(options.root);
-	// What was opened so far, to be undone from the end where the next thing fails.
+	// Undoes what has been opened so far; run in reverse order, at the end or where a later step fails.
 	const opened: (() => unknown)[] = [];
 	try {
 		const store =
@@ -92,10 +93,10 @@ async function open(
 	opened.push(() => owner.release());
 	const store = contextOf(layout, options, { database, owner }, opened);
 	store.notices.push(...notices);
-	// A store that has no driver yet gets one, so that who asked for what cannot be had is told at once.
+	// A new store gets its driver now, so that a driver that was asked for and does not work is told at once.
 	if (factOf(database, "driver") === undefined) {
 		const { name } = store.driver;
-		await database.transaction(() => database.run("INSERT OR REPLACE INTO facts VALUES ('driver', ?)", name));
+		await database.transaction(() => putFact(database, "driver", name));
 	}
 	await recover(store);
 	if (lock.alone) sweepDocuments(database, layout);
@@ -106,13 +107,14 @@ async function open(
 }
 
 function openForReading(layout: Layout, options: LayerStoreOptions, opened: (() => unknown)[]): LayerStore {
-	const file = isStore(layout.root) ? layout.database : "";
-	const database = Database.open(file, { readOnly: true });
+	const isThere = isStore(layout.root);
+	if (isThere && !existsSync(layout.database)) throw databaseMissing(layout);
+	const database = Database.open(isThere ? layout.database : "", { readOnly: true });
 	opened.push(() => database.close());
 	return closing(contextOf(layout, options, { database, owner: undefined }, opened), opened);
 }
 
-/** The handles of an opening as one; what can wait is opened when it is first needed. */
+/** Puts the parts of an opening together. The driver is opened when it is first needed. */
 function contextOf(
 	layout: Layout,
 	options: LayerStoreOptions,
@@ -154,15 +156,11 @@ async function lockRoot(layout: Layout): Promise<StateRootLock> {
 	const deadlineMs = performance.now() + MAKING_TIMEOUT_MS;
 	for (;;) {
 		const lock = await StateRootLock.take(layout);
-		// Whoever was making the database may have died; then the next try finds nobody there and makes it.
+		// Somebody is making the database. If they die, the next try is alone and makes it.
 		if (lock.alone || existsSync(layout.database) || performance.now() > deadlineMs) return lock;
 		lock.release();
 		await sleep(MAKING_RETRY_MS);
 	}
-}
-
-function factOf(database: Database, name: string): string | undefined {
-	return database.get<{ value: string }>("SELECT value FROM facts WHERE name = ?", name)?.value;
 }
 
 /** @throws {LamellaError} `ECONFIG` where layers were made with another driver */

@@ -53,13 +53,17 @@ export async function commitLayer(
 		};
 		return layer;
 	};
-	const { warnings, tarSizeBytes } = await makeNewLayer(store, active, nameOf, {
+	const made = makeNewLayer(store, active, nameOf, {
 		signal: options.signal,
 		skipUnsupported: options.skipUnsupported,
 		onProgress: (doneBytes) => report("writing", doneBytes),
 		also: (transaction) => {
 			if (image !== undefined) saved = saveImage(transaction, image, name === undefined ? [] : [name]);
 		},
+	});
+	const { warnings, tarSizeBytes } = await made.catch(async (error: unknown) => {
+		if (image !== undefined) await store.documents.discard([image.id]);
+		throw error;
 	});
 	if (saved === undefined) throw new Error("the store did not run the commit's transaction");
 	report("done", tarSizeBytes);

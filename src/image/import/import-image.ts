@@ -15,6 +15,7 @@ import type {
 } from "../contract.ts";
 import { verifyDigest } from "../documents/parse.ts";
 import { listImages, saveImage } from "../records/catalog.ts";
+import { documentsOf } from "../records/documents.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
 
 /** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */
@@ -44,8 +45,9 @@ export async function importPlanned(
 		try {
 			return await importOnce(store, image, chain, names, options);
 		} catch (error) {
+			if (isGone(error, chain) && attempt < MAX_ATTEMPTS) continue;
+			await store.documents.discard(documentsOf(image));
 			if (!isGone(error, chain)) throw withArchive(store, error, description, image, chain);
-			if (attempt < MAX_ATTEMPTS) continue;
 			throw new LamellaError(
 				"EBUSY",
 				`layers of ${names[0] ?? image.id} were removed again and again while it was imported; try once more`,

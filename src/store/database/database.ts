@@ -8,12 +8,17 @@
  *
  * The log is moved into the file (a checkpoint) by a thread of its own, which does the flushes that this takes.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { LamellaError } from "../../errors/index.ts";
+import * as linux from "../../linux/index.ts";
 import type { Reserve } from "../disk/reserve.ts";
+import { databaseFailure, isBusy, isFull } from "./errors.ts";
 import { LogFlush } from "./log-flush.ts";
+import { LogIndex } from "./log-index.ts";
 import { FORMAT, SCHEMA } from "./schema.ts";
 
 /** How long a read waits, inside SQLite, for another process that is recovering the log. */
@@ -24,11 +29,7 @@ const WRITE_TIMEOUT_MS = 60_000;
 /** In transactions; they take about 8 MiB of log. */
 const CHECKPOINT_AFTER = 500;
 
-const SQLITE_BUSY = 5;
-const SQLITE_IOERR = 10;
-const SQLITE_CORRUPT = 11;
-const SQLITE_FULL = 13;
-const SQLITE_NOTADB = 26;
+const LITTLE_BYTES = 1 << 20;
 
 export interface DatabaseOptions {
 	/** Make the tables where there are none. Without it, a file that has no tables counts as damaged. */
@@ -44,6 +45,7 @@ export class Database {
 	readonly #statements = new Map<string, StatementSync>();
 	readonly #reserve: Reserve | undefined;
 	#log: LogFlush | undefined;
+	#index: LogIndex | undefined;
 	#sinceCheckpoint = 0;
 	/** Called when the log has become long: moves it into the file, off this thread. */
 	onLongLog: (() => void) | undefined;
@@ -58,24 +60,40 @@ export class Database {
 	 * Opens the database at `file`.
 	 * @throws {LamellaError} `ECORRUPT` where it is damaged, `ECONFIG` where it is of another format, `ENOSPACE`
 	 */
-	static open(file: string, { make = false, readOnly = false, reserve }: DatabaseOptions = {}): Database {
-		const isEmpty = readOnly && !existsSync(file);
-		let connection: DatabaseSync | undefined;
+	static open(file: string, options: DatabaseOptions = {}): Database {
 		try {
-			connection = new DatabaseSync(isEmpty ? ":memory:" : file, {
-				timeout: READ_TIMEOUT_MS,
-			});
+			// Reading makes files beside the database. Where there is no room for them, it is read as it is, if nobody writes it.
+			const asItIs = options.readOnly === true && isNearlyFull(file) && !hasLog(file);
+			return Database.#openAt(
+				file,
+				asItIs ? new URL(`${pathToFileURL(file).href}?immutable=1`) : file,
+				options,
+			);
+		} catch (error) {
+			throw databaseFailure(error, file);
+		}
+	}
+
+	static #openAt(
+		file: string,
+		location: string | URL,
+		{ make = false, readOnly = false, reserve }: DatabaseOptions,
+	): Database {
+		const isEmpty = readOnly && !existsSync(file);
+		const connection = new DatabaseSync(isEmpty ? ":memory:" : location, { timeout: READ_TIMEOUT_MS });
+		try {
 			if (!readOnly) connection.exec("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
-			// `flushed` flushes the log; SQLite itself does so only around checkpoints.
+			// The log is flushed by `flushed`, and around checkpoints by SQLite itself.
 			connection.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
-			// The connection itself is not read-only: such a one would leave the log's files behind.
+			// Not opened read-only: such a connection would leave its log behind.
 			if (readOnly && !isEmpty) connection.exec("PRAGMA query_only = ON");
 			const database = new Database(file, connection, reserve);
 			database.#needTables(make || isEmpty);
+			if (location === file && !isEmpty) database.#index = new LogIndex(`${file}-shm`);
 			return database;
 		} catch (error) {
-			connection?.close();
-			throw databaseFailure(error, file);
+			connection.close();
+			throw error;
 		}
 	}
 
@@ -141,10 +159,13 @@ export class Database {
 		if (!this.#connection.isOpen) return;
 		this.#log?.close();
 		this.#connection.close();
+		this.#index?.close();
 	}
 
 	#needTables(make: boolean): void {
-		if (this.get("SELECT 1 FROM sqlite_schema WHERE name = 'layers'") === undefined) {
+		// Not by `get`: whoever opens looks at SQLite's own error.
+		const isMade = this.#statement("SELECT 1 FROM sqlite_schema WHERE name = 'layers'").get() !== undefined;
+		if (!isMade) {
 			if (!make) {
 				throw new LamellaError(
 					"ECORRUPT",
@@ -189,7 +210,7 @@ export class Database {
 			this.#connection.exec("BEGIN IMMEDIATE");
 			return true;
 		} catch (error) {
-			if (hasCode(error, SQLITE_BUSY)) return false;
+			if (isBusy(error)) return false;
 			throw error;
 		} finally {
 			this.#connection.exec(`PRAGMA busy_timeout = ${READ_TIMEOUT_MS}`);
@@ -231,40 +252,13 @@ export class Database {
 	}
 }
 
-function codeOf(error: unknown): number | undefined {
-	const code: unknown = error instanceof Error ? Reflect.get(error, "errcode") : undefined;
-	return typeof code === "number" ? code : undefined;
+function isNearlyFull(file: string): boolean {
+	if (!existsSync(file)) return false;
+	const { availableBlocks, blockSize } = linux.statfs(path.dirname(file));
+	return availableBlocks * blockSize < LITTLE_BYTES;
 }
 
-/** Extended codes have more in their upper bits. */
-function hasCode(error: unknown, ...codes: readonly number[]): boolean {
-	const code = codeOf(error);
-	return code !== undefined && codes.includes(code & 0xff);
-}
-
-/** A full disk may show as an I/O error, too: the log's index in shared memory has to grow as well. */
-function isFull(error: unknown): boolean {
-	return hasCode(error, SQLITE_FULL, SQLITE_IOERR);
-}
-
-/** SQLite's errors as LamellaErrors; others stay as they are. */
-function databaseFailure(cause: unknown, file: string): unknown {
-	if (codeOf(cause) === undefined) return cause;
-	const why = cause instanceof Error ? cause.message : String(cause);
-	const details = { path: file, cause };
-	if (hasCode(cause, SQLITE_FULL)) {
-		return new LamellaError(
-			"ENOSPACE",
-			`the disk is full: the database ${file} cannot be written; make room, or remove layers and images`,
-			details,
-		);
-	}
-	if (hasCode(cause, SQLITE_CORRUPT, SQLITE_NOTADB)) {
-		return new LamellaError(
-			"ECORRUPT",
-			`the database ${file} is damaged (${why}); end the other processes at this store, then open it to write (\`lamella cleanup\` does): the database is then rebuilt`,
-			details,
-		);
-	}
-	return new LamellaError("ESYSTEM", `the database ${file} cannot be used: ${why}`, details);
+/** Whether there are transactions that are not in the file itself. */
+function hasLog(file: string): boolean {
+	return (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }

@@ -1,6 +1,7 @@
 /**
  * Records of the rooms above: rows of the database, and for a rebuild of it one file each,
- * `records/<namespace>/<sha256 of the key>.json`, which is written after the transaction and before it is acknowledged.
+ * `records/<namespace>/<sha256 of the key>.json`, which is written aside within the transaction and put in its place before
+ * that is acknowledged.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -96,7 +97,7 @@ export class RecordChanges {
 	}
 
 	/**
-	 * Writes the changed records' files aside, within the transaction: where there is no room for them, nothing of it happens.
+	 * Writes the changed records' files aside, within the transaction: where they have no room, it fails as a whole.
 	 * `stagedPath` gives a path in staging/.
 	 */
 	stageFiles(stagedPath: () => string): void {
@@ -113,8 +114,8 @@ export class RecordChanges {
 	}
 
 	/**
-	 * Puts the files in their places, durably but for the directories, which it returns. Call it after the transaction with
-	 * a lock that all processes take. A record that another process has changed since is left to that.
+	 * Flushes the files and puts them in their places; returns the directories, which are still to be flushed. Call it after
+	 * the transaction, with a lock that all processes take. A record that another process has changed since is left to that.
 	 */
 	async placeFiles(): Promise<string[]> {
 		const directories = new Set<string>();

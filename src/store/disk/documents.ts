@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
-import { digestOf } from "../../layer/index.ts";
+import { type Digest, digestOf } from "../../layer/index.ts";
 import type { Documents } from "../contract.ts";
 import type { Database } from "../database/database.ts";
 import { isNamed } from "../database/records.ts";
@@ -12,8 +12,13 @@ import { flush } from "./flush.ts";
 import { DIGEST_PREFIX, documentPath, type Layout } from "./layout.ts";
 
 /** `stagedPath` gives a path in staging/. */
-export function documentsAt(layout: Layout, stagedPath: () => string): Documents {
+export function documentsAt(
+	layout: Layout,
+	stagedPath: () => string,
+	discard: (digests: readonly Digest[]) => Promise<void>,
+): Documents {
 	return {
+		discard,
 		async put(bytes) {
 			const digest = digestOf(bytes);
 			const file = documentPath(layout, digest);
@@ -61,7 +66,7 @@ export function deleteDocument(database: Database, layout: Layout, name: string)
 	if (!isNamed(database, DIGEST_PREFIX + name)) rmSync(path.join(layout.documents, name), { force: true });
 }
 
-/** Deletes documents that no record names. Only for who is alone at the store: others may be about to name one. */
+/** Deletes documents that no record names. Only for a process that is alone at the store: others may be about to name one. */
 export function sweepDocuments(database: Database, layout: Layout): void {
 	const named = new Set(
 		database.all<{ digest: string }>("SELECT digest FROM record_documents").map(({ digest }) => digest),

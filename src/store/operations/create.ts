@@ -55,8 +55,7 @@ export async function createLayer(
 		await store.transaction(() => insertLayer(database, record, parent?.n), { durable: false });
 		crashPoint("create:recorded");
 	} catch (error) {
-		store.discard(staged);
-		store.discard(directory);
+		store.takeBack(n);
 		throw storeFailure(error, `create layer "${id}"`, id);
 	}
 	// Side by side, so that one commit of the filesystem's journal is enough for all. A record that a power cut leaves without

@@ -46,6 +46,8 @@ export async function importChain(
 	layers: readonly ChainLayer[],
 	options: ImportChainOptions,
 ): Promise<ImportedLayer[]> {
+	// A stream may fail before a job reads it; the import then hears of it from the job.
+	for (const { source } of layers) if (source instanceof Readable) source.on("error", () => undefined);
 	const { missing, parent } = whatIsMissing(store, layers, options);
 	const below = parent === undefined ? [] : store.placesFrom(parent);
 	const coming: Coming[] = missing.map(({ index, layer }) => {
@@ -76,10 +78,7 @@ export async function importChain(
 		crashPoint("import:recorded");
 		for (const { n } of unneeded) store.discard(path.join(store.layout.layers, n));
 	} catch (error) {
-		for (const { staged, n } of coming) {
-			store.discard(staged);
-			store.discard(path.join(store.layout.layers, n));
-		}
+		for (const { n } of coming) store.takeBack(n);
 		const about = coming.length === 1 ? `layer "${coming[0]?.layer.id}"` : "the image's layers";
 		throw storeFailure(error, `apply ${about}`, coming.length === 1 ? coming[0]?.layer.id : undefined);
 	}

@@ -72,8 +72,7 @@ export async function snapshotLayer(
 		if (options.flatten !== false) flattenLater(store, record);
 		return record;
 	} catch (error) {
-		store.discard(staged.directory);
-		store.discard(directory);
+		store.takeBack(n);
 		const what = typeof name === "string" ? `layer "${name}" of ` : "a snapshot of ";
 		throw storeFailure(error, `make ${what}layer "${from}"`, from);
 	}
