@@ -156,11 +156,7 @@ test("a filesystem on which overlay does not work is named where overlay is aske
 	const [lowerdir, upperdir, workdir, merged = ""] = names;
 	const options = `lowerdir=${lowerdir},upperdir=${upperdir},workdir=${workdir}`;
 	run("mount", ["-t", "overlay", "-o", options, "overlay", merged]);
-<<<<<<< HEAD
 	const { message } = failing(path.join(merged, "store"), "create", "some", "--driver", "overlay");
-=======
-	const { message } = failing(path.join(merged, "store"), "create", "web", "--driver", "overlay");
->>>>>>> w-reduce
 	expect(message).toMatch(/overlay/);
 });
 
