@@ -1,20 +1,6 @@
-import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-	checkIdMap,
-	formatIdMap,
-	hostRoot,
-	mapFromZero,
-	parseIdMapLabel,
-	parseMobyIdMap,
-	parseSubordinateIds,
-	subordinateIdMaps,
-	toContainer,
-	toHost,
-} from "./index.ts";
+import { checkIdMap, formatIdMap, hostRoot, parseIdMapLabel, toContainer, toHost } from "./index.ts";
 
 const ranges = [
 	{ containerId: 0, hostId: 100_000, size: 1000 },
@@ -66,15 +52,6 @@ test("the largest id can be mapped", () => {
 	expect(toHost(0xffff_fffe, map)).toBe(0xffff_fffe);
 });
 
-test("moby's shape", () => {
-	expect(parseMobyIdMap([{ container_id: 0, host_id: 100_000, size: 65_536 }])).toEqual([
-		{ containerId: 0, hostId: 100_000, size: 65_536 },
-	]);
-	expect(parseMobyIdMap(null)).toEqual([]);
-	for (const bad of [{}, "x", [null], [{ container_id: 0, host_id: "0", size: 1 }], [{}]])
-		expect(() => parseMobyIdMap(bad)).toThrow(/ID map/);
-});
-
 test("containerd's label: formatting and parsing are inverse", () => {
 	expect(parseIdMapLabel("")).toEqual([]);
 	for (const bad of ["0:1", "a:b:c", "0:1:2,", "0:1:-2", "0:1:2:3", "0:0:99999999999"])
@@ -94,35 +71,4 @@ test("containerd's label: formatting and parsing are inverse", () => {
 					expect(toContainer(toHost(id, map), map)).toBe(id);
 		}),
 	);
-});
-
-test("subordinate ids by name and by number, in the file's order", () => {
-	const text =
-		"root:1:2\nme:100000:65536\n# me:5:5\nyou:200000:65536\n1000:300000:10\nbroken\nme:x:1\nme:9:0\n";
-	expect(parseSubordinateIds(text, { name: "me", uid: 1000 })).toEqual([
-		{ firstId: 100_000, size: 65_536 },
-		{ firstId: 300_000, size: 10 },
-	]);
-	expect(mapFromZero(parseSubordinateIds(text, { name: "me", uid: 1000 }))).toEqual([
-		{ containerId: 0, hostId: 100_000, size: 65_536 },
-		{ containerId: 65_536, hostId: 300_000, size: 10 },
-	]);
-	expect(parseSubordinateIds(text, { name: "1000" })).toHaveLength(1);
-});
-
-test("a user without subordinate ids is told what to write", () => {
-	const dir = fs.mkdtempSync(path.join(os.tmpdir(), "lamella-"));
-	try {
-		const files = { subuid: path.join(dir, "subuid"), subgid: path.join(dir, "none") };
-		fs.writeFileSync(files.subuid, "me:100000:65536\n");
-		expect(() => subordinateIdMaps({ name: "me" }, files)).toThrow(/none gives no ids.*me:100000:65536/);
-		fs.writeFileSync(files.subgid, "me:7:65536\n");
-		files.subgid = path.join(dir, "none");
-		fs.writeFileSync(files.subgid, "me:7:65536\n");
-		expect(subordinateIdMaps({ name: "me" }, files).gids).toEqual([
-			{ containerId: 0, hostId: 7, size: 65_536 },
-		]);
-	} finally {
-		fs.rmSync(dir, { recursive: true });
-	}
 });

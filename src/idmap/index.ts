@@ -7,11 +7,4 @@ export {
 	toContainer,
 	toHost,
 } from "./id-maps.ts";
-export { parseIdMapLabel, parseMobyIdMap } from "./parse.ts";
-export {
-	mapFromZero,
-	parseSubordinateIds,
-	type SubordinateRange,
-	subordinateIdMaps,
-	type User,
-} from "./subordinate-ids.ts";
+export { parseIdMapLabel } from "./parse.ts";

@@ -1,6 +1,1 @@
-export {
-	formatMountLabel,
-	isSelinuxActive,
-	mountLabelOption,
-	splitMountOptions,
-} from "./mount-label.ts";
+export { isSelinuxActive, mountLabelOption } from "./mount-label.ts";

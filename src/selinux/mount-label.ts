@@ -25,22 +25,6 @@ export function mountLabelOption(label: string): string {
 	return `context="${checkMountLabel(label)}"`;
 }
 
-/** Splits at the commas that are neither quoted nor escaped by a backslash. */
-export function splitMountOptions(options: string): string[] {
-	return options === "" ? [] : (options.match(/(?:\\.|"[^"]*"|[^,\\]|\\$)+/gs) ?? []);
-}
-
-/**
- * Adds a label to mount options, in the place of one that is there already: the kernel refuses two.
- * An empty or missing label changes nothing.
- * @throws {LamellaError} `EINVALID`
- */
-export function formatMountLabel(options: string, label: string | undefined): string {
-	if (label === undefined || label === "") return options;
-	const others = splitMountOptions(options).filter((option) => !option.startsWith("context="));
-	return [...others, mountLabelOption(label)].join(",");
-}
-
 /** Whether SELinux is active on this host (libselinux looks for the same place). */
 export function isSelinuxActive(): boolean {
 	return existsSync("/sys/fs/selinux/enforce");
