@@ -29,6 +29,7 @@ import { removeLayers } from "./operations/remove.ts";
 import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
 import { layerUsage } from "./operations/usage.ts";
+import { heldLayers } from "./processes/mount-holds.ts";
 import { recover } from "./recovery.ts";
 
 /** The store over its parts. `close` releases them; it is called once. */
@@ -178,9 +179,10 @@ function statusOf(store: StoreContext): StoreStatus {
 	const ids = new Set(layers.map(({ id }) => id));
 	// Where layers/ itself is gone (a disk that is not mounted), all are missing.
 	const directories = new Set(existsSync(store.layout.layers) ? readdirSync(store.layout.layers) : []);
+	const held = new Set(heldLayers(store.layout));
 	for (const record of layers) {
 		kinds[record.kind] += 1;
-		if (store.infoOf(record).mountCount > 0) mounted += 1;
+		if (held.has(record.n) && store.infoOf(record).mountCount > 0) mounted += 1;
 		if (!directories.has(record.n)) {
 			problems.push(missingDirectory(store.layout, record));
 		} else if (record.parent !== undefined && !ids.has(record.parent)) {

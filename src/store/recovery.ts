@@ -13,18 +13,27 @@
 import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
 import { missingDirectory, type StoreContext } from "./context.ts";
-import { allLayers, childrenOf, deleteLayer, layerAt } from "./database/layers.ts";
+import { allNames, childrenOf, deleteLayer, layerAt } from "./database/layers.ts";
 import type { Layout } from "./disk/layout.ts";
 import { errnoOf } from "./failure.ts";
+import { sweepHolds } from "./processes/mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./processes/owner.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
 	deleteLeftovers(store);
 	sweepStaging(store);
 	// Listed before the records are read: a layer is renamed into layers/ before it is recorded.
-	const directories = readdirSync(store.layout.layers);
-	setUnknownAside(store, directories);
-	await dropWithoutDirectory(store, new Set(directories));
+	const directories = new Set(readdirSync(store.layout.layers));
+	const recorded = new Set(allNames(store.database));
+	setUnknownAside(
+		store,
+		[...directories].filter((n) => !recorded.has(n)),
+	);
+	await dropWithoutDirectory(
+		store,
+		[...recorded].filter((n) => !directories.has(n)),
+	);
+	sweepHolds(store.layout, (n) => recorded.has(n) || layerAt(store.database, n) !== undefined);
 }
 
 function deleteLeftovers(store: StoreContext): void {
@@ -53,7 +62,7 @@ function sweepStaging(store: StoreContext): void {
 function setUnknownAside(store: StoreContext, directories: readonly string[]): void {
 	for (const n of directories) {
 		// That of a living process is about to be recorded, or taken back.
-		if (layerAt(store.database, n) !== undefined || isAtWork(store, n)) continue;
+		if (isAtWork(store, n)) continue;
 		const isKnown = layerAt(store.database, n) !== undefined || isRemoved(store, n);
 		const aside = isKnown ? undefined : setLayerAside(store.layout, n);
 		if (aside === undefined) continue;
@@ -65,10 +74,11 @@ function isRemoved(store: StoreContext, n: string): boolean {
 	return store.database.get("SELECT 1 FROM removed WHERE path = ?", `layers/${n}`) !== undefined;
 }
 
-async function dropWithoutDirectory(store: StoreContext, directories: ReadonlySet<string>): Promise<void> {
-	for (const record of allLayers(store.database)) {
-		if (directories.has(record.n) || existsSync(store.directoryOf(record))) continue;
-		if (layerAt(store.database, record.n) === undefined) continue;
+async function dropWithoutDirectory(store: StoreContext, names: readonly string[]): Promise<void> {
+	for (const n of names) {
+		// Made since the directory was read, or removed since the records were.
+		const record = existsSync(path.join(store.layout.layers, n)) ? undefined : layerAt(store.database, n);
+		if (record === undefined) continue;
 		if (record.kind === "committed" || childrenOf(store.database, record).length > 0) {
 			store.notices.push(missingDirectory(store.layout, record));
 			continue;

@@ -30,6 +30,11 @@ export function allLayers(database: Database): LayerRecord[] {
 	return database.all<Row>("SELECT n, record FROM layers ORDER BY id").map(parseRow);
 }
 
+/** The names of all layers' directories. */
+export function allNames(database: Database): string[] {
+	return database.all<{ n: string }>("SELECT n FROM layers").map(({ n }) => n);
+}
+
 /**
  * Ancestors, nearest first.
  * @throws {LamellaError} `ECORRUPT` where one is missing

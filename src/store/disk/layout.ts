@@ -7,7 +7,8 @@
  *       metadata/                the database (SQLite): the one truth about what exists
  *       records/<namespace>/     one JSON file a record of the rooms above, for a rebuild of the database
  *       documents/<sha256>       files of the rooms above, named by their digest
- *       layers/<n>/              a layer: layer.json (sidecar), mounts.json (holds), and what the driver puts there
+ *       layers/<n>/              a layer: layer.json (sidecar), and what the driver puts there
+ *       mounts/<n>.json          how many holders its mount has (mount-holds.ts)
  *       staging/<owner>/<n>/     what is in the making; <owner>/ is flocked by its process
  *       trash/<name>/            what is being deleted
  *       reserve/                 room for when the disk is full (reserve.ts)
@@ -31,6 +32,7 @@ export interface Layout {
 	readonly records: string;
 	readonly documents: string;
 	readonly layers: string;
+	readonly mounts: string;
 	readonly staging: string;
 	readonly trash: string;
 	readonly lost: string;
@@ -48,6 +50,7 @@ export function layoutAt(root: string): Layout {
 		records: below("records"),
 		documents: below("documents"),
 		layers: below("layers"),
+		mounts: below("mounts"),
 		staging: below("staging"),
 		trash: below("trash"),
 		lost: below("lost+found"),
@@ -66,6 +69,7 @@ export function makeLayout(layout: Layout): void {
 		layout.records,
 		layout.documents,
 		layout.layers,
+		layout.mounts,
 		layout.staging,
 		layout.trash,
 	]) {

@@ -1,23 +1,24 @@
 /**
- * `layers/<n>/mounts.json`: how many holders a layer's mount has, in each mount namespace since this boot.
+ * `mounts/<n>.json`: how many holders the mount of the layer in `layers/<n>` has, in each mount namespace since this boot.
  *
  * A mount is a thing of the running kernel, so the count is not in the database: it is read and written under
  * the layer's lock together with mount(2), has to outlive a killed process but not a power cut, and needs no flush.
  * In a copy of the store nothing is held: the file names the directory that it is about.
  */
 import {
+	existsSync,
 	readdirSync,
 	readFileSync,
 	readlinkSync,
 	renameSync,
+	rmSync,
 	statSync,
 	unlinkSync,
 	writeFileSync,
 } from "node:fs";
 import path from "node:path";
+import type { Layout } from "../disk/layout.ts";
 import { errnoOf } from "../failure.ts";
-
-const HOLDS = "mounts.json";
 
 export interface Hold {
 	readonly count: number;
@@ -46,6 +47,18 @@ export function mountNamespace(): string {
 	return namespaceOf("/proc/thread-self/ns/mnt");
 }
 
+/** The `<n>` of layers that may have holders. */
+export function heldLayers({ mounts }: Layout): readonly string[] {
+	return existsSync(mounts) ? readdirSync(mounts).map((name) => path.basename(name, ".json")) : [];
+}
+
+/** Takes away what is kept of layers that are no more. */
+export function sweepHolds(layout: Layout, isLayer: (n: string) => boolean): void {
+	for (const n of heldLayers(layout)) {
+		if (!isLayer(n)) rmSync(path.join(layout.mounts, `${n}.json`), { force: true });
+	}
+}
+
 /** The holds in one mount namespace; undefined where there are none since this boot. */
 export function readHold(directory: string, namespace: string): Hold | undefined {
 	return readHolds(directory)[namespace];
@@ -55,7 +68,7 @@ export function readHold(directory: string, namespace: string): Hold | undefined
 export function writeHold(directory: string, namespace: string, hold: Hold | undefined): void {
 	const { [namespace]: _, ...others } = readHolds(directory);
 	const namespaces = hold === undefined ? others : { ...others, [namespace]: hold };
-	const file = path.join(directory, HOLDS);
+	const file = holdsFile(directory);
 	if (Object.keys(namespaces).length === 0) {
 		try {
 			unlinkSync(file);
@@ -78,7 +91,7 @@ export function holdsElsewhere(directory: string, namespace: string): number {
 }
 
 function readHolds(directory: string): Readonly<Record<string, Hold>> {
-	const file = path.join(directory, HOLDS);
+	const file = holdsFile(directory);
 	// Most layers have no such file, and a throw costs four times the question.
 	if (statSync(file, { throwIfNoEntry: false }) === undefined) return {};
 	try {
@@ -89,6 +102,10 @@ function readHolds(directory: string): Readonly<Record<string, Hold>> {
 		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return {};
 		throw error;
 	}
+}
+
+function holdsFile(directory: string): string {
+	return path.join(directory, "../../mounts", `${path.basename(directory)}.json`);
 }
 
 function identityOf(directory: string): string {
