@@ -12,6 +12,7 @@
  */
 import { fstatSync, openSync, readSync, writeSync } from "node:fs";
 import * as linux from "../../src/linux/index.ts";
+import { randomOf } from "../../src/store/testing/random.ts";
 
 /** Which part of what was not flushed survives a cut. */
 const LOSSES = ["all", "none", "writes", "blocks", "sectors", "prefix"] as const;
@@ -118,7 +119,7 @@ class Disk {
 	/** Ends all; of what was not flushed what `loss` lets survive is durable. */
 	cut(seed: number, loss: Loss): void {
 		this.#isCut = true;
-		const random = mulberry32(seed);
+		const random = randomOf(seed);
 		const portion = [0.1, 0.5, 0.9][Math.floor(random() * 3)] ?? 0.5;
 		const end = Math.floor(random() * (this.#unflushed.length + 1));
 		const granules: Record<Loss, number> = {
@@ -174,17 +175,6 @@ class Disk {
 		this.#counts.failed++;
 		throw new Failed(EIO);
 	}
-}
-
-/** Small and repeatable; of no other use. */
-function mulberry32(seed: number): () => number {
-	let state = seed | 0;
-	return () => {
-		state = (state + 0x6d2b79f5) | 0;
-		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-	};
 }
 
 function number(bytes: Buffer, offset: number): number {
@@ -318,7 +308,7 @@ function command(disk: Disk, text: string): void {
 	const [word, seed = "0", loss] = text.split(" ");
 	if (word === "on") disk.on();
 	else if (word === "cut") {
-		const random = mulberry32(~Number(seed));
+		const random = randomOf(~Number(seed));
 		const chosen = LOSSES.find((name) => name === loss) ?? LOSSES[Math.floor(random() * LOSSES.length)];
 		disk.cut(Number(seed), chosen ?? "all");
 	} else throw new Failed(EOPNOTSUPP);
