@@ -66,24 +66,20 @@ function unmountTop(target: string, detach: boolean): void {
 function failure(target: string, error: unknown, holders: readonly string[]): unknown {
 	if (!linux.isSystemError(error)) return error;
 	const where = shown(target);
+	const details = { path: where, cause: error };
 	if (error.code === "EPERM") {
-		return new LamellaError("EPERMISSION", `cannot unmount ${where}: not permitted; run as root`, {
-			path: where,
-			cause: error,
-		});
+		return new LamellaError("EPERMISSION", `cannot unmount ${where}: not permitted; run as root`, details);
 	}
 	if (error.code !== "EBUSY") {
-		return new LamellaError("ESYSTEM", `cannot unmount ${where}: ${error.message}`, {
-			path: where,
-			cause: error,
-		});
+		return new LamellaError("ESYSTEM", `cannot unmount ${where}: ${error.message}`, details);
 	}
 	const who =
 		holders.length > 0 ? holders.join(", ") : "somebody (a mount in another namespace, or a loop device)";
-	return new LamellaError("EBUSY", `cannot unmount ${where}: it is in use by ${who}; end that first`, {
-		path: where,
-		cause: error,
-	});
+	return new LamellaError(
+		"EBUSY",
+		`cannot unmount ${where}: it is in use by ${who}; end that first`,
+		details,
+	);
 }
 
 const shown = (text: string): string => escapePath(Buffer.from(text));

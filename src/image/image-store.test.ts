@@ -4,18 +4,18 @@ import path from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../test/support/processes.ts";
+import { makeSmallImage, type SmallImage } from "../../test/support/small-image.ts";
 import type { LayerId, LayerStore } from "../store/index.ts";
 import type { ProgressEvent } from "./contract.ts";
 import { openImages } from "./image-store.ts";
-import { type BusyboxImage, makeBusyboxImage } from "./testing/busybox-layout.ts";
 import { leftovers, openTestImages } from "./testing/open-images.ts";
 
 let directory: string;
-let image: BusyboxImage;
+let image: SmallImage;
 
 beforeAll(() => {
 	directory = fs.mkdtempSync(path.join(os.tmpdir(), "lamella-"));
-	image = makeBusyboxImage(directory);
+	image = makeSmallImage(directory);
 });
 
 afterAll(() => {
@@ -70,7 +70,8 @@ describe("import", () => {
 		const top = fromLayout?.layers.at(-1)?.layer as LayerId;
 		await withTree(test.store, top, (root) => {
 			expect(fs.readFileSync(path.join(root, "etc/issue"), "utf8")).toBe("busybox\n");
-			expect(fs.readdirSync(root)).toEqual(["bin", "data", "dev", "etc", "proc", "root", "srv", "tmp"]);
+			const names = ["bin", "data", "dev", "etc", "home", "proc", "root", "srv", "tmp", "usr", "var"];
+			expect(fs.readdirSync(root)).toEqual(names);
 		});
 	});
 

@@ -30,6 +30,8 @@ function caught(run: () => unknown): unknown {
 	throw new Error("nothing was thrown");
 }
 
+const codeOf = (run: () => unknown): unknown => (caught(run) as linux.SystemError).code;
+
 describe("errors", () => {
 	test("carry the errno's name and number, the call and the escaped path", () => {
 		const error = caught(() => linux.openat(dirfd, "no\nsuch", linux.O_RDONLY));
@@ -40,8 +42,8 @@ describe("errors", () => {
 
 	test("a NUL inside a name is refused, not cut", () => {
 		create("a");
-		expect(caught(() => linux.openat(dirfd, "a\0b", 0))).toMatchObject({ code: "EINVAL" });
-		expect(caught(() => linux.unlinkat(dirfd, Buffer.from("a\0")))).toMatchObject({ code: "EINVAL" });
+		expect(codeOf(() => linux.openat(dirfd, "a\0b", 0))).toBe("EINVAL");
+		expect(codeOf(() => linux.unlinkat(dirfd, Buffer.from("a\0")))).toBe("EINVAL");
 	});
 
 	test("a name over PATH_MAX is ENAMETOOLONG, as text and as bytes; the longest path still goes", () => {
@@ -49,7 +51,7 @@ describe("errors", () => {
 		expect(longest.length).toBe(4095);
 		linux.close(create(longest));
 		for (const name of [`./${longest}`, "x".repeat(100_000), Buffer.from(`.${longest}`)])
-			expect(caught(() => linux.openat(dirfd, name, 0))).toMatchObject({ code: "ENAMETOOLONG" });
+			expect(codeOf(() => linux.openat(dirfd, name, 0))).toBe("ENAMETOOLONG");
 	});
 
 	test("an argument of the wrong type is a TypeError", () => {
@@ -70,7 +72,7 @@ describe("reading and writing", () => {
 		expect(buffer.toString("latin1", 1, 6)).toBe("hELLo");
 		expect(linux.read(fd, buffer)).toBe(0);
 		linux.close(fd);
-		expect(caught(() => linux.close(fd))).toMatchObject({ code: "EBADF" });
+		expect(codeOf(() => linux.close(fd))).toBe("EBADF");
 	});
 
 	test("offsets over 4 GiB, holes and data", () => {
@@ -82,7 +84,7 @@ describe("reading and writing", () => {
 		expect(linux.seekData(fd, 0)).toBe(far);
 		expect(linux.seekHole(fd, far)).toBe(far + 4096);
 		expect(linux.seekData(fd, far + 4096)).toBeUndefined();
-		expect(caught(() => linux.seekHole(fd, far * 2))).toMatchObject({ code: "ENXIO" });
+		expect(codeOf(() => linux.seekHole(fd, far * 2))).toBe("ENXIO");
 		linux.close(fd);
 	});
 
@@ -94,7 +96,7 @@ describe("reading and writing", () => {
 		expect(fs.readFileSync(path.join(dir, "to"), "utf8")).toBe("23456");
 		expect(linux.copyFileRange(from, 10, to, 0, 5)).toBe(0);
 		expect(typeof linux.ficlone(to, from)).toBe("boolean");
-		expect(caught(() => linux.ficlone(to, 9999))).toMatchObject({ code: "EBADF" });
+		expect(codeOf(() => linux.ficlone(to, 9999))).toBe("EBADF");
 		linux.fsync(from);
 		linux.syncfs(dirfd);
 		linux.close(from);
@@ -138,12 +140,10 @@ describe("openat2", () => {
 			expect(buffer.toString("utf8", 0, linux.read(fd, buffer))).toBe("inside");
 			linux.close(fd);
 		}
-		expect(caught(() => linux.openat2(root, "etc/real", { flags: 0, resolve }))).toMatchObject({
-			code: "ENOENT",
-		});
+		expect(codeOf(() => linux.openat2(root, "etc/real", { flags: 0, resolve }))).toBe("ENOENT");
 		expect(
-			caught(() => linux.openat2(root, "../outside", { flags: 0, resolve: linux.RESOLVE_BENEATH })),
-		).toMatchObject({ code: "EXDEV" });
+			codeOf(() => linux.openat2(root, "../outside", { flags: 0, resolve: linux.RESOLVE_BENEATH })),
+		).toBe("EXDEV");
 		linux.close(root);
 	});
 });
@@ -186,9 +186,7 @@ describe("stat", () => {
 		expect(linux.fstatat(dirfd, "symlink", 0).sizeBytes).toBe(5);
 		expect(linux.tryFstatat(dirfd, "none")).toBeUndefined();
 		expect(linux.tryFstatat(dirfd, "file/below")).toBeUndefined();
-		expect(caught(() => linux.mknodat(dirfd, "big", linux.S_IFCHR, 4096, 0))).toMatchObject({
-			code: "EINVAL",
-		});
+		expect(codeOf(() => linux.mknodat(dirfd, "big", linux.S_IFCHR, 4096, 0))).toBe("EINVAL");
 	});
 
 	test("statfs tells the filesystem", () => {
@@ -251,13 +249,11 @@ describe("names", () => {
 		linux.linkat(dirfd, "s", dirfd, "hard");
 		expect(linux.fstatat(dirfd, "hard").nlink).toBe(2);
 		linux.close(create("f"));
-		expect(caught(() => linux.renameat2(dirfd, "f", dirfd, "s", linux.RENAME_NOREPLACE))).toMatchObject({
-			code: "EEXIST",
-		});
+		expect(codeOf(() => linux.renameat2(dirfd, "f", dirfd, "s", linux.RENAME_NOREPLACE))).toBe("EEXIST");
 		linux.renameat2(dirfd, "f", dirfd, "s", linux.RENAME_EXCHANGE);
 		expect(linux.isSymlink(linux.fstatat(dirfd, "f"))).toBe(true);
 		linux.mkdirat(dirfd, "d", 0o700);
-		expect(caught(() => linux.unlinkat(dirfd, "d"))).toMatchObject({ code: "EISDIR" });
+		expect(codeOf(() => linux.unlinkat(dirfd, "d"))).toBe("EISDIR");
 		linux.unlinkat(dirfd, "d", linux.AT_REMOVEDIR);
 		linux.unlinkat(dirfd, "f");
 		expect(
@@ -266,7 +262,7 @@ describe("names", () => {
 				.map((e) => e.name.toString())
 				.sort(),
 		).toEqual(["hard", "s"]);
-		expect(caught(() => linux.readlinkat(dirfd, "s"))).toMatchObject({ code: "EINVAL" });
+		expect(codeOf(() => linux.readlinkat(dirfd, "s"))).toBe("EINVAL");
 	});
 });
 
@@ -287,13 +283,11 @@ describe("extended attributes", () => {
 		linux.lsetxattrAt(dirfd, Buffer.from([0xe9]), "trusted.x", value);
 		expect(linux.lgetxattrAt(dirfd, Buffer.from([0xe9]), "trusted.x")).toEqual(value);
 		expect(linux.lgetxattrAt(dirfd, "f", "trusted.x")).toBeUndefined();
-		expect(caught(() => linux.lsetxattrAt(dirfd, "f", name, value, linux.XATTR_CREATE))).toMatchObject({
-			code: "EEXIST",
-		});
+		expect(codeOf(() => linux.lsetxattrAt(dirfd, "f", name, value, linux.XATTR_CREATE))).toBe("EEXIST");
 		linux.lremovexattrAt(dirfd, "f", name);
 		linux.fremovexattr(fd, "user.empty");
 		expect(linux.flistxattr(fd)).toEqual([]);
-		expect(caught(() => linux.lremovexattrAt(dirfd, "f", name))).toMatchObject({ code: "ENODATA" });
+		expect(codeOf(() => linux.lremovexattrAt(dirfd, "f", name))).toBe("ENODATA");
 		linux.close(fd);
 	});
 });

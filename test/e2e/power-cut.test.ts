@@ -262,8 +262,8 @@ async function tryAll(store: LayerStore): Promise<void> {
 }
 
 describe.each([
-	{ type: "ext4", cuts: isLong ? 45 : 6, sizeMib: 256 },
-	{ type: "xfs", cuts: isLong ? 15 : 2, sizeMib: 400 },
+	{ type: "ext4", cuts: isLong ? 100 : 6, sizeMib: 256 },
+	{ type: "xfs", cuts: isLong ? 20 : 2, sizeMib: 400 },
 ] as const)("a store on $type", ({ type, cuts, sizeMib }) => {
 	test(`is whole after each of ${cuts} power cuts`, { timeout: 60_000 + cuts * 30_000 }, async () => {
 		for (let seed = firstSeed; seed < firstSeed + cuts; ) {

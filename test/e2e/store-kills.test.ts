@@ -1,11 +1,12 @@
 /** kill -9 at every named step and at random moments: the next opening recovers, and nothing acknowledged is lost. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readMountInfo } from "../../src/linux/index.ts";
 import { CRASH_POINTS, type LayerStore, openLayerStore, parseLayerId } from "../../src/store/index.ts";
+import { mountsBelow, unmountBelow } from "../support/filesystems.ts";
 
 const child = new URL("../../dist/store/testing/kill-child.js", import.meta.url).pathname;
 let base: string;
@@ -36,25 +37,19 @@ async function run(
 	prefix: string,
 	{ at, afterMs }: { at?: string; afterMs?: number },
 ): Promise<Outcome> {
-	const process_: ChildProcess = spawn(process.execPath, [child, root, tar, policy, prefix], {
+	const process_ = spawn(process.execPath, [child, root, tar, policy, prefix], {
 		env: { ...process.env, LAMELLA_CRASH_POINT: at ?? "" },
 		stdio: ["ignore", "pipe", "pipe"],
 	});
-	let output = "";
-	let errors = "";
-	process_.stdout?.on("data", (chunk: Buffer) => {
-		output += chunk.toString();
-	});
-	process_.stderr?.on("data", (chunk: Buffer) => {
-		errors += chunk.toString();
-	});
+	const output = text(process_.stdout);
+	const errors = text(process_.stderr);
 	const timer = afterMs === undefined ? undefined : setTimeout(() => process_.kill("SIGKILL"), afterMs);
 	const signal = await new Promise<NodeJS.Signals | null>((resolve) => {
 		process_.once("close", (_code, signal) => resolve(signal));
 	});
 	clearTimeout(timer);
-	expect(errors).toBe("");
-	return { lines: output.split("\n").slice(0, -1), killed: signal === "SIGKILL" };
+	expect(await errors).toBe("");
+	return { lines: (await output).split("\n").slice(0, -1), killed: signal === "SIGKILL" };
 }
 
 /** Everything that was acknowledged is there, and nothing else is. */
@@ -113,15 +108,11 @@ async function verifyAndRemove(root: string, lines: readonly string[]): Promise<
 	}
 	await store.cleanup();
 	expect(readdirSync(path.join(root, "layers"))).toEqual([]);
-	expect(readMountInfo().filter(({ mountPoint }) => mountPoint.toString().startsWith(`${root}/`))).toEqual(
-		[],
-	);
+	expect(mountsBelow(root)).toEqual([]);
 }
 
 function tidy(root: string): void {
-	for (const { mountPoint } of readMountInfo().reverse()) {
-		if (mountPoint.toString().startsWith(`${root}/`)) execFileSync("umount", ["-l", mountPoint.toString()]);
-	}
+	unmountBelow(root);
 	rmSync(root, { recursive: true, force: true });
 }
 

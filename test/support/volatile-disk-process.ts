@@ -12,6 +12,7 @@
  */
 import { fstatSync, openSync, readSync, writeSync } from "node:fs";
 import * as linux from "../../src/linux/index.ts";
+import { randomOf } from "../../src/store/testing/random.ts";
 
 /** Which part of what was not flushed survives a cut. */
 const LOSSES = ["all", "none", "writes", "blocks", "sectors", "prefix"] as const;
@@ -46,6 +47,9 @@ const INIT_BIG_WRITES = 1 << 5;
 const INIT_MAX_PAGES = 1 << 22;
 const OPEN_DIRECT_IO = 1;
 const PROTOCOL_MINOR = 31;
+
+/** How long the kernel may keep what it was told. */
+const VALID_S = 3600;
 
 const ROOT_NODE = 1;
 const DISK_NODE = 2;
@@ -118,7 +122,7 @@ class Disk {
 	/** Ends all; of what was not flushed what `loss` lets survive is durable. */
 	cut(seed: number, loss: Loss): void {
 		this.#isCut = true;
-		const random = mulberry32(seed);
+		const random = randomOf(seed);
 		const portion = [0.1, 0.5, 0.9][Math.floor(random() * 3)] ?? 0.5;
 		const end = Math.floor(random() * (this.#unflushed.length + 1));
 		const granules: Record<Loss, number> = {
@@ -176,17 +180,6 @@ class Disk {
 	}
 }
 
-/** Small and repeatable; of no other use. */
-function mulberry32(seed: number): () => number {
-	let state = seed | 0;
-	return () => {
-		state = (state + 0x6d2b79f5) | 0;
-		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-	};
-}
-
 function number(bytes: Buffer, offset: number): number {
 	return Number(bytes.readBigUInt64LE(offset));
 }
@@ -230,40 +223,26 @@ function serve(fuse: number, disk: Disk): void {
 function answer(disk: Disk, opcode: number, node: number, input: Buffer): Buffer {
 	switch (opcode) {
 		case OP.init: {
-			const out = Buffer.alloc(64);
-			out.writeUInt32LE(7, 0);
-			out.writeUInt32LE(PROTOCOL_MINOR, 4);
-			out.writeUInt32LE(input.readUInt32LE(8), 8);
-			out.writeUInt32LE(input.readUInt32LE(12) & (INIT_BIG_WRITES | INIT_MAX_PAGES), 12);
-			out.writeUInt16LE(64, 16);
-			out.writeUInt16LE(48, 18);
-			out.writeUInt32LE(MAX_WRITE_BYTES, 20);
-			out.writeUInt32LE(1, 24);
-			out.writeUInt16LE(MAX_PAGES, 28);
-			return out;
+			const [readAhead, flags] = [input.readUInt32LE(8), input.readUInt32LE(12)];
+			return struct(64, {
+				...{ 0: 7, 4: PROTOCOL_MINOR, 8: readAhead, 12: flags & (INIT_BIG_WRITES | INIT_MAX_PAGES) },
+				// Two of 16 bits each: max_background and congestion_threshold.
+				...{ 16: 64 | (48 << 16), 20: MAX_WRITE_BYTES, 24: 1, 28: MAX_PAGES },
+			});
 		}
 		case OP.lookup: {
 			const name = input.subarray(0, input.indexOf(0)).toString();
 			const found = { disk: DISK_NODE, control: CONTROL_NODE }[name];
 			if (found === undefined) throw new Failed(ENOENT);
-			const head = Buffer.alloc(40);
-			head.writeBigUInt64LE(BigInt(found), 0);
-			head.writeBigUInt64LE(3600n, 16);
-			head.writeBigUInt64LE(3600n, 24);
+			const head = struct(40, { 0: found, 16: VALID_S, 24: VALID_S });
 			return Buffer.concat([head, attributes(disk, found)]);
 		}
 		case OP.getattr:
-		case OP.setattr: {
-			const head = Buffer.alloc(16);
-			head.writeBigUInt64LE(3600n, 0);
-			return Buffer.concat([head, attributes(disk, node)]);
-		}
+		case OP.setattr:
+			return Buffer.concat([struct(16, { 0: VALID_S }), attributes(disk, node)]);
 		case OP.open:
-		case OP.opendir: {
-			const out = Buffer.alloc(16);
-			out.writeUInt32LE(node === CONTROL_NODE ? OPEN_DIRECT_IO : 0, 8);
-			return out;
-		}
+		case OP.opendir:
+			return struct(16, { 8: node === CONTROL_NODE ? OPEN_DIRECT_IO : 0 });
 		case OP.read: {
 			const offset = number(input, 8);
 			const lengthBytes = input.readUInt32LE(16);
@@ -274,20 +253,13 @@ function answer(disk: Disk, opcode: number, node: number, input: Buffer): Buffer
 			const data = input.subarray(40, 40 + input.readUInt32LE(16));
 			if (node === DISK_NODE) disk.write(number(input, 8), data);
 			else command(disk, data.toString().trim());
-			const out = Buffer.alloc(8);
-			out.writeUInt32LE(data.length, 0);
-			return out;
+			return struct(8, { 0: data.length });
 		}
 		case OP.fsync:
 			if (node === DISK_NODE) disk.flush();
 			return Buffer.alloc(0);
-		case OP.statfs: {
-			const out = Buffer.alloc(80);
-			out.writeUInt32LE(BLOCK_BYTES, 40);
-			out.writeUInt32LE(255, 44);
-			out.writeUInt32LE(BLOCK_BYTES, 48);
-			return out;
-		}
+		case OP.statfs:
+			return struct(80, { 40: BLOCK_BYTES, 44: 255, 48: BLOCK_BYTES });
 		case OP.readdir:
 		case OP.release:
 		case OP.releasedir:
@@ -303,14 +275,18 @@ function answer(disk: Disk, opcode: number, node: number, input: Buffer): Buffer
 }
 
 function attributes(disk: Disk, node: number): Buffer {
-	const out = Buffer.alloc(88);
-	out.writeBigUInt64LE(BigInt(node), 0);
 	const sizeBytes = node === DISK_NODE ? disk.sizeBytes : 0;
+	const mode = node === ROOT_NODE ? linux.S_IFDIR | 0o700 : linux.S_IFREG | 0o600;
+	const out = struct(88, { 0: node, 60: mode, 64: node === ROOT_NODE ? 2 : 1, 80: BLOCK_BYTES });
 	out.writeBigUInt64LE(BigInt(sizeBytes), 8);
 	out.writeBigUInt64LE(BigInt(Math.ceil(sizeBytes / SECTOR_BYTES)), 16);
-	out.writeUInt32LE(node === ROOT_NODE ? linux.S_IFDIR | 0o700 : linux.S_IFREG | 0o600, 60);
-	out.writeUInt32LE(node === ROOT_NODE ? 2 : 1, 64);
-	out.writeUInt32LE(BLOCK_BYTES, 80);
+	return out;
+}
+
+/** Numbers of 32 bits by their offsets, zeros else (a number of 64 bits is little-endian, too). */
+function struct(lengthBytes: number, numbers: Readonly<Record<number, number>>): Buffer {
+	const out = Buffer.alloc(lengthBytes);
+	for (const [offset, value] of Object.entries(numbers)) out.writeUInt32LE(value, Number(offset));
 	return out;
 }
 
@@ -318,7 +294,7 @@ function command(disk: Disk, text: string): void {
 	const [word, seed = "0", loss] = text.split(" ");
 	if (word === "on") disk.on();
 	else if (word === "cut") {
-		const random = mulberry32(~Number(seed));
+		const random = randomOf(~Number(seed));
 		const chosen = LOSSES.find((name) => name === loss) ?? LOSSES[Math.floor(random() * LOSSES.length)];
 		disk.cut(Number(seed), chosen ?? "all");
 	} else throw new Failed(EOPNOTSUPP);

@@ -6,7 +6,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import {
 	closeSync,
-	ftruncateSync,
 	mkdirSync,
 	mkdtempSync,
 	openSync,
@@ -14,18 +13,16 @@ import {
 	readFileSync,
 	readSync,
 	rmSync,
-	writeSync,
+	truncateSync,
+	writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { mountPoints, unmountBelow } from "./filesystems.ts";
-import { run } from "./processes.ts";
+import { run, until } from "./processes.ts";
 
 const daemon = new URL("./volatile-disk-process.ts", import.meta.url).pathname;
 const loader = new URL("../../scripts/ts.mjs", import.meta.url).href;
-
-const DETACH_TIMEOUT_MS = 10_000;
 
 export interface VolatileDiskOptions {
 	/** What each flush takes. Everything else of the disk waits meanwhile. */
@@ -87,9 +84,8 @@ export class VolatileDisk implements AsyncDisposable {
 		let disk: VolatileDisk | undefined;
 		try {
 			for (const name of ["fuse", "mnt"]) mkdirSync(path.join(home, name));
-			const fd = openSync(files.durable, "wx", 0o600);
-			ftruncateSync(fd, sizeBytes);
-			closeSync(fd);
+			writeFileSync(files.durable, "", { flag: "wx", mode: 0o600 });
+			truncateSync(files.durable, sizeBytes);
 			makeFilesystem(type, files.durable, options.mkfs);
 			run("cp", ["--sparse=always", files.durable, files.current]);
 			const delay = String(options.flushDelayMs ?? 0);
@@ -126,11 +122,7 @@ export class VolatileDisk implements AsyncDisposable {
 	/** Unmounts the filesystem and all below it. What used it has to have ended. */
 	async unmount(): Promise<void> {
 		unmountBelow(this.path);
-		const end = Date.now() + DETACH_TIMEOUT_MS;
-		while (this.#isAttached()) {
-			if (Date.now() > end) throw new Error(`${this.path} is unmounted, but something still uses it`);
-			await sleep(10);
-		}
+		await until(`the end of all that uses ${this.path}`, () => !this.#isAttached());
 	}
 
 	/** Ends a cut, and mounts what the disk has kept. */
@@ -162,12 +154,7 @@ export class VolatileDisk implements AsyncDisposable {
 	}
 
 	#command(text: string): void {
-		const fd = openSync(this.control, "r+");
-		try {
-			writeSync(fd, text);
-		} finally {
-			closeSync(fd);
-		}
+		writeFileSync(this.control, text, { flag: "r+" });
 	}
 
 	#isAttached(): boolean {

@@ -5,17 +5,17 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../../test/support/processes.ts";
+import { makeSmallImage, type SmallImage } from "../../../test/support/small-image.ts";
 import type { ErrorCode } from "../../errors/index.ts";
-import { type BusyboxImage, makeBusyboxImage } from "../testing/busybox-layout.ts";
 import { leftovers, openTestImages, type TestImages } from "../testing/open-images.ts";
 
 let directory: string;
-let image: BusyboxImage;
+let image: SmallImage;
 let test: TestImages;
 
 beforeAll(async () => {
 	directory = fs.mkdtempSync(path.join(os.tmpdir(), "lamella-"));
-	image = makeBusyboxImage(directory);
+	image = makeSmallImage(directory);
 	test = await openTestImages();
 });
 

@@ -28,6 +28,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as linux from "../../linux/index.ts";
 import { type Labels, type LayerId, openLayerStore, parseLayerId } from "../index.ts";
+import { randomBelow } from "./random.ts";
 
 export type PowerCutOperation =
 	| {
@@ -59,17 +60,6 @@ const NAMES = ["a", "b", "c", "etc", "usr", "caf\u00e9", "x".repeat(200)];
 
 const [root = "", tar = "", prefix = "", seed = "0", lanes = "4", control, cutSeed, after, count, delayMs] =
 	process.argv.slice(2);
-
-/** Small and repeatable; of no other use. */
-function randomOf(seed: number): (below: number) => number {
-	let state = seed | 0;
-	return (below) => {
-		state = (state + 0x6d2b79f5) | 0;
-		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-		return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-	};
-}
 
 const say = (line: PowerCutLine): void => void writeSync(1, `${JSON.stringify(line)}\n`);
 
@@ -131,7 +121,7 @@ await Promise.all(Array.from({ length: Number(lanes) }, (_, lane) => work(lane))
 
 /** Goes on until something fails that only a power cut explains. */
 async function work(lane: number): Promise<void> {
-	const random = randomOf(Number(seed) * 16 + lane);
+	const random = randomBelow(Number(seed) * 16 + lane);
 	const one = <T>(items: readonly T[]): T | undefined => items[random(items.length)];
 	for (let round = 0; ; round++) {
 		const id = parseLayerId(`${prefix}/${lane}-${round}`);

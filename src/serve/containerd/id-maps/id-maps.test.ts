@@ -15,13 +15,12 @@ import {
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../../test/support/filesystems.ts";
 import { run } from "../../../../test/support/processes.ts";
-import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/snapshots-client.ts";
+import { codeOf, SnapshotsClient } from "../../../../test/support/snapshots-client.ts";
+import { SnapshotsUnderTest } from "../../../../test/support/snapshots-under-test.ts";
 import { parseIdMapLabel } from "../../../idmap/index.ts";
 import * as linux from "../../../linux/index.ts";
-import { type LayerStore, openLayerStore, parseLayerId } from "../../../store/index.ts";
-import type { RunningServer } from "../../listen.ts";
+import { openLayerStore, parseLayerId } from "../../../store/index.ts";
 import { createLogger } from "../../log.ts";
 import type { Mount } from "../generated/containerd/types/mount_pb.ts";
 import { ID_MAPS_OPTIONS, type IdMapsOption } from "../options.ts";
@@ -33,54 +32,25 @@ const GID = "containerd.io/snapshot/gidmapping";
 const MAPS = { [UID]: "0:100000:65536", [GID]: "0:200000:65536" };
 const CAPABILITY = "security.capability";
 
-let filesystem: TestFilesystem;
-let store: LayerStore;
-const servers = new Map<IdMapsOption, RunningServer>();
+let under: SnapshotsUnderTest;
 const clients = new Map<IdMapsOption, SnapshotsClient>();
-let count = 0;
 
 beforeAll(async () => {
-	filesystem = makeFilesystem("ext4", 2 ** 30);
-	store = await openLayerStore({ root: path.join(filesystem.path, "store") });
-	for (const idMaps of ID_MAPS_OPTIONS) {
-		const socket = path.join(filesystem.path, `${idMaps}.sock`);
-		servers.set(
-			idMaps,
-			await serveContainerd({ store, socket, options: { idMaps }, log: createLogger("silent") }),
-		);
-		clients.set(idMaps, new SnapshotsClient(socket));
-	}
+	under = await SnapshotsUnderTest.open();
+	for (const idMaps of ID_MAPS_OPTIONS) clients.set(idMaps, await under.serve({ idMaps }));
 });
-afterEach(() => unmountBelow(path.join(filesystem.path, "mounts")));
-afterAll(async () => {
-	for (const client of clients.values()) client.close();
-	for (const server of servers.values()) await server.close();
-	await store?.close();
-	filesystem?.[Symbol.dispose]();
-});
+afterEach(() => under.unmountAll());
+afterAll(() => under?.[Symbol.asyncDispose]());
 
 const by = (option: IdMapsOption): SnapshotsClient => {
 	const client = clients.get(option);
 	if (client === undefined) throw new Error(option);
 	return client;
 };
-const fresh = (name: string): string => `default/${++count}/${name} x`;
-const emptyDirectory = (): string => {
-	const made = path.join(filesystem.path, "mounts", String(++count));
-	mkdirSync(made, { recursive: true });
-	return made;
-};
-
-const within = <R>(mounts: readonly Mount[], work: (root: string) => R): R =>
-	withMounts(mounts, emptyDirectory(), work);
-
-async function layer(parent: string, work: (root: string) => void): Promise<string> {
-	const key = fresh("extract");
-	const name = fresh("committed");
-	within(await by("mount").prepare(key, parent), work);
-	await by("mount").commit(name, key);
-	return name;
-}
+const fresh = (name: string): string => under.fresh(name);
+const within = <R>(mounts: readonly Mount[], work: (root: string) => R): R => under.within(mounts, work);
+const layer = (parent: string, work: (root: string) => void): Promise<string> =>
+	under.layer(by("mount"), parent, work);
 
 /** Two layers with everything that owners matter for. */
 async function image(): Promise<string> {
@@ -116,7 +86,7 @@ async function image(): Promise<string> {
 
 const ownerOf = (file: string): number[] => [lstatSync(file).uid, lstatSync(file).gid];
 const copies = (): string[] =>
-	[...store.list()].map(({ id }) => id).filter((id) => id.startsWith("containerd-shifted/"));
+	[...under.store.list()].map(({ id }) => id).filter((id) => id.startsWith("containerd-shifted/"));
 
 /** All inodes of a tree with what must not change of them; overlayfs links one whiteout again and again. */
 function inodesOf(directory: string): string {
@@ -126,7 +96,7 @@ function inodesOf(directory: string): string {
 describe('id-maps = "copy"', () => {
 	it("prepares over a copy that is the container's own, and leaves the image's inodes alone", async () => {
 		const parent = await image();
-		const before = inodesOf(path.join(filesystem.path, "store/layers"));
+		const before = inodesOf(path.join(under.filesystem.path, "store/layers"));
 		const key = fresh("mapped");
 		const mounts = await by("copy").prepare(key, parent, MAPS);
 		expect(mounts.flatMap(({ options }) => options).join()).not.toMatch(/[ug]idmap/);
@@ -150,7 +120,7 @@ describe('id-maps = "copy"', () => {
 			// Started in there: the way to it is closed to all but root.
 			expect(run("setpriv", [...ids, ...write], { cwd: root }).stdout.trim()).toBe("100000:200000");
 		});
-		const after = inodesOf(path.join(filesystem.path, "store/layers"));
+		const after = inodesOf(path.join(under.filesystem.path, "store/layers"));
 		const changed = before.split("\n").filter((line) => line.includes("/diff") && !after.includes(line));
 		expect(changed).toEqual([]);
 		await by("copy").remove(key);
@@ -195,7 +165,9 @@ describe('id-maps = "copy"', () => {
 		const parent = await image();
 		const idMaps = { uids: parseIdMapLabel("0:100000:65536"), gids: parseIdMapLabel("0:200000:65536") };
 		const leave = (): Promise<void> =>
-			new ShiftedLayers(store).using(parseLayerId(`containerd/${parent}`), idMaps, () => Promise.resolve());
+			new ShiftedLayers(under.store).using(parseLayerId(`containerd/${parent}`), idMaps, () =>
+				Promise.resolve(),
+			);
 		await leave();
 		expect(copies()).toHaveLength(1);
 		await by("copy").cleanup();
@@ -251,7 +223,7 @@ describe('id-maps = "mount"', () => {
 			.map((lower) => {
 				const tree = linux.openTree(linux.AT_FDCWD, lower, linux.OPEN_TREE_CLONE);
 				linux.mountSetattr(tree, "", linux.AT_EMPTY_PATH, { set: linux.MOUNT_ATTR_IDMAP, usernsFd: userns });
-				const target = emptyDirectory();
+				const target = under.emptyDirectory();
 				linux.moveMount(tree, "", linux.AT_FDCWD, target, linux.MOVE_MOUNT_F_EMPTY_PATH);
 				linux.close(tree);
 				return target;
@@ -260,21 +232,21 @@ describe('id-maps = "mount"', () => {
 		const mapped = options
 			.filter((option) => !/^([ug]idmap|lowerdir)=/.test(option))
 			.concat(`lowerdir=${lowers.join(":")}`);
-		const root = emptyDirectory();
+		const root = under.emptyDirectory();
 		run("mount", ["-t", "overlay", "-o", mapped.join(","), "overlay", root]);
 		expect(ownerOf(root)).toEqual([100_000, 200_000]);
 		expect(ownerOf(path.join(root, "home/user/file"))).toEqual([101_000, 201_001]);
 	});
 
 	it("is refused where the filesystem makes no idmapped mounts, with the way out", async () => {
-		const at = (name: string): string => path.join(filesystem.path, "mounts", name);
+		const at = (name: string): string => path.join(under.filesystem.path, "mounts", name);
 		for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(at(name), { recursive: true });
 		const options = `lowerdir=${at("lower")},upperdir=${at("upper")},workdir=${at("work")}`;
 		linux.mount("overlay", at("merged"), "overlay", 0, options);
 		await using plain = await openLayerStore({ root: path.join(at("merged"), "store"), driver: "vfs" });
 		const log = createLogger("silent");
 		for (const idMaps of ["mount", "copy"] as const) {
-			const socket = path.join(filesystem.path, `vfs-${idMaps}.sock`);
+			const socket = path.join(under.filesystem.path, `vfs-${idMaps}.sock`);
 			await using _ = await serveContainerd({ store: plain, socket, options: { idMaps }, log });
 			using client = new SnapshotsClient(socket);
 			const [key, parent] = [fresh("k"), fresh("committed")];

@@ -16,52 +16,29 @@ import {
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { makeFilesystem, type TestFilesystem, unmountBelow } from "../../../../test/support/filesystems.ts";
 import { run } from "../../../../test/support/processes.ts";
-import { codeOf, SnapshotsClient, withMounts } from "../../../../test/support/snapshots-client.ts";
+import { codeOf, SnapshotsClient } from "../../../../test/support/snapshots-client.ts";
+import { SnapshotsUnderTest } from "../../../../test/support/snapshots-under-test.ts";
 import { realtimeNs } from "../../../linux/index.ts";
-import { type LayerStore, openLayerStore } from "../../../store/index.ts";
-import type { RunningServer } from "../../listen.ts";
 import { createLogger } from "../../log.ts";
 import { Kind } from "../generated/containerd/services/snapshots/v1/snapshots_pb.ts";
 import type { Mount } from "../generated/containerd/types/mount_pb.ts";
 import { serveContainerd } from "../serve.ts";
 
-let filesystem: TestFilesystem;
-let store: LayerStore;
-let server: RunningServer;
+let under: SnapshotsUnderTest;
 let client: SnapshotsClient;
-let count = 0;
 
 beforeAll(async () => {
-	filesystem = makeFilesystem("ext4", 2 ** 30);
-	store = await openLayerStore({ root: path.join(filesystem.path, "store") });
-	const socket = path.join(filesystem.path, "s.sock");
-	server = await serveContainerd({ store, socket, log: createLogger("silent") });
-	client = new SnapshotsClient(socket);
+	under = await SnapshotsUnderTest.open();
+	client = await under.serve();
 });
-afterEach(() => unmountBelow(path.join(filesystem.path, "mounts")));
-afterAll(async () => {
-	client?.close();
-	await server?.close();
-	await store?.close();
-	filesystem?.[Symbol.dispose]();
-});
+afterEach(() => under.unmountAll());
+afterAll(() => under?.[Symbol.asyncDispose]());
 
-/** A key that no other test has, spelled as containerd's are. */
-const fresh = (name: string): string => `default/${++count}/${name} x`;
-
-const within = <R>(mounts: readonly Mount[], work: (root: string) => R): R =>
-	withMounts(mounts, path.join(filesystem.path, "mounts", String(++count)), work);
-
-/** Commits a layer over `parent` in which `work` was done; returns its name. */
-async function layer(parent: string, work: (root: string) => void): Promise<string> {
-	const key = fresh("extract");
-	const name = fresh("committed");
-	within(await client.prepare(key, parent), work);
-	await client.commit(name, key);
-	return name;
-}
+const fresh = (name: string): string => under.fresh(name);
+const within = <R>(mounts: readonly Mount[], work: (root: string) => R): R => under.within(mounts, work);
+const layer = (parent: string, work: (root: string) => void): Promise<string> =>
+	under.layer(client, parent, work);
 
 async function seen<R>(name: string, look: (root: string) => R): Promise<R> {
 	const key = fresh("view");
@@ -335,12 +312,12 @@ describe("walks", () => {
 	});
 
 	it("shows nothing of what others keep in the store, and touches nothing of it", async () => {
-		await store.create("theirs" as never);
+		await under.store.create("theirs" as never);
 		expect(await client.names("name==theirs")).toEqual([]);
 		expect((await client.list()).some(({ name }) => name.includes("theirs"))).toBe(false);
 		expect(await codeOf(client.stat("theirs"))).toBe(status.NOT_FOUND);
 		expect(await codeOf(client.remove("theirs"))).toBe(status.NOT_FOUND);
-		expect(store.has("theirs" as never)).toBe(true);
+		expect(under.store.has("theirs" as never)).toBe(true);
 	});
 });
 
@@ -525,7 +502,7 @@ describe("usage and cleanup", () => {
 
 	it("gives the disk back", async () => {
 		const name = await layer("", (root) => file(root, "f", "x".repeat(1 << 20)));
-		const { directory } = store.get(`containerd/${name}` as never);
+		const { directory } = under.store.get(`containerd/${name}` as never);
 		await client.remove(name);
 		await client.cleanup();
 		expect(() => statSync(directory)).toThrow(/ENOENT/);
@@ -533,15 +510,6 @@ describe("usage and cleanup", () => {
 });
 
 describe("what can be chosen", () => {
-	async function withOptions(
-		options: Parameters<typeof serveContainerd>[0]["options"],
-		work: (other: SnapshotsClient) => Promise<void>,
-	): Promise<void> {
-		const socket = path.join(filesystem.path, `o${++count}.sock`);
-		await using _ = await serveContainerd({ store, socket, options, log: createLogger("silent") });
-		using other = new SnapshotsClient(socket);
-		await work(other);
-	}
 	const REF = "containerd.io/snapshot.ref";
 	const UPPER = "containerd.io/snapshot/overlay.upperdir";
 	const MAPS = {
@@ -550,34 +518,32 @@ describe("what can be chosen", () => {
 	};
 
 	it("answers AlreadyExists to a Prepare for what is committed over the same parent, and is found by the label", async () => {
-		await withOptions({ remoteSnapshots: true }, async (other) => {
-			const key = fresh("extract");
-			const name = fresh("sha256:one");
-			await other.prepare(key, "", { [REF]: "sha256:one" });
-			await other.commit(name, key, { [REF]: "sha256:one" });
-			expect(await codeOf(other.prepare(fresh("extract"), "", { [REF]: "sha256:one" }))).toBe(
-				status.ALREADY_EXISTS,
-			);
-			expect(await other.names(`labels."${REF}"==sha256:one,parent==""`)).toEqual([name]);
-			await other.prepare(fresh("extract"), name, { [REF]: "sha256:one" });
-			await other.prepare(fresh("extract"), "", { [REF]: "sha256:two" });
-		});
+		const other = await under.serve({ remoteSnapshots: true });
+		const key = fresh("extract");
+		const name = fresh("sha256:one");
+		await other.prepare(key, "", { [REF]: "sha256:one" });
+		await other.commit(name, key, { [REF]: "sha256:one" });
+		expect(await codeOf(other.prepare(fresh("extract"), "", { [REF]: "sha256:one" }))).toBe(
+			status.ALREADY_EXISTS,
+		);
+		expect(await other.names(`labels."${REF}"==sha256:one,parent==""`)).toEqual([name]);
+		await other.prepare(fresh("extract"), name, { [REF]: "sha256:one" });
+		await other.prepare(fresh("extract"), "", { [REF]: "sha256:two" });
 		await client.prepare(fresh("extract"), "", { [REF]: "sha256:one" });
 	});
 
 	it("tells the upper directory in a label that an Update cannot keep", async () => {
-		await withOptions({ upperdirLabel: true }, async (other) => {
-			const base = await layer("", () => undefined);
-			const key = fresh("k");
-			await other.prepare(key, base, { mine: "1" });
-			const info = await other.stat(key);
-			within(await other.mounts(key), (root) => file(root, "f", "x"));
-			expect(text(info.labels[UPPER] ?? "", "f")).toBe("x");
-			await other.update({ name: key, labels: info.labels });
-			expect((await client.stat(key)).labels).toEqual({ mine: "1" });
-			expect((await other.list(`name=="${key}"`))[0]?.labels[UPPER]).toBe(info.labels[UPPER]);
-			expect((await other.stat(base)).labels).toEqual({});
-		});
+		const other = await under.serve({ upperdirLabel: true });
+		const base = await layer("", () => undefined);
+		const key = fresh("k");
+		await other.prepare(key, base, { mine: "1" });
+		const info = await other.stat(key);
+		within(await other.mounts(key), (root) => file(root, "f", "x"));
+		expect(text(info.labels[UPPER] ?? "", "f")).toBe("x");
+		await other.update({ name: key, labels: info.labels });
+		expect((await client.stat(key)).labels).toEqual({ mine: "1" });
+		expect((await other.list(`name=="${key}"`))[0]?.labels[UPPER]).toBe(info.labels[UPPER]);
+		expect((await other.stat(base)).labels).toEqual({});
 	});
 
 	it("puts ID maps into the mount options, with the mapped root as owner of the new directory", async () => {
@@ -599,16 +565,15 @@ describe("what can be chosen", () => {
 	});
 
 	it("refuses ID maps where they are not wanted", async () => {
-		await withOptions({ idMaps: "refuse" }, async (other) => {
-			expect(await codeOf(other.prepare(fresh("k"), "", MAPS))).toBe(status.INVALID_ARGUMENT);
-		});
+		const other = await under.serve({ idMaps: "refuse" });
+		expect(await codeOf(other.prepare(fresh("k"), "", MAPS))).toBe(status.INVALID_ARGUMENT);
 	});
 });
 
 describe("the server", () => {
 	it("closes twice, and is then gone with its socket", async () => {
-		const socket = path.join(filesystem.path, `c${++count}.sock`);
-		const other = await serveContainerd({ store, socket, log: createLogger("silent") });
+		const socket = path.join(under.filesystem.path, "closed.sock");
+		const other = await serveContainerd({ store: under.store, socket, log: createLogger("silent") });
 		using caller = new SnapshotsClient(socket);
 		await caller.list();
 		await Promise.all([other.close(), other.close()]);

@@ -1,0 +1,15 @@
+/** Numbers from 0 to 1 (mulberry32): small and repeatable, of no other use. */
+export function randomOf(seed: number): () => number {
+	let state = seed | 0;
+	return () => {
+		state = (state + 0x6d2b79f5) | 0;
+		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+	};
+}
+
+export function randomBelow(seed: number): (below: number) => number {
+	const random = randomOf(seed);
+	return (below) => Math.floor(random() * below);
+}
