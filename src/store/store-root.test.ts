@@ -213,6 +213,26 @@ describe("a state root", () => {
 		await store.close();
 	});
 
+	it("imports chains whose layers wait for those below them with a single thread", async () => {
+		const tar = path.join(root, "layer.tar");
+		mkdirSync(path.join(root, "tree/etc"), { recursive: true });
+		writeFileSync(path.join(root, "tree/etc/file"), "x");
+		execFileSync("tar", ["-C", path.join(root, "tree"), "-cf", tar, "./etc/file"]);
+		await using store = await openLayerStore({ root: path.join(root, "store"), threads: 1 });
+		const compression = "none";
+		const source = {
+			from: "range",
+			path: tar,
+			offset: 0,
+			sizeBytes: statSync(tar).size,
+			compression,
+		} as const;
+		for (let round = 0; round < 10; round++) {
+			const layers = Array.from({ length: 8 }, (_, i) => ({ id: id(`${round}-${i}`), source }));
+			expect(await store.importChain(layers)).toHaveLength(8);
+		}
+	});
+
 	it("tells of a layer whose directory is gone, and goes on with the rest", async () => {
 		await using store = await openLayerStore({ root });
 		await store.create(id("lost"));

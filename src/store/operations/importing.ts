@@ -6,13 +6,13 @@
  * have) waits within its job until those below are whole: see ApplyTarget.lowersReady. A driver whose layers are
  * whole trees (vfs) copies the parent's tree first, so there they go one after the other.
  */
-import { mkdirSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
 import type { LayerForm, LayerPlace } from "../../driver/index.ts";
 import { isLamellaError, LamellaError } from "../../errors/index.ts";
-import { type ApplyResult, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
+import { type ApplyResult, type ApplyTarget, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { ChainLayer, ImportChainOptions, ImportedLayer, LayerId } from "../contract.ts";
@@ -133,16 +133,16 @@ async function applyAll(
 		const lowersWhole = Promise.all(running).then((all) => all.every(Boolean));
 		// Whole trees are copied from the parent's: there is nothing to do before it is whole.
 		if (!store.driver.appliesSideBySide && !(await lowersWhole)) break;
-		running.push(
-			applyOne(store, one, { chain, lowersWhole, waitsForLowers: position > 0, signal, options }).then(
-				() => true,
-				(error: unknown) => {
-					failures.push(aboutLayer(error, one.layer.id));
-					stop.abort();
-					return false;
-				},
-			),
-		);
+		const failed = (error: unknown): false => {
+			failures.push(aboutLayer(error, one.layer.id));
+			stop.abort();
+			return false;
+		};
+		// One after the other: a job waits for those below it, so it must not come before them in the pool's queue.
+		const target = await stage(store, one, chain).catch(failed);
+		if (target === false) break;
+		const how = { target, lowersWhole, waitsForLowers: position > 0, signal, options };
+		running.push(applyOne(store, one, how).then(() => true, failed));
 	}
 	await Promise.all(running);
 	// The first failure: the others were only cancelled because of it.
@@ -156,8 +156,19 @@ function aboutLayer(error: unknown, layer: LayerId): unknown {
 	return new LamellaError(code, message, { layer, path, cause: cause ?? error });
 }
 
+async function stage(
+	store: StoreContext,
+	{ staged }: Coming,
+	chain: readonly LayerPlace[],
+): Promise<ApplyTarget> {
+	await mkdir(staged, { mode: 0o710 });
+	const target = await store.driver.prepareApply(staged, chain);
+	crashPoint("import:staged");
+	return target;
+}
+
 interface ApplyOne {
-	readonly chain: readonly LayerPlace[];
+	readonly target: ApplyTarget;
 	readonly lowersWhole: Promise<boolean>;
 	readonly waitsForLowers: boolean;
 	readonly signal: AbortSignal;
@@ -165,11 +176,8 @@ interface ApplyOne {
 }
 
 async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promise<void> {
-	const { layer, index, staged } = one;
-	const { options } = how;
-	mkdirSync(staged, { mode: 0o710 });
-	const target = await store.driver.prepareApply(staged, how.chain);
-	crashPoint("import:staged");
+	const { layer, index } = one;
+	const { target, options } = how;
 	const lowersReady = new SharedArrayBuffer(4);
 	void how.lowersWhole.then((whole) => {
 		const state = new Int32Array(lowersReady);
