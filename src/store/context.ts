@@ -259,6 +259,8 @@ export class StoreContext {
 			this.#deleteNow = undefined;
 			const removed = [...this.#removed];
 			this.#removed.clear();
+			// Nothing is deleted that a power cut could bring the record of back.
+			if (removed.length > 0) await this.database.flushed();
 			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
 			crashPoint("remove:deleted");
 			// The rename has to be durable first: a power cut could bring the directory back, and no row would name it.
