@@ -13,6 +13,7 @@ import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } fr
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
 import { flush } from "./disk/flush.ts";
+import { GroupFlush } from "./disk/group-flush.ts";
 import { documentPath, type Layout } from "./disk/layout.ts";
 import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
 import { errnoOf, storeFailure } from "./failure.ts";
@@ -48,6 +49,7 @@ export class StoreContext {
 	readonly background: Background;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
+	readonly groupFlush: GroupFlush;
 	/** What the opening found that people should know. */
 	readonly notices: string[] = [];
 	readonly #openDriver: () => Driver;
@@ -66,6 +68,7 @@ export class StoreContext {
 		this.background = parts.background;
 		this.flattenPolicy = parts.flattenPolicy;
 		this.closing = parts.closing;
+		this.groupFlush = new GroupFlush(parts.layout.root, parts.jobs);
 		this.#openDriver = parts.openDriver;
 		this.#owner = parts.owner;
 	}

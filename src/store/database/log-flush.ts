@@ -1,30 +1,23 @@
 /** Flushes the database's log on a thread of Node's pool: one flush for all who wait for one. */
 import { closeSync, fdatasync, openSync } from "node:fs";
 import { promisify } from "node:util";
+import { Together } from "../processes/together.ts";
 
 const flush = promisify(fdatasync);
 
 export class LogFlush {
-	// The file stays the same: SQLite deletes the log only when the last connection closes.
+	// While this process has the database open, nobody deletes the log or puts another in its place.
 	readonly #fd: number;
-	#running: Promise<void> = Promise.resolve();
-	/** The next flush, which has not begun: it covers all that is in the log by then. */
-	#next: Promise<void> | undefined;
+	readonly #flushes: Together;
 
 	constructor(file: string) {
 		this.#fd = openSync(file, "r");
+		this.#flushes = new Together(() => flush(this.#fd));
 	}
 
 	/** Resolves when all that is in the log now is durable. */
 	flushed(): Promise<void> {
-		this.#next ??= this.#running
-			.catch(() => undefined)
-			.then(() => {
-				this.#running = flush(this.#fd);
-				this.#next = undefined;
-				return this.#running;
-			});
-		return this.#next;
+		return this.#flushes.done();
 	}
 
 	close(): void {

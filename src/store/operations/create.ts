@@ -6,7 +6,6 @@ import type { StoreContext } from "../context.ts";
 import type { CreateOptions, LayerId } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { committedParent, insertLayer, mustBeFree } from "../database/layers.ts";
-import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
@@ -62,7 +61,7 @@ export async function createLayer(
 	// a directory is dropped by recovery.
 	if (durable) {
 		const written = [sidecarOf(directory), directory, layout.layers];
-		await Promise.all([database.flushed(), ...written.map(flush)]);
+		await Promise.all([database.flushed(), store.groupFlush.flush(written)]);
 	}
 	return record;
 }

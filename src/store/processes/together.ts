@@ -1,0 +1,22 @@
+/** One piece of work for several callers: who asks while it is being done is served by the next time it is done, together. */
+export class Together {
+	readonly #work: () => Promise<void>;
+	#running: Promise<void> = Promise.resolve();
+	#next: Promise<void> | undefined;
+
+	constructor(work: () => Promise<void>) {
+		this.#work = work;
+	}
+
+	/** Resolves when the work was done, begun after this call. */
+	done(): Promise<void> {
+		this.#next ??= this.#running
+			.catch(() => undefined)
+			.then(() => {
+				this.#next = undefined;
+				this.#running = this.#work();
+				return this.#running;
+			});
+		return this.#next;
+	}
+}
