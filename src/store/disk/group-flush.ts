@@ -3,6 +3,7 @@
  * file by file where that is little, else with all that the filesystem has.
  */
 import type { LayerJobRunner } from "../../driver/index.ts";
+import { errnoOf } from "../failure.ts";
 import { Together } from "../processes/together.ts";
 import { flush } from "./flush.ts";
 
@@ -19,7 +20,7 @@ export class GroupFlush {
 			const paths = [...this.#paths];
 			this.#paths = new Set();
 			if (paths.length > FEW_PATHS) await jobs.run("sync", { path: root });
-			else await Promise.all(paths.map(flush));
+			else await Promise.all(paths.map(flushUnlessGone));
 		});
 	}
 
@@ -27,5 +28,14 @@ export class GroupFlush {
 	flush(paths: readonly string[]): Promise<void> {
 		for (const path of paths) this.#paths.add(path);
 		return this.#flushes.done();
+	}
+}
+
+/** What was removed meanwhile does not fail the others. */
+async function flushUnlessGone(path: string): Promise<void> {
+	try {
+		await flush(path);
+	} catch (error) {
+		if (errnoOf(error) !== "ENOENT") throw error;
 	}
 }
