@@ -85,13 +85,14 @@ async function open(
 	opened.push(() => reserve.takeBack());
 	const lock = await lockRoot(layout);
 	opened.push(() => lock.release());
-	if (!isStore(layout.root)) writeMarker(layout.root);
+	if (!isStore(layout.root)) await writeMarker(layout.root);
 	makeLayout(layout);
 	const { database, notices } = await openDatabase(layout, { alone: lock.alone, reserve });
 	opened.push(() => database.close());
 	const owner = Owner.claim(layout);
 	opened.push(() => owner.release());
-	const store = contextOf(layout, options, { database, owner }, opened);
+	const closed = new AbortController();
+	const store = contextOf(layout, options, { database, owner, closed }, opened);
 	store.notices.push(...notices);
 	// A new store gets its driver now, so that a driver that was asked for and does not work is told at once.
 	if (factOf(database, "driver") === undefined) {
@@ -103,7 +104,7 @@ async function open(
 	if (lock.alone) lock.share();
 	reserve.takeBack();
 	reserve.keep();
-	return closing(store, opened);
+	return closing(store, closed, opened);
 }
 
 function openForReading(layout: Layout, options: LayerStoreOptions, opened: (() => unknown)[]): LayerStore {
@@ -111,21 +112,26 @@ function openForReading(layout: Layout, options: LayerStoreOptions, opened: (() 
 	if (isThere && !existsSync(layout.database)) throw databaseMissing(layout);
 	const database = Database.open(isThere ? layout.database : "", { readOnly: true });
 	opened.push(() => database.close());
-	return closing(contextOf(layout, options, { database, owner: undefined }, opened), opened);
+	const closed = new AbortController();
+	return closing(contextOf(layout, options, { database, owner: undefined, closed }, opened), closed, opened);
+}
+
+interface Handles {
+	readonly database: Database;
+	readonly owner: Owner | undefined;
+	readonly closed: AbortController;
 }
 
 /** Puts the parts of an opening together. The driver is opened when it is first needed. */
 function contextOf(
 	layout: Layout,
 	options: LayerStoreOptions,
-	{ database, owner }: { readonly database: Database; readonly owner: Owner | undefined },
+	{ database, owner, closed }: Handles,
 	opened: (() => unknown)[],
 ): StoreContext {
 	const jobs = new JobPool<LayerJobs>(LAYER_JOBS, { threads: options.threads });
 	opened.push(() => jobs.dispose());
 	const background = new Background();
-	const closed = new AbortController();
-	opened.push(() => closed.abort());
 	if (owner !== undefined) opened.push(checkpointsOf(database, background));
 	const name = chooseDriver(database, layout, options.driver);
 	return new StoreContext({
@@ -144,8 +150,10 @@ function contextOf(
 	});
 }
 
-function closing(store: StoreContext, opened: (() => unknown)[]): LayerStore {
+function closing(store: StoreContext, closed: AbortController, opened: (() => unknown)[]): LayerStore {
 	return layerStore(store, async () => {
+		// What can be done another time stops here; the rest is waited for.
+		closed.abort();
 		const undo = opened.reverse();
 		await store.background.settled();
 		for (const one of undo) await one();

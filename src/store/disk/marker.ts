@@ -2,11 +2,13 @@
  * `<root>/store.json`: says that a directory is a store of ours, and of which format. Nothing is ever made or deleted in
  * a directory that has other things in it and no marker.
  */
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import { FORMAT } from "../database/schema.ts";
 import { errnoOf } from "../failure.ts";
+import { flush } from "./flush.ts";
 
 const MARKER = "store.json";
 /** What a new filesystem has in it, and what an opener leaves that dies before the marker is written. */
@@ -37,16 +39,12 @@ export function isStore(root: string): boolean {
 }
 
 /** Marks `root` as a store, durably. */
-export function writeMarker(root: string): void {
+export async function writeMarker(root: string): Promise<void> {
 	const next = path.join(root, `${MARKER}.next`);
-	const file = openSync(next, "w", 0o644);
-	try {
-		writeSync(file, `{"lamella":${FORMAT}}\n`);
-		fsyncSync(file);
-	} finally {
-		closeSync(file);
-	}
-	renameSync(next, path.join(root, MARKER));
+	await writeFile(next, `{"lamella":${FORMAT}}\n`, { mode: 0o644 });
+	await flush(next);
+	await rename(next, path.join(root, MARKER));
+	await flush(root);
 }
 
 function formatOf(text: string): unknown {
