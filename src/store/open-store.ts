@@ -55,11 +55,8 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 	// Undoes what has been opened so far; run in reverse order, at the end or where a later step fails.
 	const opened: (() => unknown)[] = [];
 	try {
-		const store =
-			options.readOnly === true
-				? openForReading(layout, options, opened)
-				: await open(layout, options, opened);
-		return store;
+		if (options.readOnly === true) return openForReading(layout, options, opened);
+		return await open(layout, options, opened);
 	} catch (error) {
 		for (const undo of opened.reverse()) await undo();
 		throw storeFailure(error, `open the store at ${layout.root}`);
@@ -100,8 +97,10 @@ async function open(
 		await database.transaction(() => putFact(database, "driver", name));
 	}
 	await recover(store);
-	if (lock.alone) sweepDocuments(database, layout);
-	if (lock.alone) lock.share();
+	if (lock.alone) {
+		sweepDocuments(database, layout);
+		lock.share();
+	}
 	reserve.takeBack();
 	reserve.keep();
 	return closing(store, closed, opened);

@@ -28,9 +28,7 @@ export async function openDatabase(
 	{ alone, reserve }: { readonly alone: boolean; readonly reserve: Reserve },
 ): Promise<OpenedDatabase> {
 	if (!existsSync(layout.database)) {
-		if (!alone) {
-			throw databaseMissing(layout);
-		}
+		if (!alone) throw databaseMissing(layout);
 		const isBlank = [layout.layers, layout.records].every((directory) => readdirSync(directory).length === 0);
 		if (!isBlank) return await rebuild(layout, reserve, "the database was missing");
 		return { database: Database.open(layout.database, { make: true, reserve }), notices: [] };

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
-import type { Reserve } from "../disk/reserve.ts";
+import { LITTLE_BYTES, type Reserve } from "../disk/reserve.ts";
 import { databaseFailure, isBusy, isFull } from "./errors.ts";
 import { LogFlush } from "./log-flush.ts";
 import { LogIndex } from "./log-index.ts";
@@ -28,8 +28,6 @@ const WRITE_RETRY_MS = 1;
 const WRITE_TIMEOUT_MS = 60_000;
 /** In transactions; they take about 8 MiB of log. */
 const CHECKPOINT_AFTER = 500;
-
-const LITTLE_BYTES = 1 << 20;
 
 export interface DatabaseOptions {
 	/** Make the tables where there are none. Without it, a file that has no tables counts as damaged. */

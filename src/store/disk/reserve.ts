@@ -12,7 +12,7 @@ import { errnoOf } from "../failure.ts";
 const FILE_COUNT = 32;
 const FILE_BYTES = 64 * 1024;
 /** Below this the reserve is given up: what an opening and its transactions need, several times over. */
-const LITTLE_BYTES = 1 << 20;
+export const LITTLE_BYTES: number = 1 << 20;
 const LITTLE_FILES = 64;
 /** The reserve is made only where this much is free. */
 const PLENTY_BYTES = 16 * FILE_COUNT * FILE_BYTES;
