@@ -26,6 +26,12 @@ export type LayerKind = "active" | "view" | "committed";
 
 export type DriverName = "overlay" | "vfs";
 
+/** Where a new layer's tar is to be applied. What it reads of the layers below stays readable until this is disposed. */
+export interface PreparedApply extends AsyncDisposable {
+	readonly form: LayerForm;
+	readonly target: ApplyTarget;
+}
+
 /** A mount as mount(2) and containerd's `types.Mount` describe it. */
 export interface MountDescription {
 	readonly type: "bind" | "overlay";
@@ -95,7 +101,7 @@ export interface FlattenOptions extends RunOptions {
 
 export interface Driver {
 	readonly name: DriverName;
-	/** The form of the layers that `prepare` and `prepareApply` make. */
+	/** The form of the layers that `prepare` makes. */
 	readonly form: LayerForm;
 	/** Absent where every layer is a whole tree anyway. */
 	readonly flattening?: Flattening | undefined;
@@ -112,20 +118,20 @@ export interface Driver {
 	/** Whether layers of a chain may be applied side by side: `prepareApply` then only looks at what is there of the chain. */
 	readonly appliesSideBySide: boolean;
 	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
-	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget>;
+	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply>;
 	/** Describes the layer's mount, for somebody else to make it. */
-	describeMount(request: MountRequest): MountDescription;
+	describeMount(request: MountRequest): Promise<MountDescription>;
 	/** Where the parts of a layer are. */
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths;
 	/** Whether a writable layer still shows exactly what its parent does; undefined where that takes a comparison. */
-	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): boolean | undefined;
+	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<boolean | undefined>;
 	/**
 	 * Mounts the layer and returns the path of its tree; a layer that is mounted already is left as it is. vfs may
 	 * return a directory without mounting.
 	 * @throws {LamellaError} `ESYSTEM`, `EPERMISSION`, `ENOTSUPPORTED` (too many lowers for an old kernel; a mount
 	 * label that cannot be given)
 	 */
-	mount(request: MountRequest): string;
+	mount(request: MountRequest): Promise<string>;
 	/**
 	 * Undoes `mount`, with everything that others mounted below it; harmless where nothing is mounted.
 	 * @throws {LamellaError} `EBUSY` naming who uses it, unless `detach`
@@ -141,6 +147,8 @@ export interface Driver {
 	 * Call it before a layer is recorded as committed. Flushes the layer's content, then the files and directories in `also`.
 	 */
 	seal(layer: LayerPlace, also: readonly string[], options?: RunOptions): Promise<void>;
+	/** As `seal`, of layers to which tars were applied, and which may so have many files. */
+	sealApplied(layers: readonly LayerPlace[], also: readonly string[], options?: RunOptions): Promise<void>;
 	/**
 	 * Removes what only an active layer needs (work/, merged/), after the commit. Leaves it where the committed layer is
 	 * mounted already: the commit of a killed process may be finished while others look at the layer.
@@ -149,8 +157,9 @@ export interface Driver {
 	/**
 	 * Fills the staged directory of a new committed layer with the content of `layer`, over the same chain. `share`: by
 	 * hard links, where the filesystem takes them (only of a committed layer, which nobody writes); else by reflinks or copies.
+	 * Returns the form of the copy.
 	 */
-	copy(staged: string, layer: LayerPlace, options: CopyOptions): Promise<void>;
+	copy(staged: string, layer: LayerPlace, options: CopyOptions): Promise<LayerForm>;
 }
 
 export interface CopyOptions extends RunOptions {

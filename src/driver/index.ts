@@ -8,6 +8,7 @@ export type {
 	LayerPlace,
 	MountDescription,
 	MountRequest,
+	PreparedApply,
 	UnmountOptions,
 } from "./driver.ts";
 export { driverOf, isFlattened, type LayerForm } from "./form.ts";

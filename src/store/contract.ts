@@ -258,7 +258,7 @@ export interface LayerStore extends AsyncDisposable {
 	mount(id: LayerId, options?: { mountLabel?: string; signal?: AbortSignal }): Promise<Mount>;
 	/** Gives one hold of the layer's mount back, whichever process took it. Harmless where nothing is mounted. */
 	unmount(id: LayerId, options?: { force?: boolean }): Promise<void>;
-	describeMounts(id: LayerId): readonly MountDescription[];
+	describeMounts(id: LayerId): Promise<readonly MountDescription[]>;
 	/** Where the parts of a layer are. */
 	paths(id: LayerId): LayerPaths;
 	/** Whether a writable layer still shows exactly what its parent does. */

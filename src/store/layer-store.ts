@@ -80,11 +80,11 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			return mountHandle(store, id, await holdMount(store, id, options));
 		},
 		unmount: (id, options = {}) => releaseMount(store, id, options),
-		describeMounts: (id) => {
+		describeMounts: async (id) => {
 			const record = read(id);
 			const { kind, mountLabel } = record;
 			const [layer, ...chain] = store.placesFrom(record);
-			return [store.driver.describeMount({ layer, chain, kind, mountLabel })];
+			return [await store.driver.describeMount({ layer, chain, kind, mountLabel })];
 		},
 		paths: (id) => {
 			const record = read(id);
@@ -95,7 +95,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const record = read(id);
 			if (record.parent === undefined) return false;
 			const [layer, ...chain] = store.placesFrom(record);
-			const seen = store.driver.isUntouched(layer, chain);
+			const seen = await store.driver.isUntouched(layer, chain);
 			if (seen !== undefined) return seen;
 			const changes = await comparing(store, id, {}, (subject) =>
 				readSubject(store.jobs, "changes", subject, {}),

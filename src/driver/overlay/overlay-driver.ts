@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import type { RunOptions } from "../../jobs/index.ts";
-import type { ApplyTarget, DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
+import type { DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
 	CopyOptions,
@@ -17,6 +17,7 @@ import type {
 	LayerPlace,
 	MountDescription,
 	MountRequest,
+	PreparedApply,
 	PrepareOptions,
 	UnmountOptions,
 } from "../driver.ts";
@@ -84,16 +85,20 @@ export class OverlayDriver implements Driver {
 		if (kind === "active") await mkdir(workOf(layer), { mode: 0o700 });
 	}
 
-	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
+	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply> {
 		const layer = { directory: staged, form: TREE };
 		await makeTreeRoot(diffOf(layer));
 		inheritFromChain(layer, chain);
 		return {
-			form: "overlay",
-			directory: diffOf(layer),
-			lowers: lowersOf(chain),
-			xattrPrefix: this.#facts.xattrPrefix,
-			shareInodes: true,
+			form: TREE,
+			target: {
+				form: "overlay",
+				directory: diffOf(layer),
+				lowers: lowersOf(chain),
+				xattrPrefix: this.#facts.xattrPrefix,
+				shareInodes: true,
+			},
+			[Symbol.asyncDispose]: () => Promise.resolve(),
 		};
 	}
 
@@ -117,7 +122,7 @@ export class OverlayDriver implements Driver {
 		return { type: "overlay", lowers, options, mountLabel };
 	}
 
-	describeMount(request: MountRequest): MountDescription {
+	async describeMount(request: MountRequest): Promise<MountDescription> {
 		const plan = this.#plan(request);
 		makeFiller(plan, request.layer);
 		if (plan.type === "bind") {
@@ -126,7 +131,7 @@ export class OverlayDriver implements Driver {
 		return { type: "overlay", source: "overlay", options: classicalOptions(plan) };
 	}
 
-	mount(request: MountRequest): string {
+	async mount(request: MountRequest): Promise<string> {
 		const { layer } = request;
 		const merged = mergedOf(layer);
 		if (isMountPoint(merged)) return merged;
@@ -160,7 +165,7 @@ export class OverlayDriver implements Driver {
 		return { root, upper: diffOf(layer), lowers: lowersOf(chain), work, merged: mergedOf(layer) };
 	}
 
-	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): boolean {
+	async isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<boolean> {
 		const [below] = lowersOf(chain);
 		if (below === undefined || readdirSync(diffOf(layer)).length > 0) return false;
 		const [mine, theirs] = [statSync(diffOf(layer)), statSync(below)];
@@ -187,10 +192,19 @@ export class OverlayDriver implements Driver {
 		await this.#jobs.run("flush", { trees, paths: also }, options);
 	}
 
-	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<void> {
+	async sealApplied(
+		[any]: readonly LayerPlace[],
+		_also: readonly string[],
+		options?: RunOptions,
+	): Promise<void> {
+		if (any !== undefined) await this.#jobs.run("sync", { path: any.directory }, options);
+	}
+
+	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<LayerForm> {
 		const to = diffOf({ directory: staged, form: TREE });
 		const marks = this.#facts.xattrPrefix;
 		await this.#jobs.run("copy", { from: diffOf(layer), to, share, marks }, options);
+		return TREE;
 	}
 
 	finishCommit(layer: LayerPlace): void {

@@ -21,7 +21,7 @@ export async function holdMount(
 		try {
 			// What is mounted stays as it is: others hold it, or a killed process or another mount namespace left it.
 			const mountLabel = options.mountLabel ?? record.mountLabel;
-			const path = store.driver.mount({
+			const path = await store.driver.mount({
 				layer,
 				chain,
 				kind: record.kind,

@@ -342,7 +342,7 @@ export function layerStoreConformance(
 				await using mount = await other.mount(id("web"));
 				expect(mount.path).toMatch(`${copy}/`);
 				expect(readFileSync(path.join(mount.path, "a"), "utf8")).toBe("1");
-				expect(JSON.stringify(other.describeMounts(id("web")))).not.toContain(root);
+				expect(JSON.stringify(await other.describeMounts(id("web")))).not.toContain(root);
 				await mount.unmount();
 				await other.remove(id("web"));
 			}
