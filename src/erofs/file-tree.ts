@@ -1,0 +1,336 @@
+/**
+ * Owns one filesystem's tree while it is put together: entries (a name in a directory) in columns, found by a hash
+ * table over directory and name. Inodes are apart (InodeTable), so a hard link is one more entry of an inode.
+ *
+ * No entry has an object, string or Buffer of its own: it takes about 100 bytes with its inode. Nothing here recurses, so
+ * trees may be as deep as memory lasts.
+ */
+import { randomInt } from "node:crypto";
+import { escapePath, LamellaError } from "../errors/index.ts";
+import { ByteStore, grown } from "./columns.ts";
+import { InodeTable, NONE, S_IFDIR, S_IFMT } from "./inode-table.ts";
+import { type Xattr, XattrSets } from "./xattr-sets.ts";
+
+/** Longest name in bytes (NAME_MAX of Linux). */
+const NAME_BYTES_MAX = 255;
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+export class FileTree {
+	/** The entry of the root directory; it has no name. */
+	readonly root: number;
+	readonly inodes: InodeTable = new InodeTable();
+	readonly xattrSets: XattrSets = new XattrSets();
+
+	#capacity = 1024;
+	#entryCount = 0;
+	#slotsUsed = 0;
+	/** Removed entries, chained by #next, for reuse. */
+	#free = NONE;
+	#parent = new Uint32Array(this.#capacity);
+	#inode = new Uint32Array(this.#capacity);
+	#nameStart = new Uint32Array(this.#capacity);
+	#nameLength = new Uint8Array(this.#capacity);
+	#hash = new Uint32Array(this.#capacity);
+	#firstChild = new Int32Array(this.#capacity);
+	#next = new Int32Array(this.#capacity);
+	#previous = new Int32Array(this.#capacity);
+	/** By inode: how many entries it has. */
+	#links = new Uint32Array(this.#capacity);
+	readonly #names = new ByteStore();
+
+	// Open addressing, linear probing, at most half full; a slot holds entry + 1.
+	#table = new Int32Array(4 * this.#capacity);
+	#mask = this.#table.length - 1;
+	// Unlike in every tree, so that an archive cannot be made of names that collide.
+	readonly #seed = randomInt(2 ** 32);
+	readonly #factor = randomInt(2 ** 31) * 2 + 1;
+
+	constructor() {
+		const inode = this.newInode();
+		this.inodes.setMode(inode, S_IFDIR | 0o755);
+		this.root = this.#newEntry(0, inode);
+	}
+
+	/** A new inode, of no entry yet; its attributes are set in `inodes`. */
+	newInode(): number {
+		const inode = this.inodes.add();
+		if (inode === this.#links.length) this.#links = grown(this.#links, 2 * inode);
+		return inode;
+	}
+
+	/** The same set of xattrs gives the same id, for `inodes.setXattrs`. */
+	internXattrs(xattrs: readonly Xattr[]): number {
+		return this.xattrSets.intern(xattrs);
+	}
+
+	/** Entries in the tree, the root among them. */
+	get entryCount(): number {
+		return this.#entryCount;
+	}
+
+	/** More than the highest number of an entry: the length of a column over entries. */
+	get entryLimit(): number {
+		return this.#slotsUsed;
+	}
+
+	/** Every inode made, also those that have no entry (any more). */
+	get inodeCount(): number {
+		return this.inodes.count;
+	}
+
+	/** The entry of that name in `directory`, or NONE. The name is `bytes` from `start` to `end`. */
+	lookup(directory: number, bytes: Uint8Array, start: number, end: number): number {
+		const slot = this.#find(directory, bytes, start, end, this.#hashOf(directory, bytes, start, end));
+		return (this.#table[slot] ?? 0) - 1;
+	}
+
+	/**
+	 * Gives `inode` a name in `directory`. The mode of `inode` is to be set before.
+	 * @throws {LamellaError} `EEXISTS` where the name is taken; `EINVALID` where it is no name or `directory` is no
+	 * directory; `ENOTSUPPORTED` where it is longer than 255 bytes
+	 */
+	insert(directory: number, bytes: Uint8Array, start: number, end: number, inode: number): number {
+		this.#checkName(directory, bytes, start, end);
+		if (!this.isDirectory(directory)) {
+			throw this.#refused("EINVALID", directory, bytes, start, end, "what it is in is no directory");
+		}
+		const hash = this.#hashOf(directory, bytes, start, end);
+		let slot = this.#find(directory, bytes, start, end, hash);
+		if (this.#table[slot] !== 0) {
+			throw this.#refused("EEXISTS", directory, bytes, start, end, "there is one already");
+		}
+		if (2 * (this.#entryCount + 1) > this.#mask) {
+			this.#growTable();
+			slot = this.#find(directory, bytes, start, end, hash);
+		}
+		const entry = this.#newEntry(directory, inode);
+		this.#nameStart[entry] = this.#names.append(bytes, start, end);
+		this.#nameLength[entry] = end - start;
+		this.#hash[entry] = hash;
+		this.#table[slot] = entry + 1;
+		const first = this.#firstChild[directory] ?? NONE;
+		this.#next[entry] = first;
+		if (first !== NONE) this.#previous[first] = entry;
+		this.#firstChild[directory] = entry;
+		return entry;
+	}
+
+	/** Takes the entry out of the tree, with everything below it. Its number may be given again. */
+	remove(entry: number): void {
+		if (entry === this.root) throw new LamellaError("EINVALID", "the root of a tree cannot be removed");
+		for (let at = entry; ; ) {
+			const child = this.#firstChild[at] ?? NONE;
+			if (child !== NONE) {
+				at = child;
+				continue;
+			}
+			const parent = this.parentOf(at);
+			this.#removeLeaf(at);
+			if (at === entry) return;
+			at = parent;
+		}
+	}
+
+	/** The entry stands for another inode from now on. What is below it stays if that is a directory, too. */
+	replaceInode(entry: number, inode: number): void {
+		const old = this.inodeOf(entry);
+		const isDirectory = (this.inodes.modeOf(inode) & S_IFMT) === S_IFDIR;
+		if (entry === this.root && !isDirectory)
+			throw new LamellaError("EINVALID", "the root is to be a directory");
+		this.#links[inode] = this.linksOf(inode) + 1;
+		this.#links[old] = this.linksOf(old) - 1;
+		this.#inode[entry] = inode;
+		if (isDirectory) return;
+		for (let child = this.firstChild(entry); child !== NONE; child = this.firstChild(entry))
+			this.remove(child);
+	}
+
+	inodeOf(entry: number): number {
+		return this.#inode[entry] ?? 0;
+	}
+
+	/** The directory that the entry is in; the root's is the root. */
+	parentOf(entry: number): number {
+		return this.#parent[entry] ?? 0;
+	}
+
+	isDirectory(entry: number): boolean {
+		return (this.inodes.modeOf(this.inodeOf(entry)) & S_IFMT) === S_IFDIR;
+	}
+
+	/** How many entries the inode has. */
+	linksOf(inode: number): number {
+		return this.#links[inode] ?? 0;
+	}
+
+	/** An entry in that directory, or NONE; `nextSibling` gives the others, in no order that means anything. */
+	firstChild(directory: number): number {
+		return this.#firstChild[directory] ?? NONE;
+	}
+
+	nextSibling(entry: number): number {
+		return this.#next[entry] ?? NONE;
+	}
+
+	/** A copy of the entry's name. */
+	nameOf(entry: number): Uint8Array {
+		const start = this.nameStart(entry);
+		return this.#names.bytes.slice(start, start + this.nameLength(entry));
+	}
+
+	/** All names, each where `nameStart` says; another array after the next `insert`. */
+	get nameBytes(): Uint8Array {
+		return this.#names.bytes;
+	}
+
+	nameStart(entry: number): number {
+		return this.#nameStart[entry] ?? 0;
+	}
+
+	nameLength(entry: number): number {
+		return this.#nameLength[entry] ?? 0;
+	}
+
+	/** The path from the root, for messages: `usr/bin/sh`, escaped; `.` for the root. */
+	pathOf(entry: number): string {
+		const names: string[] = [];
+		for (let at = entry; at !== this.root; at = this.parentOf(at)) names.push(escapePath(this.nameOf(at)));
+		return names.length === 0 ? "." : names.reverse().join("/");
+	}
+
+	#newEntry(parent: number, inode: number): number {
+		let entry = this.#free;
+		if (entry === NONE) {
+			entry = this.#slotsUsed++;
+			if (entry === this.#capacity) this.#growEntries();
+		} else this.#free = this.nextSibling(entry);
+		this.#entryCount++;
+		this.#parent[entry] = parent;
+		this.#inode[entry] = inode;
+		this.#firstChild[entry] = NONE;
+		this.#next[entry] = NONE;
+		this.#previous[entry] = NONE;
+		this.#links[inode] = this.linksOf(inode) + 1;
+		return entry;
+	}
+
+	#removeLeaf(entry: number): void {
+		const next = this.nextSibling(entry);
+		const previous = this.#previous[entry] ?? NONE;
+		if (previous === NONE) this.#firstChild[this.parentOf(entry)] = next;
+		else this.#next[previous] = next;
+		if (next !== NONE) this.#previous[next] = previous;
+		this.#removeFromTable(entry);
+		const inode = this.inodeOf(entry);
+		this.#links[inode] = this.linksOf(inode) - 1;
+		this.#next[entry] = this.#free;
+		this.#free = entry;
+		this.#entryCount--;
+	}
+
+	#hashOf(directory: number, bytes: Uint8Array, start: number, end: number): number {
+		const factor = this.#factor;
+		let hash = Math.imul(this.#seed ^ directory, factor);
+		hash ^= hash >>> 15;
+		for (let at = start; at < end; at++) {
+			hash = Math.imul(hash ^ (bytes[at] ?? 0), factor);
+			hash ^= hash >>> 15;
+		}
+		return hash >>> 0;
+	}
+
+	/** The slot that holds the entry of that name, or the empty one where it would go. */
+	#find(directory: number, bytes: Uint8Array, start: number, end: number, hash: number): number {
+		const mask = this.#mask;
+		for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+			const entry = (this.#table[slot] ?? 0) - 1;
+			if (entry === NONE) return slot;
+			if (this.#hash[entry] === hash && this.#parent[entry] === directory) {
+				if (this.#hasName(entry, bytes, start, end)) return slot;
+			}
+		}
+	}
+
+	#hasName(entry: number, bytes: Uint8Array, start: number, end: number): boolean {
+		if (this.#nameLength[entry] !== end - start) return false;
+		const names = this.#names.bytes;
+		for (let at = start, own = this.nameStart(entry); at < end; at++, own++) {
+			if (names[own] !== bytes[at]) return false;
+		}
+		return true;
+	}
+
+	/** Entries after it move up, so that no lookup stops at the gap (Knuth 6.4, algorithm R). */
+	#removeFromTable(entry: number): void {
+		const table = this.#table;
+		const mask = this.#mask;
+		let gap = (this.#hash[entry] ?? 0) & mask;
+		while (table[gap] !== entry + 1) gap = (gap + 1) & mask;
+		for (let slot = (gap + 1) & mask; ; slot = (slot + 1) & mask) {
+			const other = (table[slot] ?? 0) - 1;
+			if (other === NONE) break;
+			const home = (this.#hash[other] ?? 0) & mask;
+			// It may move to the gap unless its home lies behind the gap.
+			if (((slot - home) & mask) >= ((slot - gap) & mask)) {
+				table[gap] = other + 1;
+				gap = slot;
+			}
+		}
+		table[gap] = 0;
+	}
+
+	#growTable(): void {
+		const old = this.#table;
+		const table = new Int32Array(2 * old.length);
+		const mask = table.length - 1;
+		for (const held of old) {
+			if (held === 0) continue;
+			let slot = (this.#hash[held - 1] ?? 0) & mask;
+			while (table[slot] !== 0) slot = (slot + 1) & mask;
+			table[slot] = held;
+		}
+		this.#table = table;
+		this.#mask = mask;
+	}
+
+	#growEntries(): void {
+		const capacity = 2 * this.#capacity;
+		this.#parent = grown(this.#parent, capacity);
+		this.#inode = grown(this.#inode, capacity);
+		this.#nameStart = grown(this.#nameStart, capacity);
+		this.#nameLength = grown(this.#nameLength, capacity);
+		this.#hash = grown(this.#hash, capacity);
+		this.#firstChild = grown(this.#firstChild, capacity);
+		this.#next = grown(this.#next, capacity);
+		this.#previous = grown(this.#previous, capacity);
+		this.#capacity = capacity;
+	}
+
+	#checkName(directory: number, bytes: Uint8Array, start: number, end: number): void {
+		const length = end - start;
+		if (length > NAME_BYTES_MAX) {
+			throw this.#refused("ENOTSUPPORTED", directory, bytes, start, end, "a name has at most 255 bytes");
+		}
+		let isName =
+			length > 0 && !(bytes[start] === DOT && (length === 1 || (length === 2 && bytes[start + 1] === DOT)));
+		for (let at = start; at < end; at++) {
+			const byte = bytes[at];
+			if (byte === SLASH || byte === 0) isName = false;
+		}
+		if (!isName) throw this.#refused("EINVALID", directory, bytes, start, end, "that is not a name");
+	}
+
+	#refused(
+		code: "EEXISTS" | "EINVALID" | "ENOTSUPPORTED",
+		directory: number,
+		bytes: Uint8Array,
+		start: number,
+		end: number,
+		why: string,
+	): LamellaError {
+		const name = escapePath(bytes.subarray(start, end));
+		const path = directory === this.root ? name : `${this.pathOf(directory)}/${name}`;
+		return new LamellaError(code, `"${path}" cannot be an entry: ${why}`, { path });
+	}
+}
