@@ -4,6 +4,28 @@ import { chmodSync, rmSync } from "node:fs";
 import path from "node:path";
 import { rolldown } from "rolldown";
 
+/**
+ * Takes Node's builtin modules without `import`, which reads every export of one: reading `promises` of node:fs loads
+ * streams and more, 3 ms where an empty process takes 27. Lines stay what they are, and so does the source map.
+ */
+const takeBuiltins = {
+	name: "take-builtins",
+	renderChunk(code) {
+		const taken = (what, id) => `const ${what} = process.getBuiltinModule("${id}");`;
+		const taking = code
+			.replace(/^import \{ (.+) \} from "(node:[^"]+)";$/gm, (_, names, id) =>
+				taken(`{ ${names.replaceAll(" as ", ": ")} }`, id),
+			)
+			.replace(/^import (\w+) from "(node:[^"]+)";$/gm, (_, name, id) => taken(name, id))
+			.replace(/^import (\w+), (\{ .+ \}) from "(node:[^"]+)";$/gm, (_, name, names, id) =>
+				[taken(name, id), `const ${names.replaceAll(" as ", ": ")} = ${name};`].join(" "),
+			);
+		const left = /^import .*"node:.*$/m.exec(taking);
+		if (left !== null) throw new Error(`this import of a builtin module is of a new kind: ${left[0]}`);
+		return { code: taking, map: null };
+	},
+};
+
 const root = path.dirname(import.meta.dirname);
 const dir = path.join(root, "dist/bin");
 rmSync(dir, { recursive: true, force: true });
@@ -12,6 +34,9 @@ const bundle = await rolldown({
 	platform: "node",
 	// Packages stay packages.
 	external: /^[^./]/,
+	// A file that only an index.ts names is not loaded with it: no file of ours does anything but say what it has.
+	treeshake: { moduleSideEffects: false },
+	plugins: [takeBuiltins],
 });
 await bundle.write({
 	dir,
@@ -19,5 +44,16 @@ await bundle.write({
 	sourcemap: true,
 	entryFileNames: "[name].js",
 	chunkFileNames: "[name]-[hash].js",
+	codeSplitting: {
+		groups: [
+			// What every command loads that comes by the command line, and what lists load of the store: one file each.
+			{
+				name: "command-line",
+				priority: 2,
+				test: /\/src\/cli\/(program|command|json-shapes|output\/(amounts|output|table|text))\.ts$/,
+			},
+			{ name: "reading", priority: 1, test: /\/src\/api\/reading\// },
+		],
+	},
 });
 chmodSync(path.join(dir, "lamella.js"), 0o755);

@@ -3,6 +3,7 @@ import type { OpenStoreOptions, ProgressEvent, Store } from "../api/index.ts";
 import type { StoreReader } from "../api/reading/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
+import { stderr, stdout } from "./output/output.ts";
 import { type Column, tableLines } from "./output/table.ts";
 import { printableJson, withoutControls } from "./output/text.ts";
 
@@ -82,7 +83,7 @@ export class CommandContext {
 
 	/** Writes lines to stdout. */
 	print(...lines: readonly string[]): void {
-		if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+		if (lines.length > 0) stdout.write(`${lines.join("\n")}\n`);
 	}
 
 	/** The one JSON document of a command that was called with `--json`. */
@@ -96,12 +97,12 @@ export class CommandContext {
 
 	/** Says something on stderr that is no result: kept back by `--quiet`. */
 	note(text: string): void {
-		if (this.globals.quiet !== true) process.stderr.write(`${withoutControls(text)}\n`);
+		if (this.globals.quiet !== true) stderr.write(`${withoutControls(text)}\n`);
 	}
 
 	/** Says on stderr what the person should know although it went well: `--quiet` does not keep it back. */
 	warn(warnings: readonly { readonly text: string }[]): void {
-		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
+		for (const { text } of warnings) stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
 	}
 
 	/** What every opening is given, and the checks that come before it. */
@@ -121,7 +122,7 @@ export class CommandContext {
 	async withProgress<T>(work: (options: WorkOptions) => Promise<T>): Promise<T> {
 		const { ProgressBoard } = await import("./output/progress.ts");
 		const { showProgress } = await import("./layer-progress.ts");
-		using board = new ProgressBoard(process.stderr, this.globals.quiet === true || this.json);
+		using board = new ProgressBoard(stderr.stream, this.globals.quiet === true || this.json);
 		return await work({ signal: this.signal, onProgress: showProgress(board) });
 	}
 }
