@@ -45,12 +45,14 @@ await bundle.write({
 	entryFileNames: "[name].js",
 	chunkFileNames: "[name]-[hash].js",
 	codeSplitting: {
+		// One file each, with all that it imports: what every command loads first, what those of the command line do, and what
+		// lists load of the store.
 		groups: [
-			// What every command loads that comes by the command line, and what lists load of the store: one file each.
+			{ name: "first", priority: 3, test: /\/src\/cli\/(exit-code|output\/output)\.ts$/ },
 			{
 				name: "command-line",
 				priority: 2,
-				test: /\/src\/cli\/(program|command|json-shapes|output\/(amounts|output|table|text))\.ts$/,
+				test: /\/src\/cli\/(program|command|json-shapes|output\/(amounts|table|text))\.ts$/,
 			},
 			{ name: "reading", priority: 1, test: /\/src\/api\/reading\// },
 		],
