@@ -26,6 +26,23 @@ const takeBuiltins = {
 	},
 };
 
+/** Loads a file itself in place of one that only hands its exports on, which rolldown makes for what is imported by `import()`. */
+const loadDirectly = {
+	name: "load-directly",
+	generateBundle(_, files) {
+		for (const [fileName, { code }] of Object.entries(files)) {
+			const [, target] = /^export \{ [\w, ]+ \} from "(.+)";\s*$/.exec(code ?? "") ?? [];
+			// Where an export has another name there, the file stays.
+			if (target === undefined || code.includes(" as ")) continue;
+			for (const other of Object.values(files)) {
+				if (other.type === "chunk")
+					other.code = other.code.replaceAll(`import("./${fileName}")`, `import("${target}")`);
+			}
+			delete files[fileName];
+		}
+	},
+};
+
 const root = path.dirname(import.meta.dirname);
 const dir = path.join(root, "dist/bin");
 rmSync(dir, { recursive: true, force: true });
@@ -36,7 +53,7 @@ const bundle = await rolldown({
 	external: /^[^./]/,
 	// A file that only an index.ts names is not loaded with it: no file of ours does anything but say what it has.
 	treeshake: { moduleSideEffects: false },
-	plugins: [takeBuiltins],
+	plugins: [takeBuiltins, loadDirectly],
 });
 await bundle.write({
 	dir,
@@ -44,11 +61,12 @@ await bundle.write({
 	sourcemap: true,
 	entryFileNames: "[name].js",
 	chunkFileNames: "[name]-[hash].js",
+	minifyInternalExports: false,
 	codeSplitting: {
 		// One file each, with all that it imports: what every command loads first, what those of the command line do, and what
 		// lists load of the store.
 		groups: [
-			{ name: "first", priority: 3, test: /\/src\/cli\/(exit-code|output\/output)\.ts$/ },
+			{ name: "run-command", priority: 3, test: /\/src\/cli\/run-command\.ts$/ },
 			{
 				name: "command-line",
 				priority: 2,
