@@ -1,7 +1,7 @@
 /** Opening a store: defaults, the environment, and the two halves joined. */
-import { LamellaError } from "../errors/index.ts";
 import { openImages } from "../image/index.ts";
 import { type FlattenPolicy, openLayerStore } from "../store/index.ts";
+import { refuseAborted } from "./reading/open-reader.ts";
 import { stateRoot } from "./state-root.ts";
 import { Store } from "./store.ts";
 
@@ -27,16 +27,10 @@ export interface OpenStoreOptions {
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
 	const root = stateRoot(options.root);
 	const { driver, flatten, readOnly, mustExist, signal } = options;
-	const refuseAborted = (): void => {
-		if (signal?.aborted !== true) return;
-		throw new LamellaError("EABORTED", `opening the store at ${root} was cancelled`, {
-			cause: signal.reason,
-		});
-	};
-	refuseAborted();
+	refuseAborted(root, signal);
 	const layerStore = await openLayerStore({ root, driver, flatten, readOnly, mustExist });
 	try {
-		refuseAborted();
+		refuseAborted(root, signal);
 	} catch (error) {
 		await layerStore.close();
 		throw error;

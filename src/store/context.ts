@@ -2,7 +2,7 @@
 import { existsSync, renameSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
+import type { Driver, LayerPlace } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import type { JobPool } from "../jobs/index.ts";
 import type { Digest, LayerJobs } from "../layer/index.ts";
@@ -20,8 +20,8 @@ import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
 import type { LayerLocks } from "./processes/layer-locks.ts";
-import { mountNamespace, readHold } from "./processes/mount-holds.ts";
 import type { Owner } from "./processes/owner.ts";
+import { layerInfo } from "./reading/layer-reader.ts";
 
 /** All that is removed within this time is deleted by one job. */
 const BATCH_MS = 50;
@@ -115,19 +115,7 @@ export class StoreContext {
 	}
 
 	infoOf(record: LayerRecord): LayerInfo {
-		const { n, mountLabel: _, idMaps: __, ...shown } = record;
-		const directory = this.directoryOf(record);
-		let mountCount: number | undefined;
-		return {
-			...shown,
-			flattened: isFlattened(record.form),
-			directory,
-			// Looked up only when it is read: it asks the filesystem, and few callers want it.
-			get mountCount() {
-				mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
-				return mountCount;
-			},
-		};
+		return layerInfo(this.layout, record);
 	}
 
 	/**

@@ -204,7 +204,21 @@ export interface DiffStream {
 	readonly result: Promise<DiffResult>;
 }
 
-export interface LayerStore extends AsyncDisposable {
+/** What the store's records say, for who changes nothing. */
+export interface LayerReader {
+	/** @throws ENOTFOUND */
+	get(id: LayerId): LayerInfo;
+	has(id: LayerId): boolean;
+	/** In order of id. */
+	list(): Iterable<LayerInfo>;
+	/** Ancestors, nearest first. */
+	chain(id: LayerId): readonly LayerInfo[];
+	children(id: LayerId): readonly LayerId[];
+	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
+	records<T>(namespace: string): RecordsReader<T>;
+}
+
+export interface LayerStore extends LayerReader, AsyncDisposable {
 	/** A writable layer or a view. @throws EEXISTS, ENOTFOUND (parent), EKIND (parent is not committed) */
 	create(id: LayerId, options?: CreateOptions): Promise<LayerInfo>;
 	/**
@@ -239,11 +253,6 @@ export interface LayerStore extends AsyncDisposable {
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
 	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
 	removeAll(ids: readonly LayerId[], options?: RemoveOptions): Promise<void>;
-	/** @throws ENOTFOUND */
-	get(id: LayerId): LayerInfo;
-	has(id: LayerId): boolean;
-	/** In order of id. */
-	list(): Iterable<LayerInfo>;
 	/**
 	 * Replaces the labels; a function makes the new ones from those before, with nobody changing them in between.
 	 * @throws ENOTFOUND, and what the function throws
@@ -251,9 +260,6 @@ export interface LayerStore extends AsyncDisposable {
 	setLabels(id: LayerId, labels: Labels | ((before: Labels) => Labels)): Promise<LayerInfo>;
 	/** Records the diffID that a layer's tar turned out to have. */
 	setDiffId(id: LayerId, diffId: DiffId): Promise<LayerInfo>;
-	/** Ancestors, nearest first. */
-	chain(id: LayerId): readonly LayerInfo[];
-	children(id: LayerId): readonly LayerId[];
 	/** Counted; the second mount returns the same path. Counts survive the process. */
 	mount(id: LayerId, options?: { mountLabel?: string; signal?: AbortSignal }): Promise<Mount>;
 	/** Gives one hold of the layer's mount back, whichever process took it. Harmless where nothing is mounted. */
@@ -270,7 +276,6 @@ export interface LayerStore extends AsyncDisposable {
 	/** Makes the layer's `root/`; no-op where it has one. */
 	flatten(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
 	readonly documents: Documents;
-	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
 	records<T>(namespace: string): Records<T>;
 	/** Runs the synchronous `work` in one transaction: it may look at layers, and change records of any namespace. */
 	transaction<R>(work: (transaction: StoreTransaction) => R): Promise<R>;
