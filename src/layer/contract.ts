@@ -7,12 +7,15 @@ import type { ChainId, DiffId } from "./digest/digest.ts";
 /** How overlayfs marks are written: `trusted.overlay.*` as root, `user.overlay.*` for userxattr mounts. */
 export type OverlayXattrPrefix = "trusted.overlay." | "user.overlay.";
 
+/** Where a layer tar is applied. */
+export type ApplyTarget = TreeTarget | PackedTarget;
+
 /**
- * Where a layer tar is applied.
+ * The layer becomes files and directories.
  * - `overlay`: `directory` is a layer's `diff/`; whiteouts become whiteout devices and opaque xattrs.
  * - `plain`: `directory` is a whole tree that the layer changes in place; whiteouts delete.
  */
-export interface ApplyTarget {
+export interface TreeTarget {
 	readonly form: "overlay" | "plain";
 	readonly directory: string;
 	/** Trees below, top first, each a `diff/` in overlay form or a whole `root/`. Empty for `plain`. */
@@ -35,10 +38,21 @@ export interface ApplyTarget {
 	readonly lowersReady?: SharedArrayBuffer | undefined;
 }
 
+/** The layer is kept as its tar and an index of it, as files in `directory`, which has none of them yet. */
+export interface PackedTarget {
+	readonly form: "packed";
+	readonly directory: string;
+	/** Directories of the packed layers below, top first; each has its index once it is whole. */
+	readonly lowers: readonly string[];
+	/** As in a TreeTarget. */
+	readonly lowersReady?: SharedArrayBuffer | undefined;
+}
+
 /**
  * What is compared for changes and diff.
  * - `upper`: `upper` is an overlay upper over `lowers` (top first): only the upper is walked.
  * - `trees`: two whole trees are compared; `from` is absent for "everything".
+ * - `packed`: a packed layer over packed ones (directories, `lowers` top first).
  */
 export type DiffSubject =
 	| {
@@ -47,7 +61,11 @@ export type DiffSubject =
 			readonly lowers: readonly string[];
 			readonly xattrPrefix: OverlayXattrPrefix;
 	  }
-	| { readonly form: "trees"; readonly from?: string | undefined; readonly to: string };
+	| { readonly form: "trees"; readonly from?: string | undefined; readonly to: string }
+	| { readonly form: "packed"; readonly layer: string; readonly lowers: readonly string[] };
+
+/** A subject that is walked as directories. */
+export type TreeSubject = Exclude<DiffSubject, { form: "packed" }>;
 
 /** One line of `docker diff`: A added, C changed, D deleted. `path` is absolute within the layer: `/etc/x`. */
 export interface Change {

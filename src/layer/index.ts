@@ -6,6 +6,8 @@ export type {
 	DiffId,
 	DiffSubject,
 	OverlayXattrPrefix,
+	PackedTarget,
+	TreeTarget,
 	Usage,
 	Warning,
 	WarningKind,
@@ -14,10 +16,13 @@ export { chainId, type Digest, digestOf } from "./digest/digest.ts";
 export type {
 	ApplyRequest,
 	ApplyResult,
+	CheckImageRequest,
 	Compression,
 	DiffRequest,
 	DiffResult,
 	FlushRequest,
+	ImageRequest,
+	ImageResult,
 	LayerJobs,
 	LayerSource,
 } from "./jobs/job-contract.ts";

@@ -188,11 +188,11 @@ export function ficlone(outFd: number, inFd: number): boolean {
 const SYNC_FILE_RANGE_WRITE = 2;
 
 /**
- * Has the kernel begin to write the file's content to the disk, and waits for nothing: it makes a later flush
- * shorter, and promises nothing by itself (sync_file_range(2)). @throws {SystemError} ESPIPE on a pipe
+ * Has the kernel begin to write the file's content (all of it, or a range) to the disk, and waits for nothing: it makes
+ * a later flush shorter, and promises nothing by itself (sync_file_range(2)). @throws {SystemError} ESPIPE on a pipe
  */
-export function startWriteback(fd: number): void {
-	check(native().sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE), "sync_file_range");
+export function startWriteback(fd: number, offset: number = 0, length: number = 0): void {
+	check(native().sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE), "sync_file_range");
 }
 
 /** fsync(2). @throws {SystemError} */

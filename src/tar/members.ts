@@ -27,11 +27,11 @@ export function* tarMembers(readAt: ReadAt, limits: Partial<TarLimits> = {}): Ge
 	const found: TarMember[] = [];
 	const reader: TarReader = new TarReader(
 		{
-			entry: (entry) => {
+			entry: (entry, payloadOffset) => {
 				const storedSizeBytes = reader.skippableBytes;
 				found.push({
 					entry,
-					payloadOffset: reader.offset,
+					payloadOffset,
 					storedSizeBytes: entry.type === "file" ? storedSizeBytes : 0,
 				});
 			},

@@ -24,8 +24,8 @@ import { readFlatSparseMap, readOldSparseBlock, SparseMap, SparseTextReader } fr
 
 /** What a TarReader tells; called from within `write` and `end`, in the archive's order. */
 export interface TarHandler {
-	/** A member begins. The entry and its buffers may be kept. */
-	entry(entry: TarEntry): void;
+	/** A member begins, whose stored content is at that offset of the archive. The entry and its buffers may be kept. */
+	entry(entry: TarEntry, contentOffset: number): void;
 	/**
 	 * A part of a regular file's content, at `offset` of the file; holes are passed over. `chunk` is a view of what
 	 * was given to `write` and is good only until this call returns.
@@ -98,7 +98,7 @@ export class TarReader {
 		this.#members = new MemberReader(this.#limits);
 	}
 
-	/** Offset in the archive: within `entry()`, that of the member's first stored byte of content. */
+	/** Offset in the archive of the byte that comes next. */
 	get offset(): number {
 		return this.#offset;
 	}
@@ -382,7 +382,7 @@ export class TarReader {
 		this.#fileOffset = this.#extents?.[0]?.offset ?? 0;
 		this.#state = member.hasContent ? PAYLOAD : SKIP;
 		this.#remaining = storedBytes;
-		this.#handler.entry(member.entry);
+		this.#handler.entry(member.entry, this.#offset);
 		if (storedBytes === 0) this.#partDone();
 	}
 

@@ -8,8 +8,10 @@ import { TarReader } from "../../tar/index.ts";
 import type { DiffId } from "../digest/digest.ts";
 import { DigestAside } from "../digest/digest-aside.ts";
 import type { ApplyRequest, ApplyResult, LayerSource } from "../jobs/job-contract.ts";
+import { PackedApplier } from "../packed/packed-applier.ts";
 import { syncFilesystem } from "../tree/sync.ts";
 import { LayerApplier } from "./apply.ts";
+import type { LayerReceiver, ReceivedTar } from "./layer-receiver.ts";
 
 const BUFFER_BYTES = 1 << 20;
 
@@ -17,46 +19,51 @@ type RangeSource = Extract<LayerSource, { from: "range" }>;
 
 /**
  * Applies the layer at `source` to the target. On failure the target is left as it is, for the caller to discard.
- * @throws {LamellaError} `EDIGEST`, `ETAR`, `ECOMPRESSION`, `EARCHIVE`, `EABORTED`, and what LayerApplier throws.
+ * @throws {LamellaError} `EDIGEST`, `ETAR`, `ECOMPRESSION`, `EARCHIVE`, `EABORTED`, and what LayerApplier and
+ * PackedApplier throw.
  */
 export async function applyLayer(request: ApplyRequest, context: JobContext): Promise<ApplyResult> {
-	const { target, expectedDiffId, expectedBlobDigest, sync } = request;
+	const { target, idMaps, expectedDiffId, expectedBlobDigest, sync } = request;
 	const source = withCompression(request.source);
-	using applier = new LayerApplier(target, { idMaps: request.idMaps, context });
-	const reader = new TarReader(applier);
-	const isAside = request.digestAside === true && source.from === "range" && source.compression === "none";
-	const read = isAside
-		? await readAside(source, reader, context)
-		: await readHere(request, source, reader, context);
+	const isPlain = source.compression === "none";
+	const tarSizeBytes = isPlain && source.from === "range" ? source.sizeBytes : undefined;
+	using receiver: LayerReceiver =
+		target.form === "packed"
+			? new PackedApplier(target, { idMaps, context, tarSizeBytes })
+			: new LayerApplier(target, { idMaps, context });
+	const reader = new TarReader(receiver);
+	const take = (chunk: Uint8Array): void => {
+		context.checkAborted();
+		reader.write(chunk);
+		receiver.bytes?.(chunk);
+	};
+	const read = await readLayer(request, source, take, context);
 	reader.end();
-	const { diffId, blobDigest, tarSizeBytes } = read;
-	checkDigest("compressed layer", blobDigest, expectedBlobDigest);
-	checkDigest("layer", diffId, expectedDiffId);
-	const applied = applier.finish();
+	checkDigest("compressed layer", read.blobDigest, expectedBlobDigest);
+	checkDigest("layer", read.diffId, expectedDiffId);
+	const applied = receiver.finish(read);
 	if (sync === true) syncFilesystem(target.directory);
-	return { diffId, tarSizeBytes, ...applied };
+	return { diffId: read.diffId, tarSizeBytes: read.tarSizeBytes, ...applied };
 }
 
-interface ReadLayer {
-	readonly diffId: DiffId;
+interface ReadLayer extends ReceivedTar {
 	/** The diffID where the source is a plain tar, or where nobody asked. */
 	readonly blobDigest: string;
-	readonly tarSizeBytes: number;
 }
 
-/** Reads, decompresses, digests and parses in this thread. */
-async function readHere(
-	{ expectedBlobDigest }: ApplyRequest,
+/** Reads and decompresses the source, digests it, and gives the tar to `take`, chunk by chunk. */
+async function readLayer(
+	{ expectedBlobDigest, digestAside }: ApplyRequest,
 	source: LayerSource,
-	reader: TarReader,
+	take: (chunk: Uint8Array) => void,
 	context: JobContext,
 ): Promise<ReadLayer> {
-	const tarHash = createHash("sha256");
 	// Hashing twice what is the same once would cost as much as writing it.
 	const isPlain = source.compression === "none";
+	if (isPlain && source.from === "range" && digestAside === true)
+		return await readAside(source, take, context);
 	const blobHash = isPlain || expectedBlobDigest === undefined ? undefined : createHash("sha256");
 	let blobBytes = 0;
-	let tarSizeBytes = 0;
 	async function* blob(): AsyncGenerator<Uint8Array> {
 		for await (const chunk of chunksOf(source)) {
 			context.checkAborted();
@@ -66,26 +73,58 @@ async function readHere(
 			context.progress(blobBytes);
 		}
 	}
-	for await (const chunk of isPlain ? blob() : decompress(blob(), source.compression)) {
-		context.checkAborted();
-		tarHash.update(chunk);
-		tarSizeBytes += chunk.length;
-		reader.write(chunk);
-	}
-	const diffId = `sha256:${tarHash.digest("hex")}` as DiffId;
-	const blobDigest = blobHash === undefined ? diffId : `sha256:${blobHash.digest("hex")}`;
-	return { diffId, blobDigest, tarSizeBytes };
+	const chunks = isPlain ? blob() : decompress(blob(), source.compression);
+	const tar = await (digestAside === true ? digestedAside(chunks, take, context) : digested(chunks, take));
+	const blobDigest = blobHash === undefined ? tar.diffId : `sha256:${blobHash.digest("hex")}`;
+	return { ...tar, blobDigest };
 }
 
-/** As readHere for a plain tar, with the digest made in another thread meanwhile. */
-async function readAside(source: RangeSource, reader: TarReader, context: JobContext): Promise<ReadLayer> {
-	const { path, offset, sizeBytes } = source;
+async function digested(
+	chunks: AsyncIterable<Uint8Array>,
+	take: (chunk: Uint8Array) => void,
+): Promise<ReceivedTar> {
+	const hash = createHash("sha256");
+	let tarSizeBytes = 0;
+	for await (const chunk of chunks) {
+		hash.update(chunk);
+		tarSizeBytes += chunk.length;
+		take(chunk);
+	}
+	return { diffId: `sha256:${hash.digest("hex")}` as DiffId, tarSizeBytes };
+}
+
+/** As digested, with the digest made in another thread meanwhile: a copy of each chunk costs little beside it. */
+async function digestedAside(
+	chunks: AsyncIterable<Uint8Array>,
+	take: (chunk: Uint8Array) => void,
+	context: JobContext,
+): Promise<ReceivedTar> {
+	using digest = new DigestAside(BUFFER_BYTES);
+	let tarSizeBytes = 0;
+	for await (const chunk of chunks) {
+		for (let at = 0; at < chunk.length; at += BUFFER_BYTES) {
+			const piece = chunk.subarray(at, at + BUFFER_BYTES);
+			const slot = await digest.nextSlot(context);
+			slot.set(piece);
+			digest.push(piece.length);
+			take(piece);
+		}
+		tarSizeBytes += chunk.length;
+	}
+	return { diffId: `sha256:${await digest.finish()}` as DiffId, tarSizeBytes };
+}
+
+/** As digestedAside, for a plain tar: it is read into the shared memory. */
+async function readAside(
+	{ path, offset, sizeBytes }: RangeSource,
+	take: (chunk: Uint8Array) => void,
+	context: JobContext,
+): Promise<ReadLayer> {
 	using digest = new DigestAside(BUFFER_BYTES);
 	let tarSizeBytes = 0;
 	for await (const chunk of readRangeInto(() => digest.nextSlot(context), path, offset, sizeBytes)) {
-		context.checkAborted();
 		digest.push(chunk.length);
-		reader.write(chunk);
+		take(chunk);
 		tarSizeBytes += chunk.length;
 		context.progress(tarSizeBytes);
 	}

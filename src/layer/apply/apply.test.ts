@@ -7,6 +7,7 @@ import { LamellaError } from "../../errors/index.ts";
 import { diffSize } from "../diff/diff.ts";
 import { diffToFile } from "../testing/diff-to-file.ts";
 import { Workplace } from "../testing/overlay-mount.ts";
+import { packMembers, packTree, withPackedMount } from "../testing/packed-layers.ts";
 import { applyEdits, randomEdits } from "../testing/random-edits.ts";
 import { makeTree, randomTree } from "../testing/random-tree.ts";
 import { snapshotTree } from "../testing/snapshot-tree.ts";
@@ -33,8 +34,8 @@ function overlayNames(directory: string): string[] {
 	});
 }
 
-/** Applies `members` over `lower` in both forms, and returns what overlayfs shows of one and what the other holds. */
-function bothForms(place: Workplace, lower: string, members: readonly Member[]) {
+/** Applies `members` over `lower` in all forms, and returns what overlayfs shows of one, and the others hold. */
+function allForms(place: Workplace, lower: string, members: readonly Member[]) {
 	const upper = place.make("layer");
 	applyMembers({ directory: upper, lowers: [lower] }, members);
 	const { merged } = place.mount([upper, lower]);
@@ -43,7 +44,11 @@ function bothForms(place: Workplace, lower: string, members: readonly Member[]) 
 	const plain = place.make("plain");
 	shell(plain, `cp -a ${lower}/. .`);
 	applyMembers({ directory: plain, form: "plain" }, members);
-	return { upper, overlay, plain: snapshotTree(plain) };
+	const below = packTree(place, lower);
+	const packed = place.make("packed");
+	packMembers(packed, [below], members);
+	const image = withPackedMount(place, [packed, below], (mounted) => snapshotTree(mounted));
+	return { upper, overlay, plain: snapshotTree(plain), packed: image };
 }
 
 const LOWER = `
@@ -52,7 +57,7 @@ const LOWER = `
 	chown 3:4 d; setfattr -n user.kept -v yes d; echo libc > usr/lib/libc
 `;
 
-const SAME_IN_BOTH_FORMS: readonly (readonly [
+const SAME_IN_ALL_FORMS: readonly (readonly [
 	what: string,
 	members: readonly Member[],
 	upper: readonly string[],
@@ -163,8 +168,8 @@ const SAME_IN_BOTH_FORMS: readonly (readonly [
 	["spelling", [fileOf("/./d//../a/./b", "b")], ["a directory", "a/b file"]],
 ];
 
-test.each(SAME_IN_BOTH_FORMS)(
-	"%s: overlayfs shows what applying in place gives",
+test.each(SAME_IN_ALL_FORMS)(
+	"%s: overlayfs, and the image of packed layers, show what applying in place gives",
 	(_, members, upperNames) => {
 		using place = new Workplace();
 		const lower = place.make("lower");
@@ -172,17 +177,18 @@ test.each(SAME_IN_BOTH_FORMS)(
 		const before = snapshotTree(lower, { inodes: true });
 		// The kernel stamps files by a clock that lags a tick behind.
 		const startedNs = BigInt(Date.now() - 20) * 1_000_000n;
-		const { upper, overlay, plain } = bothForms(place, lower, members);
+		const { upper, overlay, plain, packed } = allForms(place, lower, members);
 		expect(overlayNames(upper).slice(1)).toEqual(upperNames);
-		// Directories that nobody states the time of are as old as the test.
+		// Directories that nobody states the time of are as old as the test, or as time itself.
 		const timeless = (tree: typeof overlay) =>
 			Object.fromEntries(
 				Object.entries(withoutLinks(tree)).map(([name, node]) => [
 					name,
-					BigInt(node.mtimeNs) >= startedNs ? { ...node, mtimeNs: "now" } : node,
+					BigInt(node.mtimeNs) >= startedNs || node.mtimeNs === "0" ? { ...node, mtimeNs: "now" } : node,
 				]),
 			);
 		expect(timeless(overlay)).toEqual(timeless(plain));
+		expect(timeless(packed)).toEqual(timeless(plain));
 		expect(withoutLinks(snapshotTree(lower, { inodes: true }))).toEqual(withoutLinks(before));
 	},
 );

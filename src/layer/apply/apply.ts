@@ -9,23 +9,24 @@
  *
  * Source: OCI image spec, layer.md, "Applying Changesets".
  */
-import { LamellaError } from "../../errors/index.ts";
 import type { IdMaps } from "../../idmap/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
-import type { TarEntry, TarHandler } from "../../tar/index.ts";
-import type { ApplyTarget, Usage, Warning } from "../contract.ts";
-import { readWhiteoutWord } from "../overlay/whiteout.ts";
+import type { TarEntry } from "../../tar/index.ts";
+import type { TreeTarget } from "../contract.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { measure } from "../tree/usage.ts";
 import { WarningList } from "../warnings.ts";
 import { awaitLowers } from "./await-lowers.ts";
+import { entryMeaning, refuseWhiteoutDevice } from "./entry-meaning.ts";
 import { isClamped, MetadataWriter } from "./entry-metadata.ts";
 import { checkNumbers } from "./entry-numbers.ts";
 import { OwnerMapper } from "./entry-owner.ts";
 import { cleanEntryPath, forPeople, latin1, toBytes } from "./entry-path.ts";
 import { finishApply } from "./finish-apply.ts";
-import { DanglingLink, HardLinks } from "./hard-links.ts";
+import { HardLinks } from "./hard-links.ts";
+import type { Applied, LayerReceiver } from "./layer-receiver.ts";
+import { DanglingLink } from "./refusals.ts";
 import type { Directory } from "./target-directory.ts";
 import { TargetTree } from "./target-tree.ts";
 
@@ -40,16 +41,9 @@ export interface ApplyOptions {
 	readonly context: JobContext;
 }
 
-export interface Applied {
-	readonly usage: Usage;
-	readonly contentSizeBytes: number;
-	readonly entries: number;
-	readonly warnings: readonly Warning[];
-}
-
 /** See the head of the file. Call `finish` after the tar's end, and `close` in any case. */
-export class LayerApplier implements TarHandler, Disposable {
-	readonly #target: ApplyTarget;
+export class LayerApplier implements LayerReceiver {
+	readonly #target: TreeTarget;
 	readonly #context: JobContext;
 	readonly #tree: TargetTree;
 	readonly #metadata: MetadataWriter;
@@ -67,7 +61,7 @@ export class LayerApplier implements TarHandler, Disposable {
 	#dangling: DanglingLink | undefined;
 	readonly #where = (): string => (this.#entry === undefined ? "/" : forPeople(latin1(this.#entry.path)));
 
-	constructor(target: ApplyTarget, options: ApplyOptions) {
+	constructor(target: TreeTarget, options: ApplyOptions) {
 		this.#target = target;
 		this.#context = options.context;
 		try {
@@ -183,15 +177,26 @@ export class LayerApplier implements TarHandler, Disposable {
 	}
 
 	#apply(entry: TarEntry): void {
-		const path = cleanEntryPath(entry.path);
-		if (path === "") {
-			this.#applyRoot(entry);
-			return;
+		const meaning = entryMeaning(entry, this.#where);
+		switch (meaning.is) {
+			case "root":
+				this.#setDirectory(this.#tree.root, entry, false);
+				return;
+			case "aufs":
+				this.#warnings.add("aufs-name", this.#where);
+				return;
+			case "opaque":
+				this.#tree.makeOpaque(this.#tree.resolve(meaning.directory));
+				return;
+			case "whiteout":
+				this.#tree.whiteOut(this.#tree.resolve(meaning.directory), meaning.name);
+				return;
+			case "member":
+				this.#applyMember(this.#tree.resolve(meaning.directory), meaning.name, entry);
 		}
-		const slash = path.lastIndexOf("/");
-		const name = path.slice(slash + 1);
-		if (path.includes(".wh.") && this.#applyWhiteout(path, slash, name)) return;
-		const directory = this.#tree.resolve(slash === -1 ? "" : path.slice(0, slash));
+	}
+
+	#applyMember(directory: Directory, name: string, entry: TarEntry): void {
 		this.#directory = directory;
 		switch (entry.type) {
 			case "file":
@@ -211,15 +216,6 @@ export class LayerApplier implements TarHandler, Disposable {
 				this.#tree.makePresent(directory);
 				this.#applyNode(directory, name, entry);
 		}
-	}
-
-	#applyRoot(entry: TarEntry): void {
-		if (entry.type !== "directory") {
-			throw new LamellaError("EUNSAFE", "the layer has an entry for its root that is no directory", {
-				path: "/",
-			});
-		}
-		this.#setDirectory(this.#tree.root, entry, false);
 	}
 
 	#applyDirectory(parent: Directory, name: string, entry: TarEntry): void {
@@ -251,13 +247,7 @@ export class LayerApplier implements TarHandler, Disposable {
 	#applyNode(directory: Directory, name: string, entry: TarEntry): void {
 		const isLink = entry.type === "symlink";
 		const { deviceMajor, deviceMinor } = entry;
-		if (entry.type === "character" && deviceMajor === 0 && deviceMinor === 0) {
-			throw new LamellaError(
-				"EUNSAFE",
-				`"${this.#where()}" is a character device 0:0, which overlayfs takes for a deletion; a layer says those by names that begin with ".wh."`,
-				{ path: this.#where() },
-			);
-		}
+		refuseWhiteoutDevice(entry, this.#where);
 		this.#make(directory, name, (fd, bytes) => {
 			if (isLink) linux.symlinkat(entry.linkPath, fd, bytes);
 			else linux.mknodat(fd, bytes, formatOf(entry) | (entry.mode & ACCESS_BITS), deviceMajor, deviceMinor);
@@ -281,37 +271,6 @@ export class LayerApplier implements TarHandler, Disposable {
 			this.#tree.clear(directory, name);
 			return make(this.#tree.fd(directory), bytes);
 		}
-	}
-
-	/** False where no component is a whiteout after all. */
-	#applyWhiteout(path: string, slash: number, name: string): boolean {
-		const parents = slash === -1 ? [] : path.slice(0, slash).split("/");
-		for (const parent of parents) {
-			const word = readWhiteoutWord(parent, this.#where);
-			// AUFS's directories are left out with all that is in them.
-			if (word?.kind === "ignored") return this.#leaveOutOfAufs();
-			if (word !== undefined) {
-				throw new LamellaError(
-					"EUNSAFE",
-					`"${this.#where()}" lies below a name that begins with ".wh.", which means a deletion in a layer`,
-					{
-						path: this.#where(),
-					},
-				);
-			}
-		}
-		const word = readWhiteoutWord(name, this.#where);
-		if (word === undefined) return false;
-		if (word.kind === "ignored") return this.#leaveOutOfAufs();
-		const directory = this.#tree.resolve(parents.join("/"));
-		if (word.kind === "opaque") this.#tree.makeOpaque(directory);
-		else this.#tree.whiteOut(directory, word.hidden);
-		return true;
-	}
-
-	#leaveOutOfAufs(): true {
-		this.#warnings.add("aufs-name", this.#where);
-		return true;
 	}
 
 	#finished(stat: linux.Stat, entry: TarEntry): void {

@@ -12,7 +12,7 @@ const POLL_MS = 100;
  * first look into a lower.
  * @throws {LamellaError} `EABORTED` when a lower failed or the job was cancelled
  */
-export function awaitLowers(target: ApplyTarget, context: JobContext): void {
+export function awaitLowers(target: Pick<ApplyTarget, "lowersReady">, context: JobContext): void {
 	if (target.lowersReady === undefined) return;
 	const state = new Int32Array(target.lowersReady);
 	for (;;) {

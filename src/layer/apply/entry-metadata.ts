@@ -136,10 +136,7 @@ export class MetadataWriter {
 	#setOne(xattr: Xattr, where: () => string, set: (value: Buffer) => void): void {
 		const name = xattr.name.toString("latin1");
 		if (name === DEFAULT_ACL) return;
-		if (isForeignXattr(name)) {
-			if (name !== SELINUX_XATTR) this.#warnings.add("overlay-xattr", where, forPeople(name));
-			return;
-		}
+		if (isLeftOut(name, this.#warnings, where)) return;
 		const value = this.#owners.xattrValue(name, xattr.value);
 		this.#attempt(name, where, () => set(value));
 	}
@@ -184,6 +181,13 @@ export class MetadataWriter {
 			if (!isForeignXattr(name.toString("latin1"))) linux.fremovexattr(fd, name);
 		}
 	}
+}
+
+/** Whether an xattr of an entry is none that a layer may state: overlayfs's own, of which is told, and the host's label. */
+export function isLeftOut(name: string, warnings: WarningList, where: () => string): boolean {
+	if (!isForeignXattr(name)) return false;
+	if (name !== SELINUX_XATTR) warnings.add("overlay-xattr", where, forPeople(name));
+	return true;
 }
 
 /** Far from the clocks of 32 bits, which all filesystems hold; nanoseconds. */

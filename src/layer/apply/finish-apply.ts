@@ -7,7 +7,7 @@
  */
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
-import type { ApplyTarget } from "../contract.ts";
+import type { TreeTarget } from "../contract.ts";
 import { makeOpaque, makeWhiteoutDevice } from "../overlay/whiteout.ts";
 import { runWalk, type Walk } from "../tree/walk.ts";
 import { readXattrs } from "../tree/xattrs.ts";
@@ -20,7 +20,7 @@ import type { TargetTree } from "./target-tree.ts";
 const PERMISSIONS = 0o7777;
 
 export interface FinishOptions {
-	readonly target: ApplyTarget;
+	readonly target: TreeTarget;
 	readonly metadata: MetadataWriter;
 	/** Paths that were brought from a lower for a hard link, and that whiteouts therefore still take away. */
 	readonly brought: Set<string>;

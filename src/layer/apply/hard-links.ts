@@ -5,46 +5,16 @@
  * A lower's inode is never changed: nothing that applies a layer opens an existing file or sets anything on one. The
  * metadata in a link's own header is not applied to anything, as in GNU tar.
  */
-import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
 import { cloneFile, tryLink } from "../tree/clone-file.ts";
-import { cleanEntryPath, forPeople, toBytes } from "./entry-path.ts";
+import { cleanEntryPath, toBytes } from "./entry-path.ts";
+import { DanglingLink, linksBelowItself, linksToDirectory } from "./refusals.ts";
 import type { Directory } from "./target-directory.ts";
 import type { TargetTree } from "./target-tree.ts";
 
 interface Place {
 	readonly directory: Directory;
 	readonly name: string;
-}
-
-/** A hard link at whose target there is nothing, so far: tells which of two mistakes the layer has made. */
-export class DanglingLink extends Error {
-	override readonly name = "DanglingLink";
-	readonly link: string;
-	readonly target: string;
-
-	constructor(link: string, target: string) {
-		super(`${link} links to ${target}`);
-		this.link = link;
-		this.target = target;
-	}
-
-	comesLater(): LamellaError {
-		return this.#because("which comes later in the tar; the file has to come first");
-	}
-
-	isNowhere(): LamellaError {
-		return this.#because(
-			"which neither the layer nor its parents have; is it applied over the right parent?",
-		);
-	}
-
-	#because(why: string): LamellaError {
-		const path = forPeople(this.link);
-		return new LamellaError("ETAR", `"${path}" is a hard link to "${forPeople(this.target)}", ${why}`, {
-			path,
-		});
-	}
 }
 
 export class HardLinks {
@@ -66,7 +36,8 @@ export class HardLinks {
 	/**
 	 * Makes `name` a hard link to the file at the tar path `target`.
 	 * @throws {DanglingLink} where nothing is at the target
-	 * @throws {LamellaError} `EUNSAFE` where the target leads out of the layer, `ETAR` where it is a directory
+	 * @throws {LamellaError} `EUNSAFE` where the target leads out of the layer, `ETAR` where it is a directory, or lies
+	 * below what the link replaces
 	 */
 	link(directory: Directory, name: string, target: Uint8Array): void {
 		const path = cleanEntryPath(target);
@@ -80,16 +51,17 @@ export class HardLinks {
 			throw new DanglingLink(directory.pathOf(name), path);
 		}
 		if (linux.isDirectory(stat)) {
-			const link = forPeople(directory.pathOf(name));
-			throw new LamellaError(
-				"ETAR",
-				`"${link}" is a hard link to the directory "${forPeople(path)}", and Linux has no such links`,
-				{ path: link },
-			);
+			throw linksToDirectory(directory.pathOf(name), path);
 		}
 		if (from.directory === directory && from.name === name) {
 			this.brought.delete(directory.pathOf(name));
 			return;
+		}
+		if (
+			from.directory.path === directory.pathOf(name) ||
+			from.directory.path.startsWith(`${directory.pathOf(name)}/`)
+		) {
+			throw linksBelowItself(directory.pathOf(name), path);
 		}
 		this.#tree.makePresent(directory);
 		this.#tree.prepareLeaf(directory, name);

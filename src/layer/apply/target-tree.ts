@@ -7,19 +7,18 @@
  * symbolic links below the target's root or by one name with O_NOFOLLOW in an open parent. Symbolic links, whoever
  * made them, are followed here in the merged view and never by the kernel; `..` and absolute targets stop at the root.
  */
-import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
-import type { ApplyTarget } from "../contract.ts";
+import type { TreeTarget } from "../contract.ts";
 import { type MergedEntry, MergedView } from "../overlay/merged-view.ts";
 import { isWhiteoutDevice } from "../overlay/overlay-marks.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { removeEntry } from "../tree/remove.ts";
 import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
 import { CALL_PATH_BYTES, runWalk, type Walk } from "../tree/walk.ts";
-import { forPeople, latin1, toBytes } from "./entry-path.ts";
+import { latin1, toBytes } from "./entry-path.ts";
+import { belowFile, SYMLINKS_MAX, tooManySymlinks, whiteoutDirectory } from "./refusals.ts";
 import { Directory, OpenDirectories } from "./target-directory.ts";
 
-const SYMLINKS_MAX = 255;
 const DEFAULT_ACL = "system.posix_acl_default";
 
 export class TargetTree implements Disposable {
@@ -30,7 +29,7 @@ export class TargetTree implements Disposable {
 	/** Something was removed or replaced, so that counting what was made does not give the usage. */
 	replaced = false;
 
-	readonly #target: ApplyTarget;
+	readonly #target: TreeTarget;
 	readonly #awaitLowers: () => void;
 	readonly #view: MergedView;
 	readonly #open: OpenDirectories;
@@ -42,7 +41,7 @@ export class TargetTree implements Disposable {
 	#last: Directory;
 
 	/** `awaitLowers` is called before each look into a lower: they may be being written by another thread. */
-	constructor(target: ApplyTarget, awaitLowers: () => void) {
+	constructor(target: TreeTarget, awaitLowers: () => void) {
 		this.#target = target;
 		this.#awaitLowers = awaitLowers;
 		this.overlay = target.form === "overlay";
@@ -152,10 +151,7 @@ export class TargetTree implements Disposable {
 				return { directory: this.discover(parent, name, stat), created: false };
 			}
 			if (how === "implied" && !this.isWhiteout(stat) && this.isOurs(parent, name)) {
-				const path = forPeople(parent.pathOf(name));
-				throw new LamellaError("ETAR", `"${path}" is a file in the layer, and a later entry lies below it`, {
-					path,
-				});
+				throw belowFile(parent.pathOf(name));
 			}
 			this.clear(parent, name);
 			linux.mkdirat(this.fd(parent), toBytes(name), mode);
@@ -236,7 +232,11 @@ export class TargetTree implements Disposable {
 		directory.whiteouts.add(name);
 		this.#dropFollowed(directory, name);
 		const child = directory.children.get(name);
-		if (child?.present === true) child.fresh = true;
+		if (child?.present === true) {
+			child.fresh = true;
+			// Paths may have led through a lower's symbolic link in it.
+			this.#forgetResolved();
+		}
 		// What this layer has there as a file or symbolic link stays what it is.
 		else if (this.lookup(directory, name) === undefined) {
 			if (child !== undefined) this.#forget(directory, name);
@@ -301,12 +301,7 @@ export class TargetTree implements Disposable {
 			}
 			links += 1;
 			if (links > SYMLINKS_MAX) {
-				const where = forPeople(path);
-				throw new LamellaError(
-					"EUNSAFE",
-					`"${where}" goes through more than ${SYMLINKS_MAX} symbolic links; they may lead in a circle`,
-					{ path: where },
-				);
+				throw tooManySymlinks(path);
 			}
 			this.#followed.add(current.pathOf(name));
 			if (next.startsWith("/")) current = this.root;
@@ -320,14 +315,7 @@ export class TargetTree implements Disposable {
 		const known = current.children.get(name);
 		if (known !== undefined) return known;
 		if (name.startsWith(WHITEOUT_PREFIX)) {
-			const path = forPeople(current.pathOf(name));
-			throw new LamellaError(
-				"EUNSAFE",
-				`"${path}" would be a directory, but in a layer a name that begins with ".wh." means a deletion`,
-				{
-					path,
-				},
-			);
+			throw whiteoutDirectory(current.pathOf(name));
 		}
 		// Through symbolic links it can be longer than the entry's own.
 		if (current.path.length + name.length + 1 > PATH_BYTES_MAX) {

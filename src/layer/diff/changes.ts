@@ -12,9 +12,10 @@
  */
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
-import type { Change, DiffSubject } from "../contract.ts";
+import type { Change, DiffSubject, TreeSubject } from "../contract.ts";
 import { type MergedEntry, type MergedName, MergedWalk } from "../overlay/merged-view.ts";
 import { MarkReader } from "../overlay/overlay-marks.ts";
+import { packedChanges } from "../packed/packed-changes.ts";
 import { FileComparer, type Located, sameInode } from "../tree/compare.ts";
 import { DirectoryStack } from "../tree/directory-stack.ts";
 import { TreePath } from "../tree/tree-path.ts";
@@ -35,7 +36,7 @@ export interface ChangeRecord {
 }
 
 /** Everything that differs between the subject and what it stands on. */
-export function findChanges(subject: DiffSubject, context: JobContext): ChangeRecord[] {
+export function findChanges(subject: TreeSubject, context: JobContext): ChangeRecord[] {
 	const top = openTop(subject.form === "upper" ? subject.upper : subject.to);
 	try {
 		using walk = new ChangeWalk(subject, top, context);
@@ -47,9 +48,11 @@ export function findChanges(subject: DiffSubject, context: JobContext): ChangeRe
 
 /**
  * The subject's changes in tree order, paths absolute (`/etc/x`).
- * @throws {LamellaError} `ENOTSUPPORTED` for an upper with redirect or metacopy marks, `EABORTED`.
+ * @throws {LamellaError} `ENOTSUPPORTED` for an upper with redirect or metacopy marks, `ECORRUPT` for a packed layer
+ * whose files are not as they were, `EABORTED`.
  */
 export function changesOf(subject: DiffSubject, context: JobContext): Change[] {
+	if (subject.form === "packed") return packedChanges(subject, context);
 	const changes: Change[] = [];
 	for (const { kind, path } of findChanges(subject, context)) {
 		if (kind !== undefined) changes.push({ kind, path: Buffer.concat([SLASH, path.bytes]) });
@@ -67,7 +70,7 @@ interface Visit {
 }
 
 class ChangeWalk implements Disposable {
-	readonly #subject: DiffSubject;
+	readonly #subject: TreeSubject;
 	readonly #context: JobContext;
 	readonly #marks: MarkReader | undefined;
 	readonly #comparer: FileComparer;
@@ -76,7 +79,7 @@ class ChangeWalk implements Disposable {
 	/** Where in the subject the walk is. */
 	readonly #directories: DirectoryStack;
 
-	constructor(subject: DiffSubject, top: number, context: JobContext) {
+	constructor(subject: TreeSubject, top: number, context: JobContext) {
 		this.#directories = new DirectoryStack(top);
 		this.#comparer = new FileComparer(context.checkAborted);
 		this.#subject = subject;
@@ -186,7 +189,7 @@ class ChangeWalk implements Disposable {
 	}
 }
 
-function openOld(subject: DiffSubject): MergedWalk {
+function openOld(subject: TreeSubject): MergedWalk {
 	if (subject.form === "upper") {
 		return new MergedWalk(subject.lowers, { xattrPrefix: subject.xattrPrefix });
 	}

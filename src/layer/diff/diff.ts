@@ -14,11 +14,13 @@
 import { LamellaError } from "../../errors/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
-import type { DiffSubject, WarningKind } from "../contract.ts";
+import type { DiffSubject, TreeSubject, WarningKind } from "../contract.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { MergedView } from "../overlay/merged-view.ts";
 import { isWhiteoutDevice, MarkReader } from "../overlay/overlay-marks.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
+import { readIndexHeader } from "../packed/index-file.ts";
+import { writePackedDiff } from "../packed/packed-diff.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { FileComparer, type Located } from "../tree/compare.ts";
 import { DirectoryStack } from "../tree/directory-stack.ts";
@@ -43,12 +45,13 @@ interface LayerSink {
 
 /**
  * Writes the layer tar to `request.fd`, in one pass and in constant memory but for a path for each file with more
- * than one link (and, where two trees are compared, for each path that differs).
+ * than one link (and, where two trees are compared, for each path that differs). A packed layer's is the one that it has.
  * @throws {LamellaError} `ENOTSUPPORTED` for an upper with redirect or metacopy marks, and for a change that a layer
  * cannot say (unless `skipUnsupported`); `EINVALID` for an owner that the ID maps do not cover, `EBUSY` for a file that was replaced by something else while it was read, `EABORTED`, `ESYSTEM`
  */
 export function writeDiff(request: DiffRequest, context: JobContext): DiffResult {
 	const { subject } = request;
+	if (subject.form === "packed") return writePackedDiff(request, subject, context);
 	try {
 		const tar = new LayerTar(request, context);
 		emit(subject, new Sayable(tar, request.skipUnsupported === true), context);
@@ -61,12 +64,13 @@ export function writeDiff(request: DiffRequest, context: JobContext): DiffResult
 
 /** What writeDiff's contentSizeBytes would be: lengths of files and of symlinks' targets, each inode once. */
 export function diffSize(subject: DiffSubject, context: JobContext): number {
+	if (subject.form === "packed") return readIndexHeader(subject.layer).contentSizeBytes;
 	const sum = new ContentSum(context);
 	emit(subject, new Sayable(sum, true), context);
 	return sum.sizeBytes;
 }
 
-function emit(subject: DiffSubject, sink: Sayable, context: JobContext): void {
+function emit(subject: TreeSubject, sink: Sayable, context: JobContext): void {
 	if (subject.form === "upper") emitUpper(subject, sink);
 	else if (subject.from === undefined) emitTree(subject.to, sink);
 	else emitDifferences(subject, sink, context);

@@ -6,14 +6,12 @@
  * the root. Owners are numbers alone. The same tree gives the same bytes: marks have fixed metadata, xattrs are
  * sorted, and the first path of a link set in the order of writing is the file, later ones are links to it.
  */
-import { createHash } from "node:crypto";
 import { isLamellaError, LamellaError } from "../../errors/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import { type TarEntry, type TarEntryType, TarWriter } from "../../tar/index.ts";
 import { OwnerMapper } from "../apply/entry-owner.ts";
 import type { OverlayXattrPrefix, WarningKind } from "../contract.ts";
-import type { DiffId } from "../digest/digest.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { OPAQUE_NAME, whiteoutName } from "../overlay/whiteout.ts";
 import type { Located } from "../tree/compare.ts";
@@ -22,6 +20,7 @@ import type { TreePath } from "../tree/tree-path.ts";
 import { InodeMap } from "../tree/walk.ts";
 import { readXattrsAt } from "../tree/xattrs.ts";
 import { WarningList } from "../warnings.ts";
+import { TarOutput } from "./tar-output.ts";
 
 const CHUNK_BYTES = 1 << 20;
 const PERMISSIONS = 0o7777;
@@ -38,28 +37,26 @@ let chunk: Buffer | undefined;
 let pieces: Buffer | undefined;
 
 export class LayerTar {
-	readonly #fd: number;
+	readonly #output: TarOutput;
 	readonly #tar: TarWriter;
 	readonly #owners: OwnerMapper;
 	readonly #expandHoles: boolean;
 	readonly #context: JobContext;
-	readonly #hash = createHash("sha256");
 	readonly #links = new InodeMap<Buffer>();
 	readonly #warnings = new WarningList();
 	/** What overlayfs's own xattrs on disk begin with; they say nothing of the layer. */
 	readonly #ownXattrs: OverlayXattrPrefix | undefined;
-	#tarSizeBytes = 0;
 	#contentSizeBytes = 0;
 
 	constructor(request: DiffRequest, context: JobContext) {
 		const { subject } = request;
 		this.#ownXattrs = subject.form === "upper" ? subject.xattrPrefix : undefined;
-		this.#fd = request.fd;
+		this.#output = new TarOutput(request.fd, context);
 		this.#owners = new OwnerMapper(request.idMaps, "to container");
 		this.#expandHoles = request.expandHoles === true;
 		this.#context = context;
 		pieces ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
-		this.#tar = new TarWriter((bytes) => this.#write(bytes), {
+		this.#tar = new TarWriter((bytes) => this.#output.write(bytes), {
 			wholeSeconds: request.wholeSeconds,
 			buffer: pieces,
 		});
@@ -110,8 +107,8 @@ export class LayerTar {
 	finish(): DiffResult {
 		this.#tar.finish();
 		return {
-			diffId: `sha256:${this.#hash.digest("hex")}` as DiffId,
-			tarSizeBytes: this.#tarSizeBytes,
+			diffId: this.#output.diffId(),
+			tarSizeBytes: this.#output.sizeBytes,
 			contentSizeBytes: this.#contentSizeBytes,
 			warnings: this.#warnings.list(),
 		};
@@ -231,13 +228,6 @@ export class LayerTar {
 	#entry(entry: TarEntry): void {
 		this.#context.checkAborted();
 		this.#tar.entry(entry);
-	}
-
-	#write(bytes: Uint8Array): void {
-		this.#hash.update(bytes);
-		linux.write(this.#fd, bytes);
-		this.#tarSizeBytes += bytes.length;
-		this.#context.progress(this.#tarSizeBytes);
 	}
 }
 

@@ -37,8 +37,8 @@ export interface ApplyRequest {
 	/** Digest of the bytes as they come from the source (compressed). Checked when given. */
 	readonly expectedBlobDigest?: string | undefined;
 	/**
-	 * Make the digest in a thread of its own, where the source is a plain range: for a layer so large that the others
-	 * are done long before it.
+	 * Make the tar's digest in a thread of its own: for a layer so large that the others are done long before it, or
+	 * where processors idle.
 	 */
 	readonly digestAside?: boolean | undefined;
 	/** Call syncfs on the target's filesystem at the end. */
@@ -96,6 +96,24 @@ export interface FlushRequest {
 	readonly paths: readonly string[];
 }
 
+export interface ImageRequest {
+	/** Directories of packed layers, top first. */
+	readonly layers: readonly string[];
+	/** The file to be made. */
+	readonly target: string;
+}
+
+export interface ImageResult {
+	readonly entries: number;
+	readonly sizeBytes: number;
+}
+
+export interface CheckImageRequest {
+	/** Directories of packed layers, top first. */
+	readonly layers: readonly string[];
+	readonly image: string;
+}
+
 /** Job name → its request and its result. */
 export interface LayerJobs {
 	readonly apply: { request: ApplyRequest; result: ApplyResult };
@@ -108,6 +126,11 @@ export interface LayerJobs {
 		request: { lowers: readonly string[]; target: string; xattrPrefix: OverlayXattrPrefix; sync?: boolean };
 		result: { entries: number };
 	};
+	/** Makes the image of a chain of packed layers, and flushes it. */
+	readonly image: { request: ImageRequest; result: ImageResult };
+	/** What is wrong with a packed layer's files, or with an image, in sentences. */
+	readonly checkPacked: { request: { layer: string }; result: readonly string[] };
+	readonly checkImage: { request: CheckImageRequest; result: readonly string[] };
 	/**
 	 * Copies a tree whole: types, owners, modes, ns times, xattrs, link sets, holes; reflinks where it can. `share`: hard
 	 * links in place of copies where the filesystem takes them, for what nobody writes any more.

@@ -4,6 +4,8 @@ import { applyLayer } from "../apply/apply-job.ts";
 import { changesOf } from "../diff/changes.ts";
 import { diffSize, writeDiff } from "../diff/diff.ts";
 import { flattenTree } from "../overlay/flatten.ts";
+import { checkImage, checkPacked } from "../packed/check-packed.ts";
+import { makeImage } from "../packed/image-job.ts";
 import { copyTree } from "../tree/copy.ts";
 import { removeTrees } from "../tree/remove.ts";
 import { flushAll, syncFilesystem } from "../tree/sync.ts";
@@ -16,6 +18,9 @@ export const jobs: JobFunctions<LayerJobs> = {
 	changes: ({ subject }, context) => changesOf(subject, context),
 	diffSize: ({ subject }, context) => diffSize(subject, context),
 	flatten: flattenTree,
+	image: makeImage,
+	checkPacked: ({ layer }, context) => checkPacked(layer, context),
+	checkImage,
 	copy: copyTree,
 	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),

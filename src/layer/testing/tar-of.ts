@@ -1,8 +1,9 @@
 /** For tests: tars from short descriptions, and applying them. */
 import type { IdMaps } from "../../idmap/index.ts";
 import { type TarEntry, TarReader } from "../../tar/index.ts";
-import { type Applied, LayerApplier } from "../apply/apply.ts";
-import type { ApplyTarget } from "../contract.ts";
+import { LayerApplier } from "../apply/apply.ts";
+import type { Applied } from "../apply/layer-receiver.ts";
+import type { TreeTarget } from "../contract.ts";
 
 export const quietContext = { checkAborted: (): void => {}, progress: (): void => {} };
 
@@ -40,7 +41,7 @@ export type Member = TarEntry | readonly [TarEntry, Buffer];
 
 /** Hands the members to an applier, as a TarReader would. */
 export function applyMembers(
-	target: Partial<ApplyTarget> & { readonly directory: string },
+	target: Partial<TreeTarget> & { readonly directory: string },
 	members: readonly Member[],
 	options: { readonly idMaps?: IdMaps } = {},
 ): Applied {
@@ -56,7 +57,7 @@ export function applyMembers(
 
 /** Applies the bytes of a tar. */
 export function applyTar(
-	target: Partial<ApplyTarget> & { readonly directory: string },
+	target: Partial<TreeTarget> & { readonly directory: string },
 	chunks: readonly Uint8Array[],
 ): Applied {
 	using applier = new LayerApplier(targetOf(target), { context: quietContext });
@@ -66,6 +67,6 @@ export function applyTar(
 	return applier.finish();
 }
 
-function targetOf(target: Partial<ApplyTarget> & { readonly directory: string }): ApplyTarget {
+function targetOf(target: Partial<TreeTarget> & { readonly directory: string }): TreeTarget {
 	return { form: "overlay", lowers: [], xattrPrefix: "trusted.overlay.", shareInodes: true, ...target };
 }

@@ -21,14 +21,46 @@ export function sameInode(a: linux.Stat, b: linux.Stat): boolean {
 	return a.ino === b.ino && a.dev === b.dev;
 }
 
-/** Compares files; holds the two buffers that it reads content with. */
-export class FileComparer {
+/** Where some content begins in an open file. */
+export interface ContentPlace {
+	readonly fd: number;
+	readonly offset: number;
+}
+
+/** Compares content; holds the two buffers that it reads with. */
+export class ContentComparer {
 	readonly #checkAborted: () => void;
 	#buffers: readonly [Buffer, Buffer] | undefined;
 
-	/** `checkAborted` is asked at each piece of content. */
+	/** `checkAborted` is asked at each piece. */
 	constructor(checkAborted: () => void = () => {}) {
 		this.#checkAborted = checkAborted;
+	}
+
+	/** Whether both are the same for `sizeBytes`, or up to the ends of the files. */
+	same(a: ContentPlace, b: ContentPlace, sizeBytes: number = Number.POSITIVE_INFINITY): boolean {
+		this.#buffers ??= [Buffer.allocUnsafeSlow(CHUNK_BYTES), Buffer.allocUnsafeSlow(CHUNK_BYTES)];
+		const [aBuffer, bBuffer] = this.#buffers;
+		for (let done = 0; done < sizeBytes; ) {
+			this.#checkAborted();
+			const wanted = Math.min(CHUNK_BYTES, sizeBytes - done);
+			const aBytes = readFully(a.fd, aBuffer, a.offset + done, wanted);
+			const bBytes = readFully(b.fd, bBuffer, b.offset + done, wanted);
+			if (aBytes !== bBytes || aBuffer.compare(bBuffer, 0, bBytes, 0, aBytes) !== 0) return false;
+			if (aBytes < wanted) return true;
+			done += aBytes;
+		}
+		return true;
+	}
+}
+
+/** Compares files. */
+export class FileComparer {
+	readonly #content: ContentComparer;
+
+	/** `checkAborted` is asked at each piece of content. */
+	constructor(checkAborted?: () => void) {
+		this.#content = new ContentComparer(checkAborted);
 	}
 
 	/**
@@ -68,24 +100,15 @@ export class FileComparer {
 	#sameBytes(aFd: number, bFd: number): boolean {
 		// Somebody may have put a fifo or a device there since the stat: reading it could block, or do harm.
 		if (!linux.isRegular(linux.fstat(aFd)) || !linux.isRegular(linux.fstat(bFd))) return false;
-		this.#buffers ??= [Buffer.allocUnsafeSlow(CHUNK_BYTES), Buffer.allocUnsafeSlow(CHUNK_BYTES)];
-		const [aBuffer, bBuffer] = this.#buffers;
-		for (let offset = 0; ; ) {
-			this.#checkAborted();
-			const aBytes = readFully(aFd, aBuffer, offset);
-			const bBytes = readFully(bFd, bBuffer, offset);
-			if (aBytes !== bBytes || aBuffer.compare(bBuffer, 0, bBytes, 0, aBytes) !== 0) return false;
-			if (aBytes < CHUNK_BYTES) return true;
-			offset += aBytes;
-		}
+		return this.#content.same({ fd: aFd, offset: 0 }, { fd: bFd, offset: 0 });
 	}
 }
 
-/** Fills the buffer from the file; returns less only at its end. */
-function readFully(fd: number, buffer: Buffer, offset: number): number {
+/** Reads so much from the file; returns less only at its end. */
+function readFully(fd: number, buffer: Buffer, offset: number, length: number): number {
 	let done = 0;
-	while (done < buffer.length) {
-		const count = linux.pread(fd, buffer, done, buffer.length - done, offset + done);
+	while (done < length) {
+		const count = linux.pread(fd, buffer, done, length - done, offset + done);
 		if (count === 0) break;
 		done += count;
 	}

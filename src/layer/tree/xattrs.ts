@@ -25,12 +25,21 @@ export function readXattrs(fd: number): readonly Xattr[] {
 }
 
 /** Whether two sorted lists hold the same. */
-export function sameXattrs(a: readonly Xattr[], b: readonly Xattr[]): boolean {
+export function sameXattrs(a: readonly XattrBytes[], b: readonly XattrBytes[]): boolean {
 	if (a.length !== b.length) return false;
-	return a.every((xattr, index) => {
+	return a.every(({ name, value }, index) => {
 		const other = b[index];
-		return other !== undefined && xattr.name.equals(other.name) && xattr.value.equals(other.value);
+		return (
+			other !== undefined &&
+			Buffer.compare(name, other.name) === 0 &&
+			Buffer.compare(value, other.value) === 0
+		);
 	});
+}
+
+interface XattrBytes {
+	readonly name: Uint8Array;
+	readonly value: Uint8Array;
 }
 
 function collect(
