@@ -49,7 +49,7 @@ export class CommandContext {
 	 * `ENOTFOUND` without a store
 	 */
 	async openStore(purpose?: "looking" | "making"): Promise<Store> {
-		const driver = oneOf("--driver", this.globals.driver, ["overlay", "vfs"] as const);
+		const driver = oneOf("--driver", this.globals.driver, ["packed", "overlay", "vfs"] as const);
 		const flatten = oneOf("--flatten", this.globals.flatten, ["always", "auto", "never"] as const);
 		if (process.geteuid?.() !== 0) {
 			throw new LamellaError(

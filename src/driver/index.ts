@@ -1,3 +1,4 @@
+export { DRIVER_NAMES } from "./driver.ts";
 export type {
 	Driver,
 	DriverName,
@@ -11,6 +12,7 @@ export type {
 	PreparedApply,
 	UnmountOptions,
 } from "./driver.ts";
+export { unmountImage } from "./packed/chain-image.ts";
 export { driverOf, isFlattened, type LayerForm } from "./form.ts";
 export { idMappedMountProblem } from "./idmapped-mounts.ts";
 export { type OpenDriverOptions, openDriver } from "./open-driver.ts";

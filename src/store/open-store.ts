@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Driver, type DriverName, openDriver } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { JobPool } from "../jobs/index.ts";
+import { PathLocks } from "../linux/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
 import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
@@ -17,7 +18,6 @@ import { Reserve } from "./disk/reserve.ts";
 import { storeFailure } from "./failure.ts";
 import { layerStore } from "./layer-store.ts";
 import { Background } from "./processes/background.ts";
-import { LayerLocks } from "./processes/layer-locks.ts";
 import { Owner } from "./processes/owner.ts";
 import { StateRootLock } from "./processes/state-root.ts";
 import { databaseMissing, openDatabase } from "./rebuild.ts";
@@ -142,7 +142,7 @@ function contextOf(
 		},
 		jobs,
 		owner,
-		locks: new LayerLocks(),
+		locks: new PathLocks(),
 		background,
 		flattenPolicy: options.flatten ?? "auto",
 		closing: closed.signal,
@@ -177,8 +177,10 @@ function chooseDriver(
 	asked: DriverName | "auto" = "auto",
 ): DriverName | "auto" {
 	const before = factOf(database, "driver");
-	if (before !== "overlay" && before !== "vfs") return asked;
+	if (before !== "packed" && before !== "overlay" && before !== "vfs") return asked;
 	if (asked === "auto" || asked === before) return before;
+	// Either of these two mounts the layers of the other.
+	if (before !== "vfs" && asked !== "vfs") return asked;
 	if (database.get("SELECT 1 FROM layers LIMIT 1") === undefined) return asked;
 	throw new LamellaError(
 		"ECONFIG",
