@@ -107,7 +107,7 @@ export class CommandContext {
 
 	/** What every opening is given, and the checks that come before it. */
 	#openOptions(): Pick<OpenStoreOptions, "root" | "driver" | "flatten" | "signal"> {
-		const driver = oneOf("--driver", this.globals.driver, ["overlay", "vfs"] as const);
+		const driver = oneOf("--driver", this.globals.driver, ["packed", "overlay", "vfs"] as const);
 		const flatten = oneOf("--flatten", this.globals.flatten, ["always", "auto", "never"] as const);
 		if (process.geteuid?.() !== 0) {
 			throw new LamellaError(

@@ -29,6 +29,9 @@ const BACKINGS: readonly (readonly [DriverName, string, () => TestFilesystem])[]
 	["overlay", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
 	["overlay", "btrfs", () => makeFilesystem("btrfs", 128 * MIB)],
 	["overlay", "tmpfs", () => makeFilesystem("tmpfs", 64 * MIB)],
+	["packed", "ext4", () => makeFilesystem("ext4", 64 * MIB)],
+	["packed", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
+	["packed", "btrfs", () => makeFilesystem("btrfs", 128 * MIB)],
 	["vfs", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
 	["vfs", "tmpfs", () => makeFilesystem("tmpfs", 64 * MIB)],
 ];

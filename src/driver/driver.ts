@@ -24,7 +24,8 @@ export interface LayerJobRunner {
 
 export type LayerKind = "active" | "view" | "committed";
 
-export type DriverName = "overlay" | "vfs";
+export const DRIVER_NAMES = ["packed", "overlay", "vfs"] as const;
+export type DriverName = (typeof DRIVER_NAMES)[number];
 
 /** Where a new layer's tar is to be applied. What it reads of the layers below stays readable until this is disposed. */
 export interface PreparedApply extends AsyncDisposable {
@@ -63,6 +64,16 @@ export interface UnmountOptions {
 	readonly detach?: boolean | undefined;
 }
 
+export interface ReleaseOptions {
+	/** Mounts that others made by `describeMount` are gone, too. */
+	readonly described?: boolean | undefined;
+}
+
+export interface ApplyOptions {
+	/** The tar's owners will be mapped to the host by these. */
+	readonly idMaps?: IdMaps | undefined;
+}
+
 /** Where the parts of a layer are, in the words of moby's graph drivers. */
 export interface LayerPaths {
 	/** The whole tree, where there is one that needs no mount. */
@@ -81,17 +92,17 @@ export interface HeldSubject extends AsyncDisposable {
 
 /** Makes one root for a whole chain, so that a mount has fewer trees to merge. */
 export interface Flattening {
-	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. */
+	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. Returns the form that the layer will have. */
 	make(
 		layer: LayerPlace,
 		chain: readonly LayerPlace[],
 		staged: string,
 		options: FlattenOptions,
-	): Promise<void>;
-	/** Moves the root that `make` made into the layer; one that is there already stays. Returns the layer's new form. */
-	place(directory: string, staged: string): LayerForm;
-	/** The path of a root that was placed and never recorded, where there is one. */
-	stale(layer: LayerPlace): string | undefined;
+	): Promise<LayerForm>;
+	/** Moves the root that `make` made into the layer, whose form is `form` from then on; one that is there already stays. */
+	place(directory: string, staged: string, form: LayerForm): void;
+	/** The paths of roots that were placed and never recorded. */
+	stale(layer: LayerPlace): readonly string[];
 }
 
 export interface FlattenOptions extends RunOptions {
@@ -118,8 +129,10 @@ export interface Driver {
 	/** Whether layers of a chain may be applied side by side: `prepareApply` then only looks at what is there of the chain. */
 	readonly appliesSideBySide: boolean;
 	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
-	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply>;
-	/** Describes the layer's mount, for somebody else to make it. */
+	prepareApply(staged: string, chain: readonly LayerPlace[], options?: ApplyOptions): Promise<PreparedApply>;
+	/** Makes what the first mount of a layer that was just applied will need, ahead of it. */
+	prime(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<void>;
+	/** Describes the layer's mount, for somebody else to make it. What it stands on is there until `release`. */
 	describeMount(request: MountRequest): Promise<MountDescription>;
 	/** Where the parts of a layer are. */
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths;
@@ -137,6 +150,8 @@ export interface Driver {
 	 * @throws {LamellaError} `EBUSY` naming who uses it, unless `detach`
 	 */
 	unmount(layer: LayerPlace, options?: UnmountOptions): void;
+	/** Call it after `unmount`, and before a layer is committed or removed: its mount needs nothing below it any more. */
+	release(layer: LayerPlace, chain: readonly LayerPlace[], options?: ReleaseOptions): Promise<void>;
 	/** Whether the layer is mounted in this thread's mount namespace now (asks the kernel). */
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */

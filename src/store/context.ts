@@ -2,10 +2,11 @@
 import { existsSync, renameSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import path from "node:path";
-import type { Driver, LayerPlace } from "../driver/index.ts";
+import { type Driver, type LayerPlace, unmountImage } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import type { JobPool } from "../jobs/index.ts";
 import type { Digest, LayerJobs } from "../layer/index.ts";
+import type { PathLocks } from "../linux/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, StoreTransaction } from "./contract.ts";
 import type { Database } from "./database/database.ts";
 import type { LayerRecord } from "./database/layer-record.ts";
@@ -19,7 +20,6 @@ import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
 import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
-import type { LayerLocks } from "./processes/layer-locks.ts";
 import type { Owner } from "./processes/owner.ts";
 import { layerInfo } from "./reading/layer-reader.ts";
 
@@ -34,7 +34,7 @@ export interface StoreParts {
 	readonly jobs: JobPool<LayerJobs>;
 	/** Absent in a store that is open for reading only. */
 	readonly owner: Owner | undefined;
-	readonly locks: LayerLocks;
+	readonly locks: PathLocks;
 	readonly background: Background;
 	readonly flattenPolicy: FlattenPolicy;
 	/** Fires when the store closes: background work that can be done another time stops then. */
@@ -45,7 +45,7 @@ export class StoreContext {
 	readonly layout: Layout;
 	readonly database: Database;
 	readonly jobs: JobPool<LayerJobs>;
-	readonly locks: LayerLocks;
+	readonly locks: PathLocks;
 	readonly background: Background;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
@@ -112,6 +112,11 @@ export class StoreContext {
 			throw new LamellaError("ECORRUPT", missingDirectory(this.layout, missing), { layer: missing.id });
 		}
 		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
+	}
+
+	/** The places of the layers below one, nearest first, whether their data is there or not. */
+	placesBelow(record: LayerRecord): LayerPlace[] {
+		return chainOf(this.database, record).map((below) => this.placeOf(below));
 	}
 
 	infoOf(record: LayerRecord): LayerInfo {
@@ -200,6 +205,8 @@ export class StoreContext {
 
 	/** Deletes a directory that is not recorded, in the background. A missing one is no error. */
 	discard(directory: string): void {
+		// A mount point cannot be deleted.
+		unmountImage(directory);
 		const trashed = path.join(this.layout.trash, this.owner.nextName());
 		try {
 			renameSync(directory, trashed);

@@ -105,6 +105,8 @@ export interface ImportChainOptions {
 	readonly idMaps?: IdMaps | undefined;
 	/** A layer whose id is there already (also by the time of recording) is kept, and not an error. */
 	readonly keepExisting?: boolean | undefined;
+	/** The top layer is an image's: what its first mount needs is made now. */
+	readonly mountSoon?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** `index` is that of the layer in the list. Layers are applied side by side. */
 	readonly onProgress?: ((index: number, doneBytes: number) => void) | undefined;

@@ -5,6 +5,7 @@ import { type Driver, type DriverName, openDriver } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { JobPool } from "../jobs/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
+import { PathLocks } from "../linux/index.ts";
 import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
 import { checkpointsOf } from "./database/checkpoint.ts";
@@ -18,7 +19,6 @@ import { writeMarker } from "./disk/write-marker.ts";
 import { storeFailure } from "./failure.ts";
 import { layerStore } from "./layer-store.ts";
 import { Background } from "./processes/background.ts";
-import { LayerLocks } from "./processes/layer-locks.ts";
 import { Owner } from "./processes/owner.ts";
 import { StateRootLock } from "./processes/state-root.ts";
 import { chooseDriver, openDatabaseForReading } from "./reading/open-reader.ts";
@@ -142,7 +142,7 @@ function contextOf(
 		},
 		jobs,
 		owner,
-		locks: new LayerLocks(),
+		locks: new PathLocks(),
 		background,
 		flattenPolicy: options.flatten ?? "auto",
 		closing: closed.signal,

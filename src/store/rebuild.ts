@@ -60,8 +60,7 @@ async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<O
 		const records = [...readRecordFiles(layout)];
 		await database.transaction(() => {
 			for (const record of layers) restoreLayer(database, record);
-			const [any] = layers;
-			if (any !== undefined) putFact(database, "driver", driverOf(any.form));
+			if (layers.length > 0) putFact(database, "driver", driverOf(layers.map(({ form }) => form)));
 			for (const [namespace, record] of records) putRecord(database, namespace, record);
 		});
 		await database.flushed();

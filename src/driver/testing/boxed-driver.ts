@@ -24,8 +24,8 @@ export function boxedDriver(inner: Driver): Driver {
 		status: () => inner.status(),
 		mergeDepth: (chain) => inner.mergeDepth(openAll(chain)),
 		prepare: (staged, chain, options) => inner.prepare(make(staged), openAll(chain), options),
-		prepareApply: async (staged, chain) => {
-			const prepared = await inner.prepareApply(make(staged), openAll(chain));
+		prepareApply: async (staged, chain, options) => {
+			const prepared = await inner.prepareApply(make(staged), openAll(chain), options);
 			return { ...prepared, form: BOXED };
 		},
 		describeMount: (request) =>
@@ -35,6 +35,8 @@ export function boxedDriver(inner: Driver): Driver {
 		mount: (request) =>
 			inner.mount({ ...request, layer: open(request.layer), chain: openAll(request.chain) }),
 		unmount: (layer, options) => inner.unmount(open(layer), options),
+		prime: (layer, chain, options) => inner.prime(open(layer), openAll(chain), options),
+		release: (layer, chain, options) => inner.release(open(layer), openAll(chain), options),
 		isMounted: (layer) => inner.isMounted(open(layer)),
 		hold: (layer, chain) => inner.hold(open(layer), openAll(chain)),
 		usage: (layer, options) => inner.usage(open(layer), options),

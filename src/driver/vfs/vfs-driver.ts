@@ -104,6 +104,10 @@ export class VfsDriver implements Driver {
 		unmountTree(mergedOf(layer), options);
 	}
 
+	async prime(): Promise<void> {}
+
+	async release(): Promise<void> {}
+
 	isMounted(layer: LayerPlace): boolean {
 		return isMountPoint(mergedOf(layer));
 	}

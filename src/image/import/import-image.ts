@@ -114,6 +114,7 @@ async function importOnce(
 		await store.importChain(chain.slice(first).map(chainLayer(image, first)), {
 			parent: skipped.at(-1)?.id,
 			keepExisting: true,
+			mountSoon: true,
 			signal: options.signal,
 			onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
 			onApplied: (index, applied) => {

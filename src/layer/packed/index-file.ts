@@ -29,6 +29,7 @@ import * as linux from "../../linux/index.ts";
 import type { Xattr } from "../../tar/index.ts";
 import type { DiffId } from "../digest/digest.ts";
 import { asLamellaError } from "../system-failure.ts";
+import { type DeviceIdentity, deviceTag } from "./device-tag.ts";
 import { ENTRY, ENTRY_MAX, IndexEntries, RECORD_BYTES, TEXT_BYTES_MAX } from "./index-entries.ts";
 
 export const TAR_FILE = "layer.tar";
@@ -68,12 +69,10 @@ export interface LayerIndex extends LayerIndexHeader {
 }
 
 /** A further device of an image: one file of a packed layer. */
-export interface LayerDevice {
+export interface LayerDevice extends DeviceIdentity {
 	readonly path: string;
-	/** What the image's table says of it: the diffID's digits, or the first of them and ".data". */
+	/** What the image's table says of it. */
 	readonly tag: string;
-	readonly sizeBytes: number;
-	readonly mtimeNs: bigint;
 }
 
 /**
@@ -102,20 +101,16 @@ export function openLayerFile(file: string, sizeBytes: number, mtimeNs: bigint):
 
 /** The layer's files as devices of an image, in the order of the table; an empty file is none. */
 export function layerDevices(directory: string, header: LayerIndexHeader): readonly LayerDevice[] {
-	const digits = header.diffId.slice("sha256:".length);
-	const tar = {
-		path: path.join(directory, TAR_FILE),
-		tag: digits,
-		sizeBytes: header.tarSizeBytes,
-		mtimeNs: header.tarMtimeNs,
-	};
-	const data = {
-		path: path.join(directory, DATA_FILE),
-		tag: `${digits.slice(0, 59)}.data`,
-		sizeBytes: header.dataSizeBytes,
-		mtimeNs: header.dataMtimeNs,
-	};
-	return [tar, data].filter(({ sizeBytes }) => sizeBytes > 0);
+	const { diffId } = header;
+	const tar = { isData: false, sizeBytes: header.tarSizeBytes, mtimeNs: header.tarMtimeNs };
+	const data = { isData: true, sizeBytes: header.dataSizeBytes, mtimeNs: header.dataMtimeNs };
+	return [tar, data]
+		.filter(({ sizeBytes }) => sizeBytes > 0)
+		.map((identity) => ({
+			...identity,
+			path: path.join(directory, identity.isData ? DATA_FILE : TAR_FILE),
+			tag: deviceTag(diffId, identity),
+		}));
 }
 
 /**

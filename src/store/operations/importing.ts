@@ -64,7 +64,11 @@ export async function importChain(
 		crashPoint("import:flattened");
 		await writeRecords(coming, parent);
 		const also = coming.flatMap(({ staged }) => [sidecarOf(staged), staged]);
-		await store.driver.sealApplied(coming.map(placeOf), also, { signal: options.signal });
+		const running = { signal: options.signal };
+		await Promise.all([
+			prime(store, coming, below, options),
+			store.driver.sealApplied(coming.map(placeOf), also, running),
+		]);
 		crashPoint("import:synced");
 		for (const { staged, n } of coming) {
 			const directory = path.join(store.layout.layers, n);
@@ -141,7 +145,7 @@ async function applyAll(
 			return false;
 		};
 		// One after the other: a job waits for those below it, so it must not come before them in the pool's queue.
-		const prepared = await stage(store, one, chain).catch(failed);
+		const prepared = await stage(store, one, chain, options).catch(failed);
 		if (prepared === false) break;
 		one.form = prepared.form;
 		const how = { prepared, lowersWhole, waitsForLowers: position > 0, signal, options };
@@ -163,9 +167,10 @@ async function stage(
 	store: StoreContext,
 	{ staged }: Coming,
 	chain: readonly LayerPlace[],
+	options: ImportChainOptions,
 ): Promise<PreparedApply> {
 	await mkdir(staged, { mode: 0o710 });
-	const prepared = await store.driver.prepareApply(staged, chain);
+	const prepared = await store.driver.prepareApply(staged, chain, options);
 	crashPoint("import:staged");
 	return prepared;
 }
@@ -274,11 +279,22 @@ async function flattenAll(
 	for (const one of coming) {
 		if (!isFlattened(placeOf(one).form)) {
 			const root = store.stagedPath();
-			await flattening.make(placeOf(one), chain, root, { signal, sync: false });
-			one.form = flattening.place(one.staged, root);
+			one.form = await flattening.make(placeOf(one), chain, root, { signal, sync: false });
+			flattening.place(one.staged, root, one.form);
 		}
 		chain = [placeOf(one), ...chain];
 	}
+}
+
+/** Makes what the top layer's first mount will need, while the disk is busy. */
+async function prime(
+	store: StoreContext,
+	coming: readonly Coming[],
+	below: readonly LayerPlace[],
+	{ signal, mountSoon = false }: ImportChainOptions,
+): Promise<void> {
+	const [top, ...others] = coming.map(placeOf).reverse();
+	if (mountSoon && top !== undefined) await store.driver.prime(top, [...others, ...below], { signal });
 }
 
 async function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined): Promise<void> {

@@ -44,7 +44,7 @@ async function withLocked<R>(
 		if (id === undefined) return await work(locked);
 		return await store.withLayer(id, async (record) => {
 			if (order.length === 1) mustBeChildless(store.database, record);
-			mustBeUnmounted(store, record, "remove", { force });
+			await mustBeUnmounted(store, record, "remove", { force });
 			locked.push(record);
 			return await next();
 		});

@@ -1,13 +1,14 @@
 /** What the records say of layers: for the whole store, and alone for who only lists. */
 import path from "node:path";
 import { isFlattened } from "../../driver/index.ts";
+import { mountNamespace } from "../../linux/index.ts";
 import type { LayerInfo, LayerReader } from "../contract.ts";
 import type { Database } from "../database/database.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { allLayers, chainOf, childrenOf, findLayer, layerRecord } from "../database/layers.ts";
 import { recordsReader } from "../database/records-reader.ts";
 import type { Layout } from "../disk/layout.ts";
-import { mountNamespace, readHold } from "../processes/mount-holds.ts";
+import { readHold } from "../processes/mount-holds.ts";
 
 export function layerReader(layout: Layout, database: Database): LayerReader {
 	const shown = (record: LayerRecord): LayerInfo => layerInfo(layout, record);

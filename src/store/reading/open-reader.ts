@@ -53,8 +53,10 @@ export function chooseDriver(
 	asked: DriverName | "auto" = "auto",
 ): DriverName | "auto" {
 	const before = factOf(database, "driver");
-	if (before !== "overlay" && before !== "vfs") return asked;
+	if (before !== "packed" && before !== "overlay" && before !== "vfs") return asked;
 	if (asked === "auto" || asked === before) return before;
+	// Either of these two mounts the layers of the other.
+	if (before !== "vfs" && asked !== "vfs") return asked;
 	if (database.get("SELECT 1 FROM layers LIMIT 1") === undefined) return asked;
 	throw new LamellaError(
 		"ECONFIG",

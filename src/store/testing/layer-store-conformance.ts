@@ -18,6 +18,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { DriverName } from "../../driver/index.ts";
 import type { LayerSource } from "../../layer/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, LayerStore } from "../contract.ts";
 
@@ -30,7 +31,7 @@ export function layerStoreConformance(
 	name: string,
 	open: OpenForConformance,
 	facts: {
-		readonly driver: "overlay" | "vfs";
+		readonly driver: DriverName;
 		readonly flatten: FlattenPolicy;
 		/** Default: an overlay driver does. */
 		readonly flattens?: boolean;
@@ -87,7 +88,8 @@ export function layerStoreConformance(
 				layerTar({ "etc/a": "1", "etc/b": "2", "opt/c": "3" }),
 			);
 			expect(layer).toMatchObject({ id: "base", kind: "committed", depth: 0, mountCount: 0 });
-			expect(layer.flattened).toBe(facts.driver === "overlay" && facts.flatten === "always");
+			const isFlat = facts.driver === "packed" || (facts.driver === "overlay" && facts.flatten === "always");
+			expect(layer.flattened).toBe(isFlat);
 			const active = await store.create(id("web"), { parent: id("base"), labels: { a: "b" } });
 			expect(active).toMatchObject({ kind: "active", parent: "base", depth: 1, labels: { a: "b" } });
 			{
@@ -411,13 +413,39 @@ export function layerStoreConformance(
 			]);
 			const before = await reading(id("l2"), (tree) => readdirSync(path.join(tree, "d")).sort());
 			const layer = await store.flatten(id("l2"));
-			expect(layer.flattened).toBe(facts.flattens ?? facts.driver === "overlay");
+			expect(layer.flattened).toBe(facts.flattens ?? facts.driver !== "vfs");
 			expect(await reading(id("l2"), (tree) => readdirSync(path.join(tree, "d")).sort())).toEqual(before);
 			await store.create(id("web"), { parent: id("l2") });
 			expect(await reading(id("web"), (tree) => readdirSync(path.join(tree, "d")).sort())).toEqual([
 				"b",
 				"c",
 			]);
+		});
+
+		it("flattens commits over what was imported, without a change to what is seen", async () => {
+			await store.applyLayer(id("base"), layerTar({ "d/a": "1", "d/b": "2", "e/f": "3" }));
+			let parent = id("base");
+			for (const n of [1, 2, 3]) {
+				await store.create(id(`work${n}`), { parent });
+				{
+					await using mount = await store.mount(id(`work${n}`));
+					writeFileSync(path.join(mount.path, `d/new${n}`), `${n}`);
+					rmSync(path.join(mount.path, n === 1 ? "d/a" : `d/new${n - 1}`));
+					if (n === 2) rmSync(path.join(mount.path, "e"), { recursive: true });
+					if (n === 3) mkdirSync(path.join(mount.path, "e"));
+				}
+				await store.commit(id(`work${n}`), id(`commit${n}`));
+				parent = id(`commit${n}`);
+			}
+			const list = (layer: LayerId) =>
+				reading(layer, (tree) => readdirSync(tree, { recursive: true }).map(String).sort());
+			const before = await list(parent);
+			expect(before).toEqual(["d", "d/b", "d/new3", "e"]);
+			const layer = await store.flatten(parent);
+			expect(layer.flattened).toBe(facts.flattens ?? facts.driver !== "vfs");
+			expect(await list(parent)).toEqual(before);
+			await store.create(id("over"), { parent });
+			expect(await list(id("over"))).toEqual(before);
 		});
 
 		it("undoes a transaction that throws", async () => {
