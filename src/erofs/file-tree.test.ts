@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { isLamellaError } from "../errors/index.ts";
 import { encodeDevice, FileTree, NONE } from "./index.ts";
 import { S_IFDIR, S_IFREG } from "./inode-table.ts";
+import { codeOf } from "./testing/code-of.ts";
 
 function make(tree: FileTree, directory: number, name: string | Uint8Array, mode: number = S_IFREG): number {
 	const inode = tree.newInode();
@@ -21,16 +21,6 @@ function children(tree: FileTree, directory: number): string[] {
 		names.push(Buffer.from(tree.nameOf(at)).toString());
 	}
 	return names.sort();
-}
-
-function codeOf(action: () => void): string | undefined {
-	try {
-		action();
-	} catch (error) {
-		if (isLamellaError(error)) return error.code;
-		throw error;
-	}
-	return undefined;
 }
 
 describe("a tree", () => {
