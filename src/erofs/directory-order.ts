@@ -172,7 +172,7 @@ function endOfNamesBelow(
 	return at;
 }
 
-/** Sorts ranges of entries by name: by numbers made of four bytes of each name, then those that are alike by the next four. */
+/** Sorts ranges of entries by name: by numbers made of four bytes of each, then those that are alike by the next four. */
 class NameSorter {
 	readonly #tree: FileTree;
 	readonly #entries: Uint32Array;

@@ -114,6 +114,13 @@ describe("a tree", () => {
 		}
 	});
 
+	test.each([0, 1, 30, 5000])("takes 5,000 entries where it was made for %i", (expected) => {
+		const tree = new FileTree(expected);
+		for (let n = 0; n < 5000; n++) make(tree, tree.root, `n${n}`);
+		expect(find(tree, tree.root, "n4999")).toBe(5000);
+		expect([tree.entryCount, tree.inodeCount, tree.linksOf(5000)]).toEqual([5001, 5001, 1]);
+	});
+
 	test("takes and removes 100,000 directories, each in the one before", () => {
 		const tree = new FileTree();
 		let at = tree.root;

@@ -19,34 +19,50 @@ const DOT = 0x2e;
 export class FileTree {
 	/** The entry of the root directory; it has no name. */
 	readonly root: number;
-	readonly inodes: InodeTable = new InodeTable();
+	readonly inodes: InodeTable;
 	readonly xattrSets: XattrSets = new XattrSets();
 
-	#capacity = 1024;
+	#capacity: number;
 	#entryCount = 0;
 	#slotsUsed = 0;
 	/** Removed entries, chained by #next, for reuse. */
 	#free = NONE;
-	#parent = new Uint32Array(this.#capacity);
-	#inode = new Uint32Array(this.#capacity);
-	#nameStart = new Uint32Array(this.#capacity);
-	#nameLength = new Uint8Array(this.#capacity);
-	#hash = new Uint32Array(this.#capacity);
-	#firstChild = new Int32Array(this.#capacity);
-	#next = new Int32Array(this.#capacity);
-	#previous = new Int32Array(this.#capacity);
+	#parent: Uint32Array;
+	#inode: Uint32Array;
+	#nameStart: Uint32Array;
+	#nameLength: Uint8Array;
+	#hash: Uint32Array;
+	#firstChild: Int32Array;
+	#next: Int32Array;
+	#previous: Int32Array;
 	/** By inode: how many entries it has. */
-	#links = new Uint32Array(this.#capacity);
+	#links: Uint32Array;
 	readonly #names = new ByteStore();
 
 	// Open addressing, linear probing, at most half full; a slot holds entry + 1.
-	#table = new Int32Array(4 * this.#capacity);
-	#mask = this.#table.length - 1;
+	#table: Int32Array;
+	#mask: number;
 	// Unlike in every tree, so that an archive cannot be made of names that collide.
 	readonly #seed = randomInt(2 ** 32);
 	readonly #factor = randomInt(2 ** 31) * 2 + 1;
 
-	constructor() {
+	/** With room for so many entries; it grows, which takes time and, meanwhile, twice the memory. */
+	constructor(expectedEntries: number = 1000) {
+		// One more: the root.
+		const capacity = expectedEntries + 1;
+		this.#capacity = capacity;
+		this.inodes = new InodeTable(capacity);
+		this.#parent = new Uint32Array(capacity);
+		this.#inode = new Uint32Array(capacity);
+		this.#nameStart = new Uint32Array(capacity);
+		this.#nameLength = new Uint8Array(capacity);
+		this.#hash = new Uint32Array(capacity);
+		this.#firstChild = new Int32Array(capacity);
+		this.#next = new Int32Array(capacity);
+		this.#previous = new Int32Array(capacity);
+		this.#links = new Uint32Array(capacity);
+		this.#table = new Int32Array(2 ** Math.ceil(Math.log2(2 * capacity + 2)));
+		this.#mask = this.#table.length - 1;
 		const inode = this.newInode();
 		this.inodes.setMode(inode, S_IFDIR | 0o755);
 		this.root = this.#newEntry(0, inode);
@@ -100,7 +116,7 @@ export class FileTree {
 		if (this.#table[slot] !== 0) {
 			throw this.#refused("EEXISTS", directory, bytes, start, end, "there is one already");
 		}
-		if (2 * (this.#entryCount + 1) > this.#mask) {
+		if (2 * this.#entryCount >= this.#mask) {
 			this.#growTable();
 			slot = this.#find(directory, bytes, start, end, hash);
 		}
