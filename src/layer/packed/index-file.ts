@@ -5,7 +5,7 @@
  *     layer.data    the content of sparse files, whose pieces a tar keeps without the holes; absent where there is none
  *     layer.index   what a merge needs to know of every entry
  *
- * The index is a header of 128 bytes and a body, compressed by zstd: records and text of the entries (index-entries.ts),
+ * The index is a header of 124 bytes and a body, compressed by zstd: records and text of the entries (index-entries.ts),
  * the sets of xattrs, and the ID maps that the owners went through, as JSON. Numbers are little-endian.
  *
  *       0  "LAMELIDX"
@@ -37,7 +37,7 @@ export const INDEX_FILE = "layer.index";
 
 const MAGIC = Buffer.from("LAMELIDX");
 const VERSION = 1;
-const HEADER_BYTES = 128;
+const HEADER_BYTES = 124;
 const CHECKED_BYTES = 120;
 const NEEDS_LOWERS = 1;
 const BODY_BYTES_MAX = 2 ** 31;

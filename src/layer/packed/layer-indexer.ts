@@ -42,7 +42,7 @@ export class LayerIndexer implements TarHandler {
 	readonly entries: IndexEntries = new IndexEntries();
 	readonly xattrSets: (readonly Xattr[])[] = [];
 	readonly warnings: WarningList = new WarningList();
-	/** Length of layer.data. */
+	/** Length of layer.data: whole blocks, so that a mount finds all of the last one. */
 	dataSizeBytes = 0;
 	tarEntries = 0;
 
@@ -162,7 +162,7 @@ export class LayerIndexer implements TarHandler {
 			entries.setContent(index, sizeBytes, sizeBytes === 0 ? 0 : contentOffset / BLOCK_BYTES);
 			return;
 		}
-		const start = Math.ceil(this.dataSizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+		const start = this.dataSizeBytes;
 		if (start + sizeBytes > DATA_BYTES_MAX) {
 			throw new LamellaError(
 				"ENOTSUPPORTED",
@@ -172,7 +172,7 @@ export class LayerIndexer implements TarHandler {
 		}
 		entries.setSparse(index, sizeBytes, start / BLOCK_BYTES);
 		this.#dataStart = start;
-		this.dataSizeBytes = start + sizeBytes;
+		this.dataSizeBytes = Math.ceil((start + sizeBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 	}
 
 	/** The number of the entry's set, from 1; 0 where nothing of it is kept. */
