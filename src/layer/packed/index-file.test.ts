@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { Workplace } from "../testing/overlay-mount.ts";
 import { packMembers } from "../testing/packed-layers.ts";
 import { entryOf, fileOf, linkOf } from "../testing/tar-of.ts";
-import { INDEX_FILE, readIndex, readIndexHeader } from "./index-file.ts";
+import { readIndex, readIndexHeader } from "./index-file.ts";
+import { INDEX_FILE } from "./layer-files.ts";
 
 /** A layer with something of everything, and the path of its index. */
 function indexed(place: Workplace): { readonly layer: string; readonly file: string } {

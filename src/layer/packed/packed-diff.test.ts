@@ -11,7 +11,7 @@ import { packMembers, packTar, tarOf, withPackedMount } from "../testing/packed-
 import { readMembers } from "../testing/plain-apply.ts";
 import { snapshotTree } from "../testing/snapshot-tree.ts";
 import { applyTar, entryOf, fileOf, linkOf, type Member, quietContext } from "../testing/tar-of.ts";
-import { TAR_FILE } from "./index-file.ts";
+import { TAR_FILE } from "./layer-files.ts";
 
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 

@@ -15,7 +15,8 @@ import { snapshotTree } from "../testing/snapshot-tree.ts";
 import { entryOf, fileOf, linkOf, type Member, quietContext } from "../testing/tar-of.ts";
 import { checkImage, checkPacked } from "./check-packed.ts";
 import { makeImage } from "./image-job.ts";
-import { DATA_FILE, INDEX_FILE, readIndexHeader, TAR_FILE } from "./index-file.ts";
+import { readIndexHeader } from "./index-file.ts";
+import { DATA_FILE, INDEX_FILE, TAR_FILE } from "./layer-files.ts";
 
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
