@@ -28,5 +28,5 @@ export type {
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
 export { type DeviceIdentity, readDeviceTag } from "./packed/device-tag.ts";
-export { openLayerFile } from "./packed/index-file.ts";
+export { openLayerFile } from "./packed/layer-files.ts";
 export { joinWarnings } from "./warnings.ts";

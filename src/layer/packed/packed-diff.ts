@@ -12,7 +12,8 @@ import type { DiffSubject } from "../contract.ts";
 import { TarOutput } from "../diff/tar-output.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
-import { openLayerFile, readIndex, readIndexHeader, TAR_FILE } from "./index-file.ts";
+import { readIndex, readIndexHeader } from "./index-file.ts";
+import { openLayerFile, TAR_FILE } from "./layer-files.ts";
 import { MemberRewriter } from "./member-rewriter.ts";
 
 const CHUNK_BYTES = 1 << 20;

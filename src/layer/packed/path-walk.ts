@@ -4,7 +4,7 @@
  */
 import { type FileTree, NONE } from "../../erofs/index.ts";
 import * as linux from "../../linux/index.ts";
-import { latin1 } from "../apply/entry-path.ts";
+import { latin1, NAME_BYTES_MAX, nameTooLong } from "../apply/entry-path.ts";
 import { SYMLINKS_MAX, tooManySymlinks, whiteoutDirectory } from "../apply/refusals.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
@@ -81,6 +81,7 @@ export class PathWalk {
 		this.missing.push({ bytes, start, end });
 		this.#lengthBytes += end - start + 1;
 		if (startsWith(bytes, start, end, WHITEOUT_START)) throw whiteoutDirectory(this.#pathSoFar());
+		if (end - start > NAME_BYTES_MAX) throw nameTooLong(latin1(bytes.subarray(start, end)));
 		if (this.#symlinks > 0) this.#checkLength();
 		return true;
 	}
