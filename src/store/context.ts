@@ -203,8 +203,9 @@ export class StoreContext {
 			await this.transaction(() => replaceLayer(this.database, after), { durable: false });
 			crashPoint("update:recorded");
 			await rename(staged, sidecarOf(directory));
-		} finally {
+		} catch (error) {
 			await rm(staged, { force: true });
+			throw error;
 		}
 		await Promise.all([this.database.flushed(), flush(directory)]);
 		return after;

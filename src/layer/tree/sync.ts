@@ -68,7 +68,9 @@ function flushFile(fd: number, name: Buffer): void {
 const FEW_PATHS = 12;
 
 /**
- * Makes what is below `trees` durable, and the files and directories `paths`, each of which may need the ones before.
+ * Makes the files and directories `paths` durable, and what is below `trees`. Where all of that is on one filesystem with a
+ * journal, and `paths` begin with a file that was just written, flushing that one commits what the others changed before,
+ * and most of them find nothing left to do: every one is asked all the same, since that is the filesystem's affair.
  * @throws {LamellaError} `ESYSTEM`, `ENOSPACE`
  */
 export function flushAll({ trees, paths }: FlushRequest): void {
@@ -78,8 +80,8 @@ export function flushAll({ trees, paths }: FlushRequest): void {
 		syncFilesystem(any);
 		return;
 	}
-	syncTrees(trees);
 	for (const path of paths) attempt(path, () => withFile(path, linux.O_RDONLY, linux.fsync));
+	syncTrees(trees);
 }
 
 function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {
