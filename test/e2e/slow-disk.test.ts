@@ -1,4 +1,5 @@
 /** A disk on which every flush takes long, or on which they are counted: what waits for one waits, and nothing else does. */
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { expect, test } from "vitest";
@@ -44,7 +45,7 @@ test.each([
 	["ext4", 4],
 	["xfs", 6],
 ] as const)(
-	"on %s what is made and removed without a flush takes none, and a commit %i",
+	"on %s what is made and removed without a flush takes none, a commit %i, and one of many files 6",
 	async (type, most) => {
 		await using disk = await VolatileDisk.make(type, 1024 * MIB);
 		await using store = await openLayerStore({ root: path.join(disk.path, "store") });
@@ -55,6 +56,7 @@ test.each([
 		};
 		const none: number[] = [];
 		const some: number[] = [];
+		const many: number[] = [];
 		for (let n = 0; n < 8; n++) {
 			const removed = id(`removed-${n}`);
 			const made = id(`made-${n}`);
@@ -66,12 +68,18 @@ test.each([
 				}),
 			);
 			some.push(await flushesOf(() => store.commit(made, id(`committed-${n}`))));
+			const large = id(`large-${n}`);
+			await store.create(large, { durable: false });
+			const { upper = "" } = store.paths(large);
+			for (let file = 0; file < 20; file++) writeFileSync(path.join(upper, String(file)), "content");
+			many.push(await flushesOf(() => store.commit(large, id(`committed-large-${n}`))));
 			// What is removed and counted in the background flushes, too.
 			await store.cleanup();
 		}
 		// At some moments the filesystem has something of its own to flush, or the database's log grows.
 		expect(Math.min(...none)).toBe(0);
 		expect(Math.min(...some)).toBeLessThanOrEqual(most);
+		expect(Math.min(...many)).toBeLessThanOrEqual(6);
 	},
 );
 
