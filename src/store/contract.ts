@@ -166,6 +166,11 @@ export interface StoreTransaction {
 export interface RemoveOptions {
 	/** Unmounts first, however many hold the mount. Children are never removed with it. */
 	readonly force?: boolean | undefined;
+	/**
+	 * `false`: answer without the flush, for one who would remove it again: a power cut may bring the layer back, whole. A kill
+	 * cannot.
+	 */
+	readonly durable?: boolean | undefined;
 	/** Part of the transaction that removes the records; what it throws undoes it all. */
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
