@@ -76,7 +76,7 @@ export interface ApplyOptions {
 
 /** Where the parts of a layer are, in the words of moby's graph drivers. */
 export interface LayerPaths {
-	/** The whole tree, where there is one that needs no mount. */
+	/** Where the whole tree is, if the layer has one; that of a packed layer only while something stands on it. */
 	readonly root?: string | undefined;
 	readonly upper?: string | undefined;
 	/** Top first. */

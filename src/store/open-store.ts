@@ -33,6 +33,8 @@ export interface LayerStoreOptions {
 	readonly root: string;
 	/** Default `auto`: what the store was made with, else overlay where it works. Fixed once layers exist. */
 	readonly driver?: DriverName | "auto" | undefined;
+	/** `auto` is an error where layers could only be whole copies (vfs). */
+	readonly mustMount?: boolean | undefined;
 	/** Default `auto`. */
 	readonly flatten?: FlattenPolicy | undefined;
 	/** Threads for bulk file work. Default: the machine's parallelism, at least 2. */
@@ -137,7 +139,8 @@ function contextOf(
 		layout,
 		database,
 		openDriver: (): Driver => {
-			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs });
+			const { mustMount } = options;
+			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, mustMount, jobs });
 			return options.replaceDriver?.(driver) ?? driver;
 		},
 		jobs,

@@ -41,6 +41,7 @@ import {
 	diffOf,
 	emptyOf,
 	foldOf,
+	imageMountOf,
 	indexOf,
 	inheritTreeRoot,
 	lowersOf,
@@ -232,7 +233,8 @@ export class OverlayDriver implements Driver {
 	}
 
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths {
-		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : undefined;
+		const image = layer.form === PACKED ? imageMountOf(layer) : undefined;
+		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : image;
 		const work = existsSync(workOf(layer)) ? workOf(layer) : undefined;
 		const upper = layer.form === PACKED ? undefined : diffOf(layer);
 		return { root, upper, lowers: lowersOf(chain), work, merged: mergedOf(layer) };
