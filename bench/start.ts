@@ -1,6 +1,6 @@
 /**
- * What a command costs before it does anything: `lamella version` and `lamella images` (an empty store) against an empty
- * Node process, taking turns.
+ * What a command costs before it does anything: `lamella version` and `lamella images` (a store with one layer and no image)
+ * against an empty Node process, taking turns.
  *
  *   node --import ./scripts/ts.mjs bench/start.ts [--rounds N]
  */
@@ -20,6 +20,7 @@ const node = (...args: string[]) => ({
 });
 
 try {
+	run(process.execPath, [cli, "--root", root, "create", "layer"]);
 	const contestants = [node("-e", "0"), node(cli, "version"), node(cli, "--root", root, "images")].map(
 		({ name, args }) => ({
 			name,

@@ -1,15 +1,19 @@
 /** Opening a store: defaults, the environment, and the two halves joined. */
-import { LamellaError } from "../errors/index.ts";
+import type { DriverName } from "../driver/index.ts";
 import { openImages } from "../image/index.ts";
 import { type FlattenPolicy, openLayerStore } from "../store/index.ts";
+import { refuseAborted } from "./reading/open-reader.ts";
 import { stateRoot } from "./state-root.ts";
 import { Store } from "./store.ts";
 
 export interface OpenStoreOptions {
 	/** State root; not empty. Default: the environment variable LAMELLA_ROOT, else `/var/lib/lamella`. */
 	readonly root?: string | undefined;
-	/** How layers are realised; by default `overlay` where it works, else the store says why not. Fixed once layers exist. */
-	readonly driver?: "overlay" | "vfs" | undefined;
+	/**
+	 * How layers are realised; by default `overlay` where it works, else `vfs`, and the store says why. `packed` keeps the tars of
+	 * images in place of trees. Once layers exist, `vfs` cannot be changed for the others.
+	 */
+	readonly driver?: DriverName | undefined;
 	/** When layers get a flattened root. Default `auto`. */
 	readonly flatten?: FlattenPolicy | undefined;
 	/** Only for looking: nothing is made, swept or changed, and what would change something is refused. A root without a store reads as an empty one. */
@@ -27,16 +31,10 @@ export interface OpenStoreOptions {
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
 	const root = stateRoot(options.root);
 	const { driver, flatten, readOnly, mustExist, signal } = options;
-	const refuseAborted = (): void => {
-		if (signal?.aborted !== true) return;
-		throw new LamellaError("EABORTED", `opening the store at ${root} was cancelled`, {
-			cause: signal.reason,
-		});
-	};
-	refuseAborted();
+	refuseAborted(root, signal);
 	const layerStore = await openLayerStore({ root, driver, flatten, readOnly, mustExist });
 	try {
-		refuseAborted();
+		refuseAborted(root, signal);
 	} catch (error) {
 		await layerStore.close();
 		throw error;

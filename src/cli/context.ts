@@ -1,7 +1,9 @@
 /** What every command is given: the global options, the store (opened when first asked for), output, the signal. */
-import type { ProgressEvent, Store } from "../api/index.ts";
+import type { OpenStoreOptions, ProgressEvent, Store } from "../api/index.ts";
+import type { StoreReader } from "../api/reading/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
+import { stderr, stdout } from "./output/output.ts";
 import { type Column, tableLines } from "./output/table.ts";
 import { printableJson, withoutControls } from "./output/text.ts";
 
@@ -44,30 +46,31 @@ export class CommandContext {
 
 	/**
 	 * Opens the store; use it as `await using store = await context.openStore()`. `looking`: nothing is made or swept, and
-	 * where there is no store it is as an empty one. `making`: one is made where there is none.
+	 * where there is no store it is as an empty one; who only lists takes `openReader`. `making`: one is made where there is none.
 	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy,
 	 * `ENOTFOUND` without a store
 	 */
 	async openStore(purpose?: "looking" | "making"): Promise<Store> {
-		const driver = oneOf("--driver", this.globals.driver, ["overlay", "vfs"] as const);
-		const flatten = oneOf("--flatten", this.globals.flatten, ["always", "auto", "never"] as const);
-		if (process.geteuid?.() !== 0) {
-			throw new LamellaError(
-				"EPERMISSION",
-				"this needs root, because it mounts filesystems and gives files their owners; run it with sudo",
-			);
-		}
+		const options = this.#openOptions();
 		const { openStore } = await import("../api/index.ts");
 		const store = await openStore({
-			root: this.globals.root,
-			driver,
-			flatten,
+			...options,
 			readOnly: purpose === "looking",
 			mustExist: purpose !== "making",
-			signal: this.signal,
 		});
 		this.warn(store.notices.map((text) => ({ text })));
 		return store;
+	}
+
+	/**
+	 * Opens what the records say, for lists: as `looking`, without all that only operations load. Use it as
+	 * `using reader = await context.openReader()`.
+	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy
+	 */
+	async openReader(): Promise<StoreReader> {
+		const options = this.#openOptions();
+		const { openReader } = await import("../api/reading/index.ts");
+		return openReader(options);
 	}
 
 	/** From now on a signal is for the command that `run` runs: it, not Lamella, decides what it means. */
@@ -80,7 +83,7 @@ export class CommandContext {
 
 	/** Writes lines to stdout. */
 	print(...lines: readonly string[]): void {
-		if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+		if (lines.length > 0) stdout.write(`${lines.join("\n")}\n`);
 	}
 
 	/** The one JSON document of a command that was called with `--json`. */
@@ -94,19 +97,32 @@ export class CommandContext {
 
 	/** Says something on stderr that is no result: kept back by `--quiet`. */
 	note(text: string): void {
-		if (this.globals.quiet !== true) process.stderr.write(`${withoutControls(text)}\n`);
+		if (this.globals.quiet !== true) stderr.write(`${withoutControls(text)}\n`);
 	}
 
 	/** Says on stderr what the person should know although it went well: `--quiet` does not keep it back. */
 	warn(warnings: readonly { readonly text: string }[]): void {
-		for (const { text } of warnings) process.stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
+		for (const { text } of warnings) stderr.write(`lamella: warning: ${withoutControls(text)}\n`);
+	}
+
+	/** What every opening is given, and the checks that come before it. */
+	#openOptions(): Pick<OpenStoreOptions, "root" | "driver" | "flatten" | "signal"> {
+		const driver = oneOf("--driver", this.globals.driver, ["packed", "overlay", "vfs"] as const);
+		const flatten = oneOf("--flatten", this.globals.flatten, ["always", "auto", "never"] as const);
+		if (process.geteuid?.() !== 0) {
+			throw new LamellaError(
+				"EPERMISSION",
+				"this needs root, because it mounts filesystems and gives files their owners; run it with sudo",
+			);
+		}
+		return { root: this.globals.root, driver, flatten, signal: this.signal };
 	}
 
 	/** Does work of the library's that takes time: it can be stopped, and shows how far it is. */
 	async withProgress<T>(work: (options: WorkOptions) => Promise<T>): Promise<T> {
 		const { ProgressBoard } = await import("./output/progress.ts");
 		const { showProgress } = await import("./layer-progress.ts");
-		using board = new ProgressBoard(process.stderr, this.globals.quiet === true || this.json);
+		using board = new ProgressBoard(stderr.stream, this.globals.quiet === true || this.json);
 		return await work({ signal: this.signal, onProgress: showProgress(board) });
 	}
 }

@@ -3,6 +3,7 @@ import { styleText } from "node:util";
 import { type ErrorCode, isLamellaError } from "../errors/index.ts";
 import type { GlobalOptions } from "./context.ts";
 import { EXIT, exitCodeFor } from "./exit-code.ts";
+import { stderr } from "./output/output.ts";
 import { printableJson, withoutControls } from "./output/text.ts";
 
 export interface Failure {
@@ -43,8 +44,8 @@ export function failureAsJson(error: unknown, debug: boolean): object {
 /** Tells a failure on stderr. @returns the exit code */
 export function tellFailure(error: unknown, { json = false, debug = false }: GlobalOptions): number {
 	const { exitCode, text } = describeFailure(error, debug);
-	const red = styleText(["bold", "red"], "lamella:", { stream: process.stderr });
-	process.stderr.write(
+	const red = styleText(["bold", "red"], "lamella:", { stream: stderr.stream });
+	stderr.write(
 		json ? `${printableJson(failureAsJson(error, debug))}\n` : `${text.replace(/^lamella:/, red)}\n`,
 	);
 	return exitCode;

@@ -1,14 +1,14 @@
 import { expect, test, vi } from "vitest";
 import { COMMANDS } from "./command-table.ts";
+import { stdout } from "./output/output.ts";
 import { findCommand, GLOBAL_OPTIONS, runCommandLine, syntaxOf } from "./program.ts";
 import { keyOf } from "./syntax.ts";
 
 /** What a command line prints. */
 async function printed(...words: string[]): Promise<string> {
 	let text = "";
-	const write = vi.spyOn(process.stdout, "write").mockImplementation((part) => {
+	const write = vi.spyOn(stdout, "write").mockImplementation((part) => {
 		text += String(part);
-		return true;
 	});
 	try {
 		await runCommandLine(words, new AbortController().signal);

@@ -3,13 +3,14 @@ import { isLamellaError, LamellaError } from "../errors/index.ts";
 import { COMMANDS, type CommandEntry } from "./command-table.ts";
 import { CommandContext, type GlobalOptions } from "./context.ts";
 import { EXIT } from "./exit-code.ts";
+import { stdout } from "./output/output.ts";
 import { CommandSyntax, type OptionSyntax, option, placeArguments, readWords, unknown } from "./syntax.ts";
 
 export const GLOBAL_OPTIONS: readonly OptionSyntax[] = [
 	option("--root <dir>", "where the store is (else LAMELLA_ROOT, else /var/lib/lamella)"),
 	option(
 		"--driver <name>",
-		"how layers become filesystems: overlay, or vfs for plain copies (default: overlay where it works)",
+		"how layers become filesystems: packed, overlay, or vfs for plain copies (default: overlay where it works)",
 	),
 	option(
 		"--flatten <policy>",
@@ -65,10 +66,8 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
 
 async function showHelp(entry: CommandEntry | undefined): Promise<number> {
 	const { commandHelp, programHelp } = await import("./help.ts");
-	const frame = { globals: GLOBAL_OPTIONS, columns: process.stdout.columns ?? 80 };
-	process.stdout.write(
-		entry === undefined ? programHelp(frame) : commandHelp(entry, await syntaxOf(entry), frame),
-	);
+	const frame = { globals: GLOBAL_OPTIONS, columns: stdout.stream.columns ?? 80 };
+	stdout.write(entry === undefined ? programHelp(frame) : commandHelp(entry, await syntaxOf(entry), frame));
 	return EXIT.ok;
 }
 

@@ -1,5 +1,6 @@
 /** One run of the command `lamella`: signals, broken pipes, the last resort for errors, and the exit code. */
 import { EXIT } from "./exit-code.ts";
+import { stdout } from "./output/output.ts";
 
 const WELCOME = `lamella keeps container image layers and gives every container a writable root in milliseconds.
 
@@ -20,12 +21,10 @@ export async function runCommand(words: readonly string[]): Promise<number> {
 	const abort = new AbortController();
 	const interruption = listenForSignals(abort);
 	let outputFailure: NodeJS.ErrnoException | undefined;
-	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+	stdout.onFailure = (error) => {
 		outputFailure ??= error;
 		abort.abort();
-	});
-	// There is no place left where it could be told.
-	process.stderr.on("error", () => {});
+	};
 	let exitCode: number;
 	let failure: unknown;
 	try {
@@ -35,7 +34,7 @@ export async function runCommand(words: readonly string[]): Promise<number> {
 		failure = error;
 	}
 	// What the output has to say of the last write comes before this.
-	await new Promise((resolve) => process.stdout.write("", resolve));
+	await stdout.finished();
 	if (outputFailure?.code === "EPIPE") return EXIT.brokenPipe;
 	if (failure === undefined && outputFailure === undefined) return exitCode;
 	const { LamellaError } = await import("../errors/index.ts");
@@ -54,18 +53,17 @@ export async function runCommand(words: readonly string[]): Promise<number> {
 }
 
 async function answer(words: readonly string[], signal: AbortSignal): Promise<number> {
-	if (words.length === 0) process.stdout.write(WELCOME);
+	if (words.length === 0) stdout.write(WELCOME);
 	else if (words.length === 1 && ["version", "--version", "-V"].includes(words[0] ?? "")) {
 		const { versionFacts, versionLine } = await import("./version.ts");
 		const facts = versionFacts();
-		process.stdout.write(`${words[0] === "version" ? versionLine(facts) : facts.version}\n`);
+		stdout.write(`${words[0] === "version" ? versionLine(facts) : facts.version}\n`);
 	} else if (words[0] === "completion") {
 		const { completionScript } = await import("./completion.ts");
-		process.stdout.write(completionScript(words[1]));
+		stdout.write(completionScript(words[1]));
 	} else if (words[0] === "complete") {
 		const { complete } = await import("./completion.ts");
-		for (const line of await complete(words.slice(words[1] === "--" ? 2 : 1)))
-			process.stdout.write(`${line}\n`);
+		for (const line of await complete(words.slice(words[1] === "--" ? 2 : 1))) stdout.write(`${line}\n`);
 	} else {
 		const { runCommandLine } = await import("./program.ts");
 		return await runCommandLine(words, signal);

@@ -1,6 +1,7 @@
 /** Standard input and output as places for archives: never a terminal, never mixed with `--json`. */
 import { LamellaError } from "../errors/index.ts";
 import type { CommandContext } from "./context.ts";
+import { stdout } from "./output/output.ts";
 
 /** A path, or stdin for `-`. @throws {LamellaError} `EINVALID` where stdin is a terminal */
 export function inputFrom(word: string): string | NodeJS.ReadStream {
@@ -16,7 +17,7 @@ export function inputFrom(word: string): string | NodeJS.ReadStream {
 
 /** @throws {LamellaError} `EINVALID` where stdout is a terminal or has to carry JSON */
 export function checkStdoutTakesBytes(context: CommandContext, remedy: string): void {
-	if (process.stdout.isTTY) {
+	if (stdout.stream.isTTY) {
 		throw new LamellaError("EINVALID", `an archive is not for a terminal; ${remedy}`);
 	}
 	if (context.json) {

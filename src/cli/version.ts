@@ -1,5 +1,5 @@
 /** What this program is and runs on. It is read without the rest of the program, because scripts ask for it often. */
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
 import { release } from "node:os";
 
 export interface VersionFacts {
@@ -11,7 +11,8 @@ export interface VersionFacts {
 
 export function versionFacts(): VersionFacts {
 	// dist/cli and src/cli are equally far below it.
-	const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+	const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+	const { version } = JSON.parse(manifest) as { version: string };
 	return { version, node: process.versions.node, kernel: release(), arch: process.arch };
 }
 

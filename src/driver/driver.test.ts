@@ -29,6 +29,9 @@ const BACKINGS: readonly (readonly [DriverName, string, () => TestFilesystem])[]
 	["overlay", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
 	["overlay", "btrfs", () => makeFilesystem("btrfs", 128 * MIB)],
 	["overlay", "tmpfs", () => makeFilesystem("tmpfs", 64 * MIB)],
+	["packed", "ext4", () => makeFilesystem("ext4", 64 * MIB)],
+	["packed", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
+	["packed", "btrfs", () => makeFilesystem("btrfs", 128 * MIB)],
 	["vfs", "xfs", () => makeFilesystem("xfs", 320 * MIB)],
 	["vfs", "tmpfs", () => makeFilesystem("tmpfs", 64 * MIB)],
 ];
@@ -142,10 +145,10 @@ test.each([
 		await driver.prepare(layer.directory, [], { kind: kind === "view" ? "view" : "active" });
 		writeFileSync(path.join(layer.directory, "diff/file"), "content");
 		const request = { layer, chain: [], kind };
-		expect(driver.describeMount(request)).toMatchObject({ type: "bind", options: [access, "rbind"] });
+		expect(await driver.describeMount(request)).toMatchObject({ type: "bind", options: [access, "rbind"] });
 
 		const labelled = { ...request, mountLabel: "system_u:object_r:container_file_t:s0:c1,c2" };
-		const { type, source, options } = driver.describeMount(labelled);
+		const { type, source, options } = await driver.describeMount(labelled);
 		expect(type).toBe("overlay");
 		expect(options).toContain(`context="${labelled.mountLabel}"`);
 		const target = path.join(home.path, "target");
@@ -165,7 +168,7 @@ test.each([
 		} else {
 			expect(() => writeFileSync(path.join(target, "new"), "")).toThrow(/EROFS/);
 		}
-		expect(String(refusal(() => driver.mount(labelled)))).toMatch(/SELinux is not active on this host/);
+		await expect(driver.mount(labelled)).rejects.toThrow(/SELinux is not active on this host/);
 		expect(driver.isMounted(layer)).toBe(false);
 	},
 );

@@ -24,7 +24,14 @@ export interface LayerJobRunner {
 
 export type LayerKind = "active" | "view" | "committed";
 
-export type DriverName = "overlay" | "vfs";
+export const DRIVER_NAMES = ["packed", "overlay", "vfs"] as const;
+export type DriverName = (typeof DRIVER_NAMES)[number];
+
+/** Where a new layer's tar is to be applied. What it reads of the layers below stays readable until this is disposed. */
+export interface PreparedApply extends AsyncDisposable {
+	readonly form: LayerForm;
+	readonly target: ApplyTarget;
+}
 
 /** A mount as mount(2) and containerd's `types.Mount` describe it. */
 export interface MountDescription {
@@ -57,6 +64,16 @@ export interface UnmountOptions {
 	readonly detach?: boolean | undefined;
 }
 
+export interface ReleaseOptions {
+	/** Mounts that others made by `describeMount` are gone, too. */
+	readonly described?: boolean | undefined;
+}
+
+export interface ApplyOptions {
+	/** The tar's owners will be mapped to the host by these. */
+	readonly idMaps?: IdMaps | undefined;
+}
+
 /** Where the parts of a layer are, in the words of moby's graph drivers. */
 export interface LayerPaths {
 	/** The whole tree, where there is one that needs no mount. */
@@ -75,17 +92,17 @@ export interface HeldSubject extends AsyncDisposable {
 
 /** Makes one root for a whole chain, so that a mount has fewer trees to merge. */
 export interface Flattening {
-	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. */
+	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. Returns the form that the layer will have. */
 	make(
 		layer: LayerPlace,
 		chain: readonly LayerPlace[],
 		staged: string,
 		options: FlattenOptions,
-	): Promise<void>;
-	/** Moves the root that `make` made into the layer; one that is there already stays. Returns the layer's new form. */
-	place(directory: string, staged: string): LayerForm;
-	/** The path of a root that was placed and never recorded, where there is one. */
-	stale(layer: LayerPlace): string | undefined;
+	): Promise<LayerForm>;
+	/** Moves the root that `make` made into the layer, whose form is `form` from then on; one that is there already stays. */
+	place(directory: string, staged: string, form: LayerForm): void;
+	/** The paths of roots that were placed and never recorded. */
+	stale(layer: LayerPlace): readonly string[];
 }
 
 export interface FlattenOptions extends RunOptions {
@@ -95,7 +112,7 @@ export interface FlattenOptions extends RunOptions {
 
 export interface Driver {
 	readonly name: DriverName;
-	/** The form of the layers that `prepare` and `prepareApply` make. */
+	/** The form of the layers that `prepare` makes. */
 	readonly form: LayerForm;
 	/** Absent where every layer is a whole tree anyway. */
 	readonly flattening?: Flattening | undefined;
@@ -112,25 +129,29 @@ export interface Driver {
 	/** Whether layers of a chain may be applied side by side: `prepareApply` then only looks at what is there of the chain. */
 	readonly appliesSideBySide: boolean;
 	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
-	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget>;
-	/** Describes the layer's mount, for somebody else to make it. */
-	describeMount(request: MountRequest): MountDescription;
+	prepareApply(staged: string, chain: readonly LayerPlace[], options?: ApplyOptions): Promise<PreparedApply>;
+	/** Makes what the first mount of a layer that was just applied will need, ahead of it. */
+	prime(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<void>;
+	/** Describes the layer's mount, for somebody else to make it. What it stands on is there until `release`. */
+	describeMount(request: MountRequest): Promise<MountDescription>;
 	/** Where the parts of a layer are. */
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths;
 	/** Whether a writable layer still shows exactly what its parent does; undefined where that takes a comparison. */
-	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): boolean | undefined;
+	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<boolean | undefined>;
 	/**
 	 * Mounts the layer and returns the path of its tree; a layer that is mounted already is left as it is. vfs may
 	 * return a directory without mounting.
 	 * @throws {LamellaError} `ESYSTEM`, `EPERMISSION`, `ENOTSUPPORTED` (too many lowers for an old kernel; a mount
 	 * label that cannot be given)
 	 */
-	mount(request: MountRequest): string;
+	mount(request: MountRequest): Promise<string>;
 	/**
 	 * Undoes `mount`, with everything that others mounted below it; harmless where nothing is mounted.
 	 * @throws {LamellaError} `EBUSY` naming who uses it, unless `detach`
 	 */
 	unmount(layer: LayerPlace, options?: UnmountOptions): void;
+	/** Call it after `unmount`, and before a layer is committed or removed: its mount needs nothing below it any more. */
+	release(layer: LayerPlace, chain: readonly LayerPlace[], options?: ReleaseOptions): Promise<void>;
 	/** Whether the layer is mounted in this thread's mount namespace now (asks the kernel). */
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
@@ -141,6 +162,8 @@ export interface Driver {
 	 * Call it before a layer is recorded as committed. Flushes the layer's content, then the files and directories in `also`.
 	 */
 	seal(layer: LayerPlace, also: readonly string[], options?: RunOptions): Promise<void>;
+	/** As `seal`, of layers to which tars were applied, and which may so have many files. */
+	sealApplied(layers: readonly LayerPlace[], also: readonly string[], options?: RunOptions): Promise<void>;
 	/**
 	 * Removes what only an active layer needs (work/, merged/), after the commit. Leaves it where the committed layer is
 	 * mounted already: the commit of a killed process may be finished while others look at the layer.
@@ -149,8 +172,9 @@ export interface Driver {
 	/**
 	 * Fills the staged directory of a new committed layer with the content of `layer`, over the same chain. `share`: by
 	 * hard links, where the filesystem takes them (only of a committed layer, which nobody writes); else by reflinks or copies.
+	 * Returns the form of the copy.
 	 */
-	copy(staged: string, layer: LayerPlace, options: CopyOptions): Promise<void>;
+	copy(staged: string, layer: LayerPlace, options: CopyOptions): Promise<LayerForm>;
 }
 
 export interface CopyOptions extends RunOptions {

@@ -1,6 +1,6 @@
 /**
  * Owns the choice of a driver for a state root. What was asked for is taken where it works, else an error says what does
- * not; `auto` takes overlay where it works, else vfs.
+ * not; `auto` takes packed where it works, else overlay, else vfs.
  */
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
@@ -8,6 +8,7 @@ import { type BackingFilesystem, inspectBackingFilesystem } from "./backing-file
 import type { Driver, DriverName, LayerJobRunner } from "./driver.ts";
 import { OverlayDriver } from "./overlay/overlay-driver.ts";
 import { type ProbeResult, probeOverlay } from "./overlay/probe.ts";
+import { probePacked } from "./packed/probe.ts";
 import { VfsDriver } from "./vfs/vfs-driver.ts";
 
 export interface OpenDriverOptions {
@@ -27,17 +28,27 @@ type Status = readonly (readonly [string, string])[];
  * @throws {LamellaError} `EINCOMPATIBLEFS` naming the filesystem and what does not work on it; `EPERMISSION` without
  * the rights to mount or to write there; `ENOTSUPPORTED` where the kernel has no overlay; `ENATIVE`
  */
-export function openDriver({ root, trialIn = root, name = "auto", jobs }: OpenDriverOptions): Driver {
+export function openDriver(options: OpenDriverOptions): Driver {
+	const { root, trialIn = root, name = "auto", jobs } = options;
 	const filesystem = inRoot(root, () => inspectBackingFilesystem(root));
 	if (name === "vfs") return new VfsDriver(jobs, statusOf(filesystem));
 	const probe = inRoot(root, () => probeOverlay(trialIn));
-	if (probe.problems.length === 0) return openOverlay(filesystem, probe, jobs);
+	if (probe.problems.length === 0) {
+		const problem = name === "overlay" ? undefined : inRoot(root, () => probePacked(trialIn, probe.options));
+		if (problem !== undefined && name === "packed") throw problem;
+		return openOverlay(options, filesystem, probe, { packs: name !== "overlay" && problem === undefined });
+	}
 	const refusal = refuse(root, filesystem, probe);
-	if (name === "overlay") throw refusal;
+	if (name !== "auto") throw refusal;
 	return new VfsDriver(jobs, [...statusOf(filesystem), ["Not overlay because", refusal.message]]);
 }
 
-function openOverlay(filesystem: BackingFilesystem, probe: ProbeResult, jobs: LayerJobRunner): Driver {
+function openOverlay(
+	{ jobs, trialIn }: OpenDriverOptions,
+	filesystem: BackingFilesystem,
+	probe: ProbeResult,
+	{ packs }: { readonly packs: boolean },
+): Driver {
 	const { api, options, xattrPrefix } = probe;
 	const status: Status = [
 		...statusOf(filesystem),
@@ -46,7 +57,7 @@ function openOverlay(filesystem: BackingFilesystem, probe: ProbeResult, jobs: La
 		["Overlay xattrs", `${xattrPrefix}*`],
 		["Mounted by", api === "fsconfig" ? "fsconfig(2), lowerdir+" : "mount(2)"],
 	];
-	return new OverlayDriver({ api, options, xattrPrefix, status }, jobs);
+	return new OverlayDriver({ api, options, xattrPrefix, status, packs }, { jobs, scratch: trialIn });
 }
 
 function statusOf({ name, reflinks, hardLinks }: BackingFilesystem): Status {

@@ -4,6 +4,10 @@
  *     diff/    what the layer changed (overlay)     root/    the whole tree (overlay: where flattened; vfs: always)
  *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
  *     empty/   nothing: below a single directory that is mounted with a label
+ *     fold/    diff/ and those of some trees below it in one
+ *
+ * Of a packed layer: layer.tar, layer.index and layer.data (src/layer/packed), root.erofs, image/, users/
+ * (packed/chain-image.ts).
  */
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
@@ -11,23 +15,43 @@ import path from "node:path";
 import { type IdMaps, toHost } from "../idmap/index.ts";
 import * as linux from "../linux/index.ts";
 import type { LayerPlace } from "./driver.ts";
-import { isFlattened } from "./form.ts";
+import { foldedLayers, PACKED, TREE_WITH_ROOT } from "./form.ts";
 
 export const diffOf = (layer: LayerPlace): string => path.join(layer.directory, "diff");
 export const rootOf = (layer: LayerPlace): string => path.join(layer.directory, "root");
+export const foldOf = (layer: LayerPlace): string => path.join(layer.directory, "fold");
 export const workOf = (layer: LayerPlace): string => path.join(layer.directory, "work");
 export const emptyOf = (layer: LayerPlace): string => path.join(layer.directory, "empty");
 export const mergedOf = (layer: LayerPlace): string => path.join(layer.directory, "merged");
 
-/** Trees to merge for `chain` (nearest first), top first: `diff/` of each down to the first `root/`, or the bottom. */
-export function lowersOf(chain: readonly LayerPlace[]): string[] {
+type Directory = Pick<LayerPlace, "directory">;
+export const tarOf = (layer: Directory): string => path.join(layer.directory, "layer.tar");
+export const indexOf = (layer: Directory): string => path.join(layer.directory, "layer.index");
+export const dataOf = (layer: Directory): string => path.join(layer.directory, "layer.data");
+export const imageOf = (layer: Directory): string => path.join(layer.directory, "root.erofs");
+export const imageMountOf = (layer: Directory): string => path.join(layer.directory, "image");
+export const usersOf = (layer: Directory): string => path.join(layer.directory, "users");
+
+/**
+ * Trees to merge for `chain` (nearest first), top first: `diff/` of each down to the first whole tree, a `root/` or an image
+ * (at `imageAt` or where it is mounted), or to the bottom; a `fold/` stands for several.
+ */
+export function lowersOf(chain: readonly LayerPlace[], imageAt?: string): string[] {
 	const lowers: string[] = [];
+	let folded = 0;
 	for (const layer of chain) {
-		if (isFlattened(layer.form)) {
+		folded -= 1;
+		if (folded > 0) continue;
+		if (layer.form === PACKED) {
+			lowers.push(imageAt ?? imageMountOf(layer));
+			break;
+		}
+		if (layer.form === TREE_WITH_ROOT) {
 			lowers.push(rootOf(layer));
 			break;
 		}
-		lowers.push(diffOf(layer));
+		folded = foldedLayers(layer.form) ?? 0;
+		lowers.push(folded > 0 ? foldOf(layer) : diffOf(layer));
 	}
 	return lowers;
 }

@@ -102,7 +102,7 @@ function mutate(image: Buffer, random: Random): void {
 			image[at] = (image[at] ?? 0) ^ (1 << random.below(8));
 			break;
 		case 2:
-			image.fill(random.pick([0, 0xff]), at, at + 1 + random.below(8));
+			image.fill(random.pick([0, 0xff]), at, Math.min(image.length, at + 1 + random.below(8)));
 			break;
 		case 3:
 			// A number where numbers are.

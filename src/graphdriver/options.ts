@@ -1,15 +1,17 @@
 /** Driver options (`dockerd --storage-opt KEY=VALUE`, plugin protocol `Opts`) and per-container storage options. */
+
+import { DRIVER_NAMES, type DriverName } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import type { FlattenPolicy } from "../store/index.ts";
 
 export interface DriverOptions {
 	readonly flatten?: FlattenPolicy | undefined;
-	readonly driver?: "overlay" | "vfs" | undefined;
+	readonly driver?: DriverName | undefined;
 }
 
 const CHOICES = {
 	"lamella.flatten": ["always", "auto", "never"],
-	"lamella.driver": ["overlay", "vfs"],
+	"lamella.driver": DRIVER_NAMES,
 } as const;
 
 /**

@@ -27,4 +27,6 @@ export type {
 	LayerSource,
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
+export { type DeviceIdentity, readDeviceTag } from "./packed/device-tag.ts";
+export { openLayerFile } from "./packed/layer-files.ts";
 export { joinWarnings } from "./warnings.ts";

@@ -14,6 +14,7 @@ export * from "./mount.ts";
 export * from "./mountinfo.ts";
 export * from "./namespaces.ts";
 export type { Path } from "./native.ts";
+export * from "./path-locks.ts";
 export * from "./processes.ts";
 export * from "./stat.ts";
 export * from "./terminal.ts";

@@ -2,7 +2,7 @@
  * Owns the calls that change what the calling thread sees: namespaces, root, working directory, host name.
  * In a worker thread that has unshared CLONE_FS (CLONE_NEWNS does so too) they leave the rest of the process alone.
  */
-import { writeFileSync } from "node:fs";
+import { readlinkSync, writeFileSync } from "node:fs";
 import { AT_FDCWD, O_RDONLY } from "./constants.ts";
 import { check } from "./errno.ts";
 import { openat } from "./files.ts";
@@ -37,6 +37,16 @@ export function fchdir(fd: number): void {
 /** sethostname(2), in the thread's UTS namespace. At most 64 bytes. @throws {SystemError} */
 export function sethostname(name: string): void {
 	check(native().sethostname(name), "sethostname");
+}
+
+/** The inode number of the calling thread's mount namespace. */
+export function mountNamespace(): string {
+	return namespaceOf("/proc/thread-self/ns/mnt");
+}
+
+/** The inode number that a link in /proc/<pid>/ns names. @throws where there is no such link */
+export function namespaceOf(link: string): string {
+	return /\[(\d+)\]/.exec(readlinkSync(link))?.[1] ?? "0";
 }
 
 /** The kernel's id of the calling thread. */

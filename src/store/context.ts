@@ -2,10 +2,11 @@
 import { existsSync, renameSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { type Driver, isFlattened, type LayerPlace } from "../driver/index.ts";
+import { type Driver, type LayerPlace, unmountImage } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import type { JobPool } from "../jobs/index.ts";
 import type { Digest, LayerJobs } from "../layer/index.ts";
+import type { PathLocks } from "../linux/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, StoreTransaction } from "./contract.ts";
 import type { Database } from "./database/database.ts";
 import type { LayerRecord } from "./database/layer-record.ts";
@@ -19,9 +20,8 @@ import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
 import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
-import type { LayerLocks } from "./processes/layer-locks.ts";
-import { mountNamespace, readHold } from "./processes/mount-holds.ts";
 import type { Owner } from "./processes/owner.ts";
+import { layerInfo } from "./reading/layer-reader.ts";
 
 /** All that is removed within this time is deleted by one job. */
 const BATCH_MS = 50;
@@ -34,7 +34,7 @@ export interface StoreParts {
 	readonly jobs: JobPool<LayerJobs>;
 	/** Absent in a store that is open for reading only. */
 	readonly owner: Owner | undefined;
-	readonly locks: LayerLocks;
+	readonly locks: PathLocks;
 	readonly background: Background;
 	readonly flattenPolicy: FlattenPolicy;
 	/** Fires when the store closes: background work that can be done another time stops then. */
@@ -45,7 +45,7 @@ export class StoreContext {
 	readonly layout: Layout;
 	readonly database: Database;
 	readonly jobs: JobPool<LayerJobs>;
-	readonly locks: LayerLocks;
+	readonly locks: PathLocks;
 	readonly background: Background;
 	readonly flattenPolicy: FlattenPolicy;
 	readonly closing: AbortSignal;
@@ -114,20 +114,13 @@ export class StoreContext {
 		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
 	}
 
+	/** The places of the layers below one, nearest first, whether their data is there or not. */
+	placesBelow(record: LayerRecord): LayerPlace[] {
+		return chainOf(this.database, record).map((below) => this.placeOf(below));
+	}
+
 	infoOf(record: LayerRecord): LayerInfo {
-		const { n, mountLabel: _, idMaps: __, ...shown } = record;
-		const directory = this.directoryOf(record);
-		let mountCount: number | undefined;
-		return {
-			...shown,
-			flattened: isFlattened(record.form),
-			directory,
-			// Looked up only when it is read: it asks the filesystem, and few callers want it.
-			get mountCount() {
-				mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
-				return mountCount;
-			},
-		};
+		return layerInfo(this.layout, record);
 	}
 
 	/**
@@ -203,8 +196,9 @@ export class StoreContext {
 			await this.transaction(() => replaceLayer(this.database, after), { durable: false });
 			crashPoint("update:recorded");
 			await rename(staged, sidecarOf(directory));
-		} finally {
+		} catch (error) {
 			await rm(staged, { force: true });
+			throw error;
 		}
 		await Promise.all([this.database.flushed(), flush(directory)]);
 		return after;
@@ -212,6 +206,8 @@ export class StoreContext {
 
 	/** Deletes a directory that is not recorded, in the background. A missing one is no error. */
 	discard(directory: string): void {
+		// A mount point cannot be deleted.
+		unmountImage(directory);
 		const trashed = path.join(this.layout.trash, this.owner.nextName());
 		try {
 			renameSync(directory, trashed);
@@ -243,13 +239,21 @@ export class StoreContext {
 		this.deleteRemoved(paths);
 	}
 
-	/** Deletes what a transaction removed: paths of the table `removed`. */
+	/** Deletes what a transaction removed, in the background: paths of the table `removed`. */
 	deleteRemoved(paths: readonly string[]): void {
-		for (const removed of paths) {
-			this.#removed.add(removed);
-			if (removed.startsWith("layers/")) this.discard(path.join(this.layout.root, removed));
-		}
+		for (const removed of paths) this.#removed.add(removed);
 		if (paths.length > 0) this.#deleteLater();
+	}
+
+	async #moveToTrash(removed: string): Promise<void> {
+		const trashed = path.join(this.layout.trash, this.owner.nextName());
+		try {
+			await rename(path.join(this.layout.root, removed), trashed);
+			this.#trash.push(trashed);
+		} catch (error) {
+			// Somebody else who found the row moved it.
+			if (errnoOf(error) !== "ENOENT") throw error;
+		}
 	}
 
 	/** Starts deleting now, instead of after `BATCH_MS`. */
@@ -262,8 +266,10 @@ export class StoreContext {
 			this.#deleteNow = undefined;
 			const removed = [...this.#removed];
 			this.#removed.clear();
-			// Nothing is deleted that a power cut could bring the record of back.
+			// Nothing is moved that a power cut could bring the record of back.
 			if (removed.length > 0) await this.database.flushed();
+			for (const one of removed) if (one.startsWith("layers/")) await this.#moveToTrash(one);
+			crashPoint("remove:renamed");
 			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
 			crashPoint("remove:deleted");
 			// The rename has to be durable first: a power cut could bring the directory back, and no row would name it.

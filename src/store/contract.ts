@@ -105,6 +105,8 @@ export interface ImportChainOptions {
 	readonly idMaps?: IdMaps | undefined;
 	/** A layer whose id is there already (also by the time of recording) is kept, and not an error. */
 	readonly keepExisting?: boolean | undefined;
+	/** The top layer is an image's: what its first mount needs is made now. */
+	readonly mountSoon?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** `index` is that of the layer in the list. Layers are applied side by side. */
 	readonly onProgress?: ((index: number, doneBytes: number) => void) | undefined;
@@ -164,6 +166,11 @@ export interface StoreTransaction {
 export interface RemoveOptions {
 	/** Unmounts first, however many hold the mount. Children are never removed with it. */
 	readonly force?: boolean | undefined;
+	/**
+	 * `false`: answer without the flush, for one who would remove it again: a power cut may bring the layer back, whole. A kill
+	 * cannot.
+	 */
+	readonly durable?: boolean | undefined;
 	/** Part of the transaction that removes the records; what it throws undoes it all. */
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
@@ -204,7 +211,21 @@ export interface DiffStream {
 	readonly result: Promise<DiffResult>;
 }
 
-export interface LayerStore extends AsyncDisposable {
+/** What the store's records say, for who changes nothing. */
+export interface LayerReader {
+	/** @throws ENOTFOUND */
+	get(id: LayerId): LayerInfo;
+	has(id: LayerId): boolean;
+	/** In order of id. */
+	list(): Iterable<LayerInfo>;
+	/** Ancestors, nearest first. */
+	chain(id: LayerId): readonly LayerInfo[];
+	children(id: LayerId): readonly LayerId[];
+	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
+	records<T>(namespace: string): RecordsReader<T>;
+}
+
+export interface LayerStore extends LayerReader, AsyncDisposable {
 	/** A writable layer or a view. @throws EEXISTS, ENOTFOUND (parent), EKIND (parent is not committed) */
 	create(id: LayerId, options?: CreateOptions): Promise<LayerInfo>;
 	/**
@@ -239,11 +260,6 @@ export interface LayerStore extends AsyncDisposable {
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
 	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
 	removeAll(ids: readonly LayerId[], options?: RemoveOptions): Promise<void>;
-	/** @throws ENOTFOUND */
-	get(id: LayerId): LayerInfo;
-	has(id: LayerId): boolean;
-	/** In order of id. */
-	list(): Iterable<LayerInfo>;
 	/**
 	 * Replaces the labels; a function makes the new ones from those before, with nobody changing them in between.
 	 * @throws ENOTFOUND, and what the function throws
@@ -251,14 +267,11 @@ export interface LayerStore extends AsyncDisposable {
 	setLabels(id: LayerId, labels: Labels | ((before: Labels) => Labels)): Promise<LayerInfo>;
 	/** Records the diffID that a layer's tar turned out to have. */
 	setDiffId(id: LayerId, diffId: DiffId): Promise<LayerInfo>;
-	/** Ancestors, nearest first. */
-	chain(id: LayerId): readonly LayerInfo[];
-	children(id: LayerId): readonly LayerId[];
 	/** Counted; the second mount returns the same path. Counts survive the process. */
 	mount(id: LayerId, options?: { mountLabel?: string; signal?: AbortSignal }): Promise<Mount>;
 	/** Gives one hold of the layer's mount back, whichever process took it. Harmless where nothing is mounted. */
 	unmount(id: LayerId, options?: { force?: boolean }): Promise<void>;
-	describeMounts(id: LayerId): readonly MountDescription[];
+	describeMounts(id: LayerId): Promise<readonly MountDescription[]>;
 	/** Where the parts of a layer are. */
 	paths(id: LayerId): LayerPaths;
 	/** Whether a writable layer still shows exactly what its parent does. */
@@ -270,7 +283,6 @@ export interface LayerStore extends AsyncDisposable {
 	/** Makes the layer's `root/`; no-op where it has one. */
 	flatten(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
 	readonly documents: Documents;
-	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
 	records<T>(namespace: string): Records<T>;
 	/** Runs the synchronous `work` in one transaction: it may look at layers, and change records of any namespace. */
 	transaction<R>(work: (transaction: StoreTransaction) => R): Promise<R>;

@@ -12,6 +12,10 @@ for (const flatten of ["always", "auto", "never"] as const) {
 		},
 	);
 }
+layerStoreConformance("packed", (root) => openLayerStore({ root, driver: "packed" }), {
+	driver: "packed",
+	flatten: "auto",
+});
 layerStoreConformance("vfs", (root) => openLayerStore({ root, driver: "vfs" }), {
 	driver: "vfs",
 	flatten: "auto",

@@ -15,8 +15,8 @@ import type {
 	StoreStatus,
 } from "./contract.ts";
 import type { LayerRecord } from "./database/layer-record.ts";
-import { allLayers, chainOf, childrenOf, findLayer, layerRecord } from "./database/layers.ts";
-import { recordsReader } from "./database/records.ts";
+import { allLayers, layerRecord } from "./database/layers.ts";
+import { recordsReader } from "./database/records-reader.ts";
 import { documentsAt } from "./disk/documents.ts";
 import { storeFailure } from "./failure.ts";
 import { commitLayer } from "./operations/commit.ts";
@@ -30,6 +30,7 @@ import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
 import { layerUsage } from "./operations/usage.ts";
 import { heldLayers } from "./processes/mount-holds.ts";
+import { layerReader } from "./reading/layer-reader.ts";
 import { recover } from "./recovery.ts";
 
 /** The store over its parts. `close` releases them; it is called once. */
@@ -47,6 +48,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		return store.infoOf(after);
 	};
 	return {
+		...layerReader(store.layout, store.database),
 		create: async (id, options = {}) => store.infoOf(await createLayer(store, id, options)),
 		applyLayer: async (id, source, options = {}) => {
 			const { parent, labels, idMaps, expectedDiffId, expectedBlobDigest, signal, onProgress } = options;
@@ -64,27 +66,22 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			store.infoOf(await snapshotLayer(store, from, name, options)),
 		remove: (id, options = {}) => removeLayers(store, [id], options),
 		removeAll: (ids, options = {}) => removeLayers(store, ids, options),
-		get: (id) => store.infoOf(read(id)),
-		has: (id) => findLayer(store.database, id) !== undefined,
-		list: () => allLayers(store.database).map((record) => store.infoOf(record)),
 		setLabels: (id, labels) =>
 			change(id, (record) => ({
 				...record,
 				labels: typeof labels === "function" ? labels(record.labels) : labels,
 			})),
 		setDiffId: (id, diffId: DiffId) => change(id, (record) => ({ ...record, diffId })),
-		chain: (id) => chainOf(store.database, read(id)).map((record) => store.infoOf(record)),
-		children: (id) => childrenOf(store.database, read(id)),
 		mount: async (id, options = {}) => {
 			options.signal?.throwIfAborted();
 			return mountHandle(store, id, await holdMount(store, id, options));
 		},
 		unmount: (id, options = {}) => releaseMount(store, id, options),
-		describeMounts: (id) => {
+		describeMounts: async (id) => {
 			const record = read(id);
 			const { kind, mountLabel } = record;
 			const [layer, ...chain] = store.placesFrom(record);
-			return [store.driver.describeMount({ layer, chain, kind, mountLabel })];
+			return [await store.driver.describeMount({ layer, chain, kind, mountLabel })];
 		},
 		paths: (id) => {
 			const record = read(id);
@@ -95,7 +92,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const record = read(id);
 			if (record.parent === undefined) return false;
 			const [layer, ...chain] = store.placesFrom(record);
-			const seen = store.driver.isUntouched(layer, chain);
+			const seen = await store.driver.isUntouched(layer, chain);
 			if (seen !== undefined) return seen;
 			const changes = await comparing(store, id, {}, (subject) =>
 				readSubject(store.jobs, "changes", subject, {}),

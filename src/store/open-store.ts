@@ -5,22 +5,24 @@ import { type Driver, type DriverName, openDriver } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { JobPool } from "../jobs/index.ts";
 import { LAYER_JOBS, type LayerJobs } from "../layer/index.ts";
+import { PathLocks } from "../linux/index.ts";
 import { StoreContext } from "./context.ts";
 import type { FlattenPolicy, LayerStore } from "./contract.ts";
 import { checkpointsOf } from "./database/checkpoint.ts";
-import { Database } from "./database/database.ts";
+import type { Database } from "./database/database.ts";
 import { factOf, putFact } from "./database/facts.ts";
 import { sweepDocuments } from "./disk/documents.ts";
 import { type Layout, layoutAt, makeLayout, makeRoot } from "./disk/layout.ts";
-import { isStore, writeMarker } from "./disk/marker.ts";
+import { isStore } from "./disk/marker.ts";
 import { Reserve } from "./disk/reserve.ts";
+import { writeMarker } from "./disk/write-marker.ts";
 import { storeFailure } from "./failure.ts";
 import { layerStore } from "./layer-store.ts";
 import { Background } from "./processes/background.ts";
-import { LayerLocks } from "./processes/layer-locks.ts";
 import { Owner } from "./processes/owner.ts";
 import { StateRootLock } from "./processes/state-root.ts";
-import { databaseMissing, openDatabase } from "./rebuild.ts";
+import { chooseDriver, openDatabaseForReading } from "./reading/open-reader.ts";
+import { openDatabase } from "./rebuild.ts";
 import { recover } from "./recovery.ts";
 
 const MAKING_RETRY_MS = 10;
@@ -107,9 +109,7 @@ async function open(
 }
 
 function openForReading(layout: Layout, options: LayerStoreOptions, opened: (() => unknown)[]): LayerStore {
-	const isThere = isStore(layout.root);
-	if (isThere && !existsSync(layout.database)) throw databaseMissing(layout);
-	const database = Database.open(isThere ? layout.database : "", { readOnly: true });
+	const database = openDatabaseForReading(layout);
 	opened.push(() => database.close());
 	const closed = new AbortController();
 	return closing(contextOf(layout, options, { database, owner: undefined, closed }, opened), closed, opened);
@@ -142,7 +142,7 @@ function contextOf(
 		},
 		jobs,
 		owner,
-		locks: new LayerLocks(),
+		locks: new PathLocks(),
 		background,
 		flattenPolicy: options.flatten ?? "auto",
 		closing: closed.signal,
@@ -168,20 +168,4 @@ async function lockRoot(layout: Layout): Promise<StateRootLock> {
 		lock.release();
 		await sleep(MAKING_RETRY_MS);
 	}
-}
-
-/** @throws {LamellaError} `ECONFIG` where layers were made with another driver */
-function chooseDriver(
-	database: Database,
-	layout: Layout,
-	asked: DriverName | "auto" = "auto",
-): DriverName | "auto" {
-	const before = factOf(database, "driver");
-	if (before !== "overlay" && before !== "vfs") return asked;
-	if (asked === "auto" || asked === before) return before;
-	if (database.get("SELECT 1 FROM layers LIMIT 1") === undefined) return asked;
-	throw new LamellaError(
-		"ECONFIG",
-		`the layers in ${layout.root} were made by the ${before} driver; open it with that, or take another state root`,
-	);
 }

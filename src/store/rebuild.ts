@@ -5,8 +5,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
 import { driverOf } from "../driver/index.ts";
-import { isLamellaError, LamellaError } from "../errors/index.ts";
+import { isLamellaError } from "../errors/index.ts";
 import { Database } from "./database/database.ts";
+import { databaseMissing } from "./database/errors.ts";
 import { putFact } from "./database/facts.ts";
 import type { LayerRecord } from "./database/layer-record.ts";
 import { restoreLayer } from "./database/layers.ts";
@@ -28,7 +29,7 @@ export async function openDatabase(
 	{ alone, reserve }: { readonly alone: boolean; readonly reserve: Reserve },
 ): Promise<OpenedDatabase> {
 	if (!existsSync(layout.database)) {
-		if (!alone) throw databaseMissing(layout);
+		if (!alone) throw databaseMissing(layout.database);
 		const isBlank = [layout.layers, layout.records].every((directory) => readdirSync(directory).length === 0);
 		if (!isBlank) return await rebuild(layout, reserve, "the database was missing");
 		return { database: Database.open(layout.database, { make: true, reserve }), notices: [] };
@@ -48,15 +49,6 @@ export async function openDatabase(
 	return await rebuild(layout, reserve, `the database was damaged; it is kept as ${aside}`);
 }
 
-/** What to say where only who is alone at the store could help. */
-export function databaseMissing(layout: Layout): LamellaError {
-	return new LamellaError(
-		"ECORRUPT",
-		`the database ${layout.database} is missing; end the other processes at this store and run "lamella cleanup": it rebuilds the database`,
-		{ path: layout.database },
-	);
-}
-
 async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<OpenedDatabase> {
 	const notices: string[] = [];
 	const database = Database.open(layout.database, { make: true, reserve });
@@ -68,8 +60,7 @@ async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<O
 		const records = [...readRecordFiles(layout)];
 		await database.transaction(() => {
 			for (const record of layers) restoreLayer(database, record);
-			const [any] = layers;
-			if (any !== undefined) putFact(database, "driver", driverOf(any.form));
+			if (layers.length > 0) putFact(database, "driver", driverOf(layers.map(({ form }) => form)));
 			for (const [namespace, record] of records) putRecord(database, namespace, record);
 		});
 		await database.flushed();

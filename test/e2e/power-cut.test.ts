@@ -71,11 +71,20 @@ function momentOf(seed: number): Moment {
 			// The hardest: what is committed was often made without a flush just before.
 			return { after: "commit", count: 1 + ((turn * 7) % 20), delayMs };
 		case 1:
-			return { after: "remove", count: 4 + (turn % 9), delayMs };
+			return { after: turn % 2 === 0 ? "remove" : "remove volatile", count: 2 + (turn % 9), delayMs };
 		case 2:
 			return { afterMs: 20 + ((seed * 7919) % 1500) };
 		default: {
-			const after = ["commit", "create", "create volatile", "apply", "labels", "remove", "records"];
+			const after = [
+				"commit",
+				"create",
+				"create volatile",
+				"apply",
+				"labels",
+				"remove",
+				"remove volatile",
+				"records",
+			];
 			return { after: after[turn % after.length] ?? "commit", count: 1 + (seed % 5), delayMs };
 		}
 	}

@@ -2,6 +2,7 @@
 
 import { type CommandModule, defineCommand } from "../command.ts";
 import { changeJson } from "../json-shapes.ts";
+import { stdout } from "../output/output.ts";
 import { forPeople } from "../output/text.ts";
 
 interface Options {
@@ -24,11 +25,11 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 		await using store = await context.openStore();
 		const changes = await store.changes(name, { against, signal: context.signal });
 		if (context.json) return context.printJson(changes.map(changeJson));
-		if (process.stdout.isTTY && nul !== true) {
+		if (stdout.stream.isTTY && nul !== true) {
 			return context.print(...changes.map(({ kind, path }) => `${kind} ${forPeople(path)}`));
 		}
 		const end = Buffer.from(nul === true ? "\0" : "\n");
 		const lines = changes.flatMap(({ kind, path }) => [Buffer.from(`${kind} `), path, end]);
-		process.stdout.write(Buffer.concat(lines));
+		stdout.write(Buffer.concat(lines));
 	},
 });

@@ -5,6 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
+import { stdout } from "../output/output.ts";
 import { forPeople } from "../output/text.ts";
 import { SKIP_UNSUPPORTED } from "../shared-options.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
@@ -32,7 +33,7 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 		await using store = await context.openStore();
 		const tar = store.diff(name, { against, wholeSeconds, skipUnsupported, signal: context.signal });
 		if (!toFile) {
-			await pipeline(tar, process.stdout, { signal: context.signal, end: false });
+			await pipeline(tar, stdout.stream, { signal: context.signal, end: false });
 			context.warn((await tar.result).warnings);
 			return;
 		}

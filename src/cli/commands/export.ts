@@ -2,6 +2,7 @@
 import type { Compression } from "../../api/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
+import { stdout } from "../output/output.ts";
 import { forPeople } from "../output/text.ts";
 import { SKIP_UNSUPPORTED } from "../shared-options.ts";
 import { checkStdoutTakesBytes } from "../streams.ts";
@@ -39,7 +40,7 @@ export const command: CommandModule = defineCommand<[image: string, output: stri
 		if (output === "-") checkStdoutTakesBytes(context, "give the name of a file in place of -");
 		await using store = await context.openStore();
 		const result = await context.withProgress((work) =>
-			store.exportImage(image, output === "-" ? process.stdout : output, {
+			store.exportImage(image, output === "-" ? stdout.stream : output, {
 				format,
 				compression,
 				name,

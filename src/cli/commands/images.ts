@@ -8,8 +8,8 @@ import { forPeople, shortDigest } from "../output/text.ts";
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
-		await using store = await context.openStore("looking");
-		const images = store.images();
+		using reader = await context.openReader();
+		const images = reader.images();
 		if (context.json) return context.printJson(images.map(imageJson));
 		if (context.globals.quiet === true) return context.print(...images.map(({ id }) => id));
 		if (images.length === 0) {

@@ -8,8 +8,8 @@ import { forPeople, shortId } from "../output/text.ts";
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
-		await using store = await context.openStore("looking");
-		const layers = store.layers();
+		using reader = await context.openReader();
+		const layers = reader.layers();
 		if (context.json) return context.printJson(layers.map(layerJson));
 		if (context.globals.quiet === true) return context.print(...layers.map(({ id }) => forPeople(id)));
 		if (layers.length === 0) {

@@ -2,6 +2,7 @@
 import path from "node:path";
 import type { PrintableConfig, Protocol } from "../../serve/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
+import { stderr, stdout } from "../output/output.ts";
 
 interface ServeOptions {
 	readonly config?: string;
@@ -60,9 +61,9 @@ export const command: CommandModule = defineCommand<[protocol: Protocol | undefi
 			const inFile =
 				file === undefined || printConfig === "systemd" ? undefined : resolveConfig({ file })[printConfig];
 			const request = { socket: options.socket ?? inFile?.socket, command: words.join(" "), protocol };
-			process.stdout.write(printedConfig(printConfig, request));
+			stdout.write(printedConfig(printConfig, request));
 			const note = printedNote(printConfig, request);
-			if (note !== undefined) process.stderr.write(`${note}\n`);
+			if (note !== undefined) stderr.write(`${note}\n`);
 			return;
 		}
 		const { root, driver, flatten } = context.globals;

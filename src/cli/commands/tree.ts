@@ -9,8 +9,8 @@ import { type TreeNode as DrawnNode, treeLines } from "../output/tree.ts";
 export const command: CommandModule = defineCommand<[]>({
 	configure: () => undefined,
 	run: async (context) => {
-		await using store = await context.openStore("looking");
-		const roots = store.tree();
+		using reader = await context.openReader();
+		const roots = reader.tree();
 		if (context.json) return context.printJson(roots.map(nodeJson));
 		if (roots.length === 0) context.note("there are no layers yet; lamella import IMAGE.tar brings some in");
 		context.print(...treeLines(roots.map((root) => drawn(root, context.whole))));

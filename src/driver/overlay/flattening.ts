@@ -1,43 +1,52 @@
-/** Roots of the overlay driver: the merged tree of a chain, every file in it a hard link to the layer that has it. */
+/**
+ * Roots of the overlay driver: the merged tree of a chain, every file in it a hard link to the layer that has it. Over packed
+ * layers it is a fold: of the trees alone, for no file of an image can be linked to.
+ */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import type { OverlayXattrPrefix } from "../../layer/index.ts";
 import type { Flattening, FlattenOptions, LayerJobRunner, LayerPlace } from "../driver.ts";
-import { isFlattened, type LayerForm, TREE_WITH_ROOT } from "../form.ts";
-import { lowersOf, rootOf } from "../place.ts";
+import { foldedLayers, isPacked, type LayerForm, TREE_WITH_ROOT, treeWithFold } from "../form.ts";
+import type { ChainImages } from "../packed/chain-image.ts";
+import { foldOf, lowersOf, rootOf } from "../place.ts";
 
 export class OverlayFlattening implements Flattening {
 	readonly #xattrPrefix: OverlayXattrPrefix;
 	readonly #jobs: LayerJobRunner;
+	readonly #images: ChainImages;
 
-	constructor(xattrPrefix: OverlayXattrPrefix, jobs: LayerJobRunner) {
+	constructor(xattrPrefix: OverlayXattrPrefix, jobs: LayerJobRunner, images: ChainImages) {
 		this.#xattrPrefix = xattrPrefix;
 		this.#jobs = jobs;
+		this.#images = images;
 	}
 
 	async make(
 		layer: LayerPlace,
 		chain: readonly LayerPlace[],
-		staged: string,
+		target: string,
 		{ sync, ...options }: FlattenOptions,
-	): Promise<void> {
-		mkdirSync(staged, { mode: 0o755 });
-		const lowers = lowersOf([layer, ...chain]);
-		await this.#jobs.run(
-			"flatten",
-			{ lowers, target: staged, xattrPrefix: this.#xattrPrefix, sync },
-			options,
-		);
+	): Promise<LayerForm> {
+		mkdirSync(target, { mode: 0o755 });
+		const all = [layer, ...chain];
+		await using image = await this.#images.holdBelow(all);
+		const lowers = lowersOf(all, image?.path);
+		const over = image === undefined ? [] : lowers.splice(-1);
+		const xattrPrefix = this.#xattrPrefix;
+		await this.#jobs.run("flatten", { lowers, over, target, xattrPrefix, sync }, options);
+		return image === undefined ? TREE_WITH_ROOT : treeWithFold(all.findIndex(({ form }) => isPacked(form)));
 	}
 
-	place(directory: string, staged: string): LayerForm {
-		const root = rootOf({ directory, form: TREE_WITH_ROOT });
+	place(directory: string, staged: string, form: LayerForm): void {
+		const layer = { directory, form };
+		const target = foldedLayers(form) === undefined ? rootOf(layer) : foldOf(layer);
 		// One that is there was finished by a process that then died.
-		if (!existsSync(root)) renameSync(staged, root);
-		return TREE_WITH_ROOT;
+		if (!existsSync(target)) renameSync(staged, target);
 	}
 
-	stale(layer: LayerPlace): string | undefined {
-		const root = rootOf(layer);
-		return !isFlattened(layer.form) && existsSync(root) ? root : undefined;
+	stale(layer: LayerPlace): readonly string[] {
+		const unrecorded: string[] = [];
+		if (foldedLayers(layer.form) === undefined) unrecorded.push(foldOf(layer));
+		if (layer.form !== TREE_WITH_ROOT) unrecorded.push(rootOf(layer));
+		return unrecorded.filter((found) => existsSync(found));
 	}
 }

@@ -1,15 +1,21 @@
 /**
  * The overlay driver: an active layer's `diff/` is overlayfs's upper, the chain's `diff/` and `root/` are its
- * lowers. A commit only removes what a writable layer needs.
+ * lowers, and the image of the packed layers at its bottom. A commit only removes what a writable layer needs.
+ *
+ * Layers whose tars are applied become trees, or, by the name `packed`, packed layers where all below them are, too. Either
+ * driver mounts what the other one has made.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { copyFile, link, mkdir } from "node:fs/promises";
+import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import type { ApplyTarget, DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
+import type { DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
+	ApplyOptions,
 	CopyOptions,
 	Driver,
+	DriverName,
 	Flattening,
 	HeldSubject,
 	LayerJobRunner,
@@ -17,20 +23,32 @@ import type {
 	LayerPlace,
 	MountDescription,
 	MountRequest,
+	PreparedApply,
 	PrepareOptions,
+	ReleaseOptions,
 	UnmountOptions,
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
-import { isFlattened, type LayerForm, TREE } from "../form.ts";
+import { foldedLayers, type LayerForm, PACKED, TREE, TREE_WITH_ROOT } from "../form.ts";
 import {
+	ChainImages,
+	type ChainImagesOptions,
+	type HeldImage,
+	packedChainOf,
+} from "../packed/chain-image.ts";
+import {
+	dataOf,
 	diffOf,
 	emptyOf,
+	foldOf,
+	indexOf,
 	inheritTreeRoot,
 	lowersOf,
 	makeTreeRoot,
 	mapTreeRoot,
 	mergedOf,
 	rootOf,
+	tarOf,
 	workOf,
 } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
@@ -43,7 +61,13 @@ export interface OverlayFacts {
 	readonly options: readonly string[];
 	readonly xattrPrefix: OverlayXattrPrefix;
 	readonly status: readonly (readonly [string, string])[];
+	/** Whether what is applied becomes packed layers. */
+	readonly packs: boolean;
 }
+
+/** Before the name of a layer whose mount was described for somebody else to make. */
+const DESCRIBED = "described-";
+const BLOCK_BYTES = 512;
 
 /** What a layer's mount is made of. */
 type Plan =
@@ -51,17 +75,21 @@ type Plan =
 	| ({ readonly type: "overlay" } & OverlayMount);
 
 export class OverlayDriver implements Driver {
-	readonly name = "overlay";
+	readonly name: DriverName;
 	readonly form: LayerForm = TREE;
 	readonly appliesSideBySide = true;
 	readonly flattening: Flattening;
 	readonly #facts: OverlayFacts;
 	readonly #jobs: LayerJobRunner;
+	readonly #images: ChainImages;
 
-	constructor(facts: OverlayFacts, jobs: LayerJobRunner) {
+	constructor(facts: OverlayFacts, options: ChainImagesOptions) {
+		const { jobs } = options;
+		this.name = facts.packs ? "packed" : "overlay";
 		this.#facts = facts;
 		this.#jobs = jobs;
-		this.flattening = new OverlayFlattening(facts.xattrPrefix, jobs);
+		this.#images = new ChainImages(options);
+		this.flattening = new OverlayFlattening(facts.xattrPrefix, jobs, this.#images);
 	}
 
 	status(): readonly (readonly [string, string])[] {
@@ -79,22 +107,68 @@ export class OverlayDriver implements Driver {
 	): Promise<void> {
 		const layer = { directory: staged, form: TREE };
 		await makeTreeRoot(diffOf(layer));
-		inheritFromChain(layer, chain);
+		await using image = await this.#holdTop(chain);
+		inheritFromChain(layer, chain, image?.path);
 		mapTreeRoot(diffOf(layer), idMaps);
 		if (kind === "active") await mkdir(workOf(layer), { mode: 0o700 });
 	}
 
-	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
+	async prepareApply(
+		staged: string,
+		chain: readonly LayerPlace[],
+		{ idMaps }: ApplyOptions = {},
+	): Promise<PreparedApply> {
+		// A packed layer keeps its tar as it came, and a tar has the container's owners.
+		if (this.#facts.packs && idMaps === undefined && chain.every(({ form }) => form === PACKED)) {
+			const lowers = chain.map(({ directory }) => directory);
+			return {
+				form: PACKED,
+				target: { form: "packed", directory: staged, lowers },
+				[Symbol.asyncDispose]: () => Promise.resolve(),
+			};
+		}
 		const layer = { directory: staged, form: TREE };
 		await makeTreeRoot(diffOf(layer));
-		inheritFromChain(layer, chain);
+		const image = await this.#images.holdBelow(chain);
+		inheritFromChain(layer, chain, image?.path);
 		return {
-			form: "overlay",
-			directory: diffOf(layer),
-			lowers: lowersOf(chain),
-			xattrPrefix: this.#facts.xattrPrefix,
-			shareInodes: true,
+			form: TREE,
+			target: {
+				form: "overlay",
+				directory: diffOf(layer),
+				lowers: lowersOf(chain, image?.path),
+				xattrPrefix: this.#facts.xattrPrefix,
+				shareInodes: true,
+			},
+			[Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose](),
 		};
+	}
+
+	async prime(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<void> {
+		const packed = layer.form === PACKED ? packedChainOf([layer, ...chain]) : undefined;
+		if (packed !== undefined) await this.#images.prime(packed, options);
+	}
+
+	async release(
+		layer: LayerPlace,
+		chain: readonly LayerPlace[],
+		{ described = false }: ReleaseOptions = {},
+	): Promise<void> {
+		const packed = packedChainOf([layer, ...chain]);
+		if (packed === undefined) return;
+		const user = path.basename(layer.directory);
+		await this.#images.release(packed, described ? [user, DESCRIBED + user] : [user]);
+	}
+
+	/** The image of the uppermost layer, where that is a packed one. */
+	async #holdTop(chain: readonly LayerPlace[]): Promise<HeldImage | undefined> {
+		return chain[0]?.form === PACKED ? await this.#images.holdBelow(chain) : undefined;
+	}
+
+	/** Mounts the image that the layer's mount stands on. */
+	async #attachImage({ layer, chain }: MountRequest, prefix: string): Promise<void> {
+		const packed = packedChainOf([layer, ...chain]);
+		if (packed !== undefined) await this.#images.attach(packed, prefix + path.basename(layer.directory));
 	}
 
 	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
@@ -117,7 +191,8 @@ export class OverlayDriver implements Driver {
 		return { type: "overlay", lowers, options, mountLabel };
 	}
 
-	describeMount(request: MountRequest): MountDescription {
+	async describeMount(request: MountRequest): Promise<MountDescription> {
+		await this.#attachImage(request, DESCRIBED);
 		const plan = this.#plan(request);
 		makeFiller(plan, request.layer);
 		if (plan.type === "bind") {
@@ -126,10 +201,11 @@ export class OverlayDriver implements Driver {
 		return { type: "overlay", source: "overlay", options: classicalOptions(plan) };
 	}
 
-	mount(request: MountRequest): string {
+	async mount(request: MountRequest): Promise<string> {
 		const { layer } = request;
 		const merged = mergedOf(layer);
 		if (isMountPoint(merged)) return merged;
+		await this.#attachImage(request, "");
 		try {
 			mkdirSync(merged, { recursive: true, mode: 0o700 });
 			const plan = this.#plan(request);
@@ -141,6 +217,7 @@ export class OverlayDriver implements Driver {
 				mountOverlay(this.#facts.api, plan, merged);
 			}
 		} catch (error) {
+			await this.release(layer, request.chain);
 			throw mountFailure(error, merged);
 		}
 		return merged;
@@ -155,42 +232,83 @@ export class OverlayDriver implements Driver {
 	}
 
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths {
-		const root = isFlattened(layer.form) ? rootOf(layer) : undefined;
+		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : undefined;
 		const work = existsSync(workOf(layer)) ? workOf(layer) : undefined;
-		return { root, upper: diffOf(layer), lowers: lowersOf(chain), work, merged: mergedOf(layer) };
+		const upper = layer.form === PACKED ? undefined : diffOf(layer);
+		return { root, upper, lowers: lowersOf(chain), work, merged: mergedOf(layer) };
 	}
 
-	isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): boolean {
-		const [below] = lowersOf(chain);
+	async isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<boolean | undefined> {
+		if (layer.form === PACKED) return undefined;
+		await using image = await this.#holdTop(chain);
+		const [below] = lowersOf(chain, image?.path);
 		if (below === undefined || readdirSync(diffOf(layer)).length > 0) return false;
 		const [mine, theirs] = [statSync(diffOf(layer)), statSync(below)];
 		return mine.mode === theirs.mode && mine.uid === theirs.uid && mine.gid === theirs.gid;
 	}
 
-	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
+	async hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
+		if (layer.form === PACKED) {
+			const lowers = chain.map(({ directory }) => directory);
+			const packed: DiffSubject = { form: "packed", layer: layer.directory, lowers };
+			return { subject: packed, [Symbol.asyncDispose]: () => Promise.resolve() };
+		}
+		const image = await this.#images.holdBelow(chain);
 		const { xattrPrefix } = this.#facts;
-		const subject: DiffSubject = {
-			form: "upper",
-			upper: diffOf(layer),
-			lowers: lowersOf(chain),
-			xattrPrefix,
+		const lowers = lowersOf(chain, image?.path);
+		return {
+			subject: { form: "upper", upper: diffOf(layer), lowers, xattrPrefix },
+			[Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose](),
 		};
-		return Promise.resolve({ subject, [Symbol.asyncDispose]: () => Promise.resolve() });
 	}
 
-	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
-		return this.#jobs.run("usage", { directories: [diffOf(layer)] }, options);
+	async usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
+		if (layer.form === PACKED) return usageOfFiles(packedFilesOf(layer));
+		return await this.#jobs.run("usage", { directories: [diffOf(layer)] }, options);
 	}
 
 	async seal(layer: LayerPlace, also: readonly string[], options?: RunOptions): Promise<void> {
-		const trees = isFlattened(layer.form) ? [diffOf(layer), rootOf(layer)] : [diffOf(layer)];
+		if (layer.form === PACKED) {
+			await this.#jobs.run("flush", { trees: [], paths: [...packedFilesOf(layer), ...also] }, options);
+			return;
+		}
+		const trees = [diffOf(layer)];
+		if (layer.form === TREE_WITH_ROOT) trees.push(rootOf(layer));
+		if (foldedLayers(layer.form) !== undefined) trees.push(foldOf(layer));
 		await this.#jobs.run("flush", { trees, paths: also }, options);
 	}
 
-	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<void> {
+	async sealApplied(
+		layers: readonly LayerPlace[],
+		also: readonly string[],
+		options?: RunOptions,
+	): Promise<void> {
+		const [any] = layers;
+		if (any === undefined) return;
+		if (layers.some(({ form }) => form !== PACKED)) {
+			await this.#jobs.run("sync", { path: any.directory }, options);
+			return;
+		}
+		// Side by side, and the names of the files last.
+		await Promise.all(
+			layers.map((layer) => this.#jobs.run("flush", { trees: [], paths: packedFilesOf(layer) }, options)),
+		);
+		await this.#jobs.run("flush", { trees: [], paths: also }, options);
+	}
+
+	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<LayerForm> {
+		if (layer.form === PACKED) {
+			for (const file of packedFilesOf(layer)) {
+				const copy = path.join(staged, path.basename(file));
+				// Nobody ever writes a packed layer.
+				await link(file, copy).catch(() => copyFile(file, copy, constants.COPYFILE_FICLONE));
+			}
+			return PACKED;
+		}
 		const to = diffOf({ directory: staged, form: TREE });
 		const marks = this.#facts.xattrPrefix;
 		await this.#jobs.run("copy", { from: diffOf(layer), to, share, marks }, options);
+		return TREE;
 	}
 
 	finishCommit(layer: LayerPlace): void {
@@ -202,9 +320,23 @@ export class OverlayDriver implements Driver {
 	}
 }
 
-function inheritFromChain(layer: LayerPlace, chain: readonly LayerPlace[]): void {
-	const [below] = lowersOf(chain);
+function inheritFromChain(
+	layer: LayerPlace,
+	chain: readonly LayerPlace[],
+	imageAt: string | undefined,
+): void {
+	const [below] = lowersOf(chain, imageAt);
 	if (below !== undefined) inheritTreeRoot(diffOf(layer), below);
+}
+
+/** What a packed layer is; its image can be made again. */
+function packedFilesOf(layer: LayerPlace): string[] {
+	return [tarOf(layer), indexOf(layer), dataOf(layer)].filter(existsSync);
+}
+
+function usageOfFiles(files: readonly string[]): Usage {
+	const blocks = files.map((file) => statSync(file).blocks);
+	return { sizeBytes: blocks.reduce((sum, each) => sum + each * BLOCK_BYTES, 0), inodes: files.length };
 }
 
 function makeFiller(plan: Plan, layer: LayerPlace): void {

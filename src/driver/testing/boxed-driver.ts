@@ -24,7 +24,10 @@ export function boxedDriver(inner: Driver): Driver {
 		status: () => inner.status(),
 		mergeDepth: (chain) => inner.mergeDepth(openAll(chain)),
 		prepare: (staged, chain, options) => inner.prepare(make(staged), openAll(chain), options),
-		prepareApply: (staged, chain) => inner.prepareApply(make(staged), openAll(chain)),
+		prepareApply: async (staged, chain, options) => {
+			const prepared = await inner.prepareApply(make(staged), openAll(chain), options);
+			return { ...prepared, form: BOXED };
+		},
 		describeMount: (request) =>
 			inner.describeMount({ ...request, layer: open(request.layer), chain: openAll(request.chain) }),
 		paths: (layer, chain) => inner.paths(open(layer), openAll(chain)),
@@ -32,11 +35,17 @@ export function boxedDriver(inner: Driver): Driver {
 		mount: (request) =>
 			inner.mount({ ...request, layer: open(request.layer), chain: openAll(request.chain) }),
 		unmount: (layer, options) => inner.unmount(open(layer), options),
+		prime: (layer, chain, options) => inner.prime(open(layer), openAll(chain), options),
+		release: (layer, chain, options) => inner.release(open(layer), openAll(chain), options),
 		isMounted: (layer) => inner.isMounted(open(layer)),
 		hold: (layer, chain) => inner.hold(open(layer), openAll(chain)),
 		usage: (layer, options) => inner.usage(open(layer), options),
 		seal: (layer, also, options) => inner.seal(open(layer), also, options),
+		sealApplied: (layers, also, options) => inner.sealApplied(openAll(layers), also, options),
 		finishCommit: (layer) => inner.finishCommit(open(layer)),
-		copy: (staged, layer, options) => inner.copy(make(staged), open(layer), options),
+		copy: async (staged, layer, options) => {
+			await inner.copy(make(staged), open(layer), options);
+			return BOXED;
+		},
 	};
 }

@@ -44,7 +44,7 @@ class Layers implements Disposable {
 	/** A committed layer over `chain`, in which `change` was done through a mount. */
 	async commit(chain: readonly LayerPlace[], change: (tree: string) => void): Promise<LayerPlace> {
 		const layer = await this.make(chain);
-		change(this.mount(layer, chain));
+		change(await this.mount(layer, chain));
 		this.#driver.unmount(layer);
 		this.#driver.finishCommit(layer);
 		return layer;
@@ -56,7 +56,7 @@ class Layers implements Disposable {
 		return copy;
 	}
 
-	mount(layer: LayerPlace, chain: readonly LayerPlace[], kind: LayerKind = "active"): string {
+	mount(layer: LayerPlace, chain: readonly LayerPlace[], kind: LayerKind = "active"): Promise<string> {
 		return this.#driver.mount({ layer, chain, kind });
 	}
 
@@ -112,19 +112,19 @@ interface Tools {
 const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 	async "a layer without a parent is empty, belongs to root, and keeps what is written"({ driver, layers }) {
 		const layer = await layers.make([]);
-		const tree = layers.mount(layer, []);
+		const tree = await layers.mount(layer, []);
 		assert.deepEqual(readdirSync(tree), []);
 		const { mode, uid, gid } = statSync(tree);
 		assert.deepEqual([mode & 0o7777, uid, gid], [0o755, 0, 0]);
 		write("x", tree, "kept");
 		driver.unmount(layer);
 		assert.equal(driver.isMounted(layer), false);
-		assert.equal(text(layers.mount(layer, []), "kept"), "x");
+		assert.equal(text(await layers.mount(layer, []), "kept"), "x");
 	},
 	async "a chain is seen merged: later layers hide, delete and replace what earlier ones have"({ layers }) {
 		const chain = await threeLayers(layers);
 		const layer = await layers.make(chain);
-		checkThreeLayers(layers.mount(layer, chain));
+		checkThreeLayers(await layers.mount(layer, chain));
 	},
 	async "a commit that is finished late leaves a committed layer mounted that somebody looks at"({
 		driver,
@@ -132,7 +132,7 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 	}) {
 		const chain = await threeLayers(layers);
 		const [top, ...below] = chain;
-		const tree = layers.mount(top, below, "committed");
+		const tree = await layers.mount(top, below, "committed");
 		driver.finishCommit(top);
 		checkThreeLayers(tree);
 		assert.equal(driver.isMounted(top), true);
@@ -144,12 +144,12 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		const chain = await threeLayers(layers);
 		const one = await layers.make(chain);
 		const two = await layers.make(chain);
-		const tree = layers.mount(one, chain);
+		const tree = await layers.mount(one, chain);
 		write("changed", tree, "etc/a");
 		rmSync(path.join(tree, "etc/b"));
-		checkThreeLayers(layers.mount(two, chain));
+		checkThreeLayers(await layers.mount(two, chain));
 		const view = await layers.make(chain, "view");
-		checkThreeLayers(layers.mount(view, chain, "view"));
+		checkThreeLayers(await layers.mount(view, chain, "view"));
 		assert.equal(text(tree, "etc/a"), "changed");
 	},
 	async "views and committed layers are read-only, over no parent, one and several"({ driver, layers }) {
@@ -157,14 +157,14 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		const [top, middle, bottom] = chain;
 		for (const below of [[], [bottom], [middle, bottom], chain]) {
 			const view = await layers.make(below, "view");
-			const tree = layers.mount(view, below, "view");
+			const tree = await layers.mount(view, below, "view");
 			mustBeReadOnly(tree);
 			assert.equal(driver.isMounted(view), true);
 		}
-		const committed = layers.mount(top, [middle, bottom], "committed");
+		const committed = await layers.mount(top, [middle, bottom], "committed");
 		checkThreeLayers(committed);
 		mustBeReadOnly(committed);
-		mustBeReadOnly(layers.mount(bottom, [], "committed"));
+		mustBeReadOnly(await layers.mount(bottom, [], "committed"));
 	},
 	async "the root directory's owner, mode, times and xattrs go up the chain"({ layers }) {
 		const bottom = await layers.commit([], (tree) => {
@@ -177,7 +177,7 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		});
 		for (const kind of ["active", "view"] as const) {
 			const layer = await layers.make([bottom], kind);
-			const tree = layers.mount(layer, [bottom], kind);
+			const tree = await layers.mount(layer, [bottom], kind);
 			const { uid, gid, mode, mtimeNs } = linux.fstatat(linux.AT_FDCWD, tree);
 			assert.deepEqual([uid, gid, mode & 0o7777, mtimeNs], [7, 8, 0o2751, -5n]);
 			const value = linux.lgetxattrAt(linux.AT_FDCWD, tree, "trusted.lamella");
@@ -194,11 +194,11 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		driver.unmount(layer);
 		driver.unmount({ directory: path.join(root, "no-such-layer"), form: driver.form });
 		assert.equal(driver.isMounted(layer), false);
-		const tree = layers.mount(layer, chain);
+		const tree = await layers.mount(layer, chain);
 		const mountsHere = (): number =>
 			linux.readMountInfo().filter((m) => m.mountPoint.toString().startsWith(`${root}/`)).length;
 		const before = mountsHere();
-		assert.equal(layers.mount(layer, chain), tree);
+		assert.equal(await layers.mount(layer, chain), tree);
 		assert.equal(mountsHere(), before);
 		driver.unmount(layer);
 		driver.unmount(layer);
@@ -207,14 +207,14 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 	async "mounts that others stacked on top and made inside go with the layer's"({ driver, layers }) {
 		const chain = await threeLayers(layers);
 		const view = await layers.make(chain, "view");
-		const tree = layers.mount(view, chain, "view");
+		const tree = await layers.mount(view, chain, "view");
 		linux.mount("inside", path.join(tree, "etc"), "tmpfs", 0);
 		mkdirSync(path.join(tree, "etc/deeper"));
 		linux.mount("deeper", path.join(tree, "etc/deeper"), "tmpfs", 0);
 		linux.mount("stacked", tree, "tmpfs", 0);
 		driver.unmount(view);
 		assert.equal(driver.isMounted(view), false);
-		checkThreeLayers(layers.mount(view, chain, "view"));
+		checkThreeLayers(await layers.mount(view, chain, "view"));
 	},
 	async "a layer in use is not unmounted, and the error names the process; detach takes it away"({
 		driver,
@@ -222,7 +222,7 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 	}) {
 		const chain = await threeLayers(layers);
 		const view = await layers.make(chain, "view");
-		const tree = layers.mount(view, chain, "view");
+		const tree = await layers.mount(view, chain, "view");
 		const process = spawn("/bin/sleep", ["60"], { cwd: tree, stdio: "ignore" });
 		try {
 			await new Promise((resolve, reject) => process.once("spawn", resolve).once("error", reject));
@@ -247,7 +247,7 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		const chain = await threeLayers(layers);
 		for (const kind of ["active", "view"] as const) {
 			const layer = await layers.make(chain, kind);
-			const { type, source, options } = driver.describeMount({ layer, chain, kind });
+			const { type, source, options } = await driver.describeMount({ layer, chain, kind });
 			const target = path.join(root, `described-${kind}`);
 			mkdirSync(target);
 			try {
@@ -272,17 +272,17 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		const chain = [middle, bottom];
 		for (const share of [true, false]) {
 			const replacing = await layers.copy(middle, { share });
-			const tree = layers.mount(replacing, [bottom], "committed");
+			const tree = await layers.mount(replacing, [bottom], "committed");
 			assert.deepEqual(readdirSync(path.join(tree, "replaced")), ["new"]);
 			assert.deepEqual(readdirSync(tree).sort(), ["etc", "replaced"]);
 			const copy = await layers.copy(top, { share });
 			await driver.seal(copy, [copy.directory]);
 			await using held = await driver.hold(copy, chain);
 			assert.equal(held.subject.form === "upper" || held.subject.form === "trees", true);
-			checkThreeLayers(layers.mount(copy, chain, "committed"));
+			checkThreeLayers(await layers.mount(copy, chain, "committed"));
 			const over = await layers.make([copy, ...chain]);
-			write("changed", layers.mount(over, [copy, ...chain]), "etc/c");
-			assert.equal(text(layers.mount(top, chain, "committed"), "etc/c"), "top");
+			write("changed", await layers.mount(over, [copy, ...chain]), "etc/c");
+			assert.equal(text(await layers.mount(top, chain, "committed"), "etc/c"), "top");
 		}
 	},
 	async "an apply target is an empty diff over the lowers, or a whole copy of the parent"({
@@ -294,7 +294,8 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		const staged = path.join(root, "staged");
 		mkdirSync(staged);
 		try {
-			const target = await driver.prepareApply(staged, chain);
+			await using prepared = await driver.prepareApply(staged, chain);
+			const { target } = prepared;
 			if (target.form === "plain") checkThreeLayers(target.directory);
 			else {
 				assert.deepEqual(readdirSync(target.directory), []);

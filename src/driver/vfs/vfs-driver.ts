@@ -6,7 +6,7 @@
 import { mkdirSync } from "node:fs";
 import { LamellaError } from "../../errors/index.ts";
 import type { RunOptions } from "../../jobs/index.ts";
-import type { ApplyTarget, Usage } from "../../layer/index.ts";
+import type { Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
 	CopyOptions,
@@ -17,6 +17,7 @@ import type {
 	LayerPlace,
 	MountDescription,
 	MountRequest,
+	PreparedApply,
 	PrepareOptions,
 	UnmountOptions,
 } from "../driver.ts";
@@ -61,22 +62,26 @@ export class VfsDriver implements Driver {
 		mapTreeRoot(root, idMaps);
 	}
 
-	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<ApplyTarget> {
+	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply> {
 		await this.prepare(staged, chain);
 		return {
-			form: "plain",
-			directory: rootOf({ directory: staged, form: WHOLE }),
-			lowers: [],
-			xattrPrefix: "trusted.overlay.",
-			shareInodes: false,
+			form: WHOLE,
+			target: {
+				form: "plain",
+				directory: rootOf({ directory: staged, form: WHOLE }),
+				lowers: [],
+				xattrPrefix: "trusted.overlay.",
+				shareInodes: false,
+			},
+			[Symbol.asyncDispose]: () => Promise.resolve(),
 		};
 	}
 
-	describeMount({ layer, kind }: MountRequest): MountDescription {
+	async describeMount({ layer, kind }: MountRequest): Promise<MountDescription> {
 		return { type: "bind", source: rootOf(layer), options: [kind === "active" ? "rw" : "ro", "rbind"] };
 	}
 
-	mount({ layer, kind, mountLabel }: MountRequest): string {
+	async mount({ layer, kind, mountLabel }: MountRequest): Promise<string> {
 		if (mountLabel !== undefined && mountLabel !== "") {
 			throw new LamellaError(
 				"ENOTSUPPORTED",
@@ -99,6 +104,10 @@ export class VfsDriver implements Driver {
 		unmountTree(mergedOf(layer), options);
 	}
 
+	async prime(): Promise<void> {}
+
+	async release(): Promise<void> {}
+
 	isMounted(layer: LayerPlace): boolean {
 		return isMountPoint(mergedOf(layer));
 	}
@@ -107,7 +116,7 @@ export class VfsDriver implements Driver {
 		return { root: rootOf(layer), lowers: [], merged: mergedOf(layer) };
 	}
 
-	isUntouched(): undefined {
+	async isUntouched(): Promise<undefined> {
 		return undefined;
 	}
 
@@ -128,9 +137,18 @@ export class VfsDriver implements Driver {
 		await this.#jobs.run("flush", { trees: [rootOf(layer)], paths: also }, options);
 	}
 
-	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<void> {
+	async sealApplied(
+		[any]: readonly LayerPlace[],
+		_also: readonly string[],
+		options?: RunOptions,
+	): Promise<void> {
+		if (any !== undefined) await this.#jobs.run("sync", { path: any.directory }, options);
+	}
+
+	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<LayerForm> {
 		const to = rootOf({ directory: staged, form: WHOLE });
 		await this.#jobs.run("copy", { from: rootOf(layer), to, share }, options);
+		return WHOLE;
 	}
 
 	finishCommit(layer: LayerPlace): void {

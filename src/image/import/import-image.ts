@@ -87,14 +87,12 @@ async function putDocuments(store: LayerStore, image: PlannedImage, from: string
 async function importOnce(
 	store: LayerStore,
 	image: PlannedImage,
-	chain: readonly PlacedLayer[],
+	wanted: readonly PlacedLayer[],
 	names: readonly ImageName[],
 	options: ImageOperationOptions,
 ): Promise<MadeImage> {
 	const report = reporter(image, names[0] ?? image.id, options);
-	// A layer is there only when all below it are, so the missing ones are the top of the chain.
-	const firstMissing = chain.findIndex(({ layer }) => !store.has(layer));
-	const first = firstMissing === -1 ? chain.length : firstMissing;
+	const { chain, first } = withLayersThatAreThere(store, wanted);
 	const skipped = chain.slice(0, first).map(({ layer }) => store.get(layer));
 	const sizes: (number | undefined)[] = knownSizes(store, skipped);
 	for (const i of chain.keys()) report(i, i < first ? "exists" : "waiting", 0);
@@ -114,6 +112,7 @@ async function importOnce(
 		await store.importChain(chain.slice(first).map(chainLayer(image, first)), {
 			parent: skipped.at(-1)?.id,
 			keepExisting: true,
+			mountSoon: true,
 			signal: options.signal,
 			onProgress: (index, doneBytes) => report(first + index, "applying", doneBytes),
 			onApplied: (index, applied) => {
@@ -130,6 +129,22 @@ async function importOnce(
 	}
 	if (saved === undefined) throw new Error("the store did not run the import's transaction");
 	return { ...saved, warnings: joinWarnings(warnings) };
+}
+
+/**
+ * The chain with the layers that the store has, and the index of the first one that it has not. A layer is there only when all
+ * below it are, though they may have names of their own: who applied a layer by hand gave it one.
+ */
+function withLayersThatAreThere(
+	store: LayerStore,
+	wanted: readonly PlacedLayer[],
+): { chain: readonly PlacedLayer[]; first: number } {
+	const top = wanted.findLastIndex(({ layer }) => store.has(layer));
+	const there = wanted[top];
+	if (there === undefined) return { chain: wanted, first: 0 };
+	const below = store.chain(there.layer).toReversed();
+	const chain = wanted.map((one, i) => ({ ...one, layer: below[i]?.id ?? one.layer }));
+	return { chain, first: top + 1 };
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
-import type { LayerId, LayerStore, RecordsWriter, StoreTransaction } from "../../store/index.ts";
+import type { LayerId, LayerReader, RecordsWriter, StoreTransaction } from "../../store/index.ts";
 import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
 import { documentsOf } from "./documents.ts";
 import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
@@ -22,7 +22,7 @@ const IMAGES = "images";
 /** Name → key of the image's record. */
 const NAMES = "image-names";
 
-type Reader = LayerStore | StoreTransaction;
+type Reader = Pick<LayerReader, "records">;
 
 /** In order of first name, nameless ones last. @throws {LamellaError} `ECORRUPT` */
 export function listImages(reader: Reader): readonly ImageInfo[] {

@@ -121,9 +121,18 @@ export interface LayerJobs {
 	readonly changes: { request: { subject: DiffSubject }; result: readonly Change[] };
 	/** What diff's contentSizeBytes would be, without making the tar. */
 	readonly diffSize: { request: { subject: DiffSubject }; result: number };
-	/** Hard-links the merged view of `lowers` (top first) to the empty directory `target`. */
+	/**
+	 * Hard-links the merged view of `lowers` (top first) to the empty directory `target`, with marks for what they hide of the
+	 * trees `over` which they stand.
+	 */
 	readonly flatten: {
-		request: { lowers: readonly string[]; target: string; xattrPrefix: OverlayXattrPrefix; sync?: boolean };
+		request: {
+			lowers: readonly string[];
+			over?: readonly string[] | undefined;
+			target: string;
+			xattrPrefix: OverlayXattrPrefix;
+			sync?: boolean;
+		};
 		result: { entries: number };
 	};
 	/** Makes the image of a chain of packed layers, and flushes it. */

@@ -37,6 +37,34 @@ test("a flattened chain is the tree that the overlay mount shows", () => {
 	);
 });
 
+test("a folded part of a chain is shown over the rest as the whole chain is", () => {
+	fc.assert(
+		fc.property(randomTree(), randomEdits(), randomEdits(), randomEdits(), (tree, ...edits) => {
+			using place = new Workplace();
+			const base = place.make("base");
+			makeTree(base, tree);
+			let lowers = [base];
+			for (const each of edits) {
+				const { upper, merged } = place.mount(lowers);
+				applyEdits(merged, each);
+				place.unmount(merged);
+				lowers = [upper, ...lowers];
+			}
+			const fold = place.make("fold");
+			const above = lowers.slice(0, -1);
+			flattenTree({ lowers: above, over: [base], target: fold, xattrPrefix }, jobContext);
+			const options = {
+				ignoreXattr: (name: string) => name.startsWith("trusted.overlay."),
+				ignoreHoles: true,
+			};
+			expect(snapshotTree(place.mount([fold, base]).merged, options)).toEqual(
+				snapshotTree(place.mount(lowers).merged, options),
+			);
+		}),
+		{ numRuns: 40, endOnFailure: true },
+	);
+});
+
 function shell(cwd: string, script: string): void {
 	execFileSync("bash", ["-euc", script], { cwd });
 }

@@ -28,6 +28,8 @@ export interface MergedViewOptions {
 	readonly xattrPrefix?: OverlayXattrPrefix | undefined;
 	/** The lowers are plain trees: no whiteouts, no opaque directories. For the trees of vfs. */
 	readonly plain?: boolean | undefined;
+	/** There is more below the lowers: `entries` has their whiteouts, too. */
+	readonly keepWhiteouts?: boolean | undefined;
 }
 
 /** A name in a merged directory, with what it is and which lower it comes from. */
@@ -49,6 +51,7 @@ export interface MergedName {
 	readonly name: Buffer;
 	readonly type: number;
 	readonly layerIndex: number;
+	readonly isWhiteout: boolean;
 }
 
 /** One lower's part of a merged directory. */
@@ -57,20 +60,28 @@ interface Part {
 	readonly marks: DirectoryMarks;
 }
 
+/** The parts, top first, of a merged directory, and whether they hide what is below all lowers. */
+interface Level {
+	readonly parts: readonly Part[];
+	readonly hides: boolean;
+}
+
 /** A walk through merged directories, at the root first. */
 export class MergedWalk implements Disposable {
 	readonly #marks: MarkReader;
 	readonly #plain: boolean;
+	readonly #keepWhiteouts: boolean;
 	readonly #rootFds: number[] = [];
 	/** Where each lower is: at the directory of the deepest level that it has a part in. */
 	readonly #lowers: DirectoryStack[] = [];
-	/** The parts, top first, of the merged root, and of each directory entered since. */
-	readonly #levels: (readonly Part[])[] = [];
+	/** The merged root, and each directory entered since. */
+	readonly #levels: Level[] = [];
 
 	/** `lowers` top first; without lowers an empty directory. */
 	constructor(lowers: readonly string[], options: MergedViewOptions = {}) {
 		this.#marks = new MarkReader(options.xattrPrefix);
 		this.#plain = options.plain === true;
+		this.#keepWhiteouts = options.keepWhiteouts === true;
 		const parts: Part[] = [];
 		try {
 			for (const [layerIndex, lower] of lowers.entries()) {
@@ -84,7 +95,13 @@ export class MergedWalk implements Disposable {
 			this.close();
 			throw error;
 		}
-		this.#levels.push(parts);
+		// Overlayfs takes no notice of an opaque root.
+		this.#levels.push({ parts, hides: false });
+	}
+
+	/** Whether the merged directory shows nothing of what may be below all lowers. */
+	get hidesWhatIsBelow(): boolean {
+		return this.#levels.at(-1)?.hides === true;
 	}
 
 	/** The directory in the topmost lower that has it: its metadata is what the merged directory shows. */
@@ -113,6 +130,7 @@ export class MergedWalk implements Disposable {
 	/** Goes into a directory that `lookup` found here (or a name of `entries` that is a directory). */
 	enter(entry: { readonly name: Buffer; readonly layerIndex: number }): void {
 		const parts: Part[] = [];
+		let hides = this.hidesWhatIsBelow;
 		for (const { layerIndex } of this.#parts) {
 			if (layerIndex < entry.layerIndex) continue;
 			const lower = this.#lowers[layerIndex] as DirectoryStack;
@@ -120,20 +138,24 @@ export class MergedWalk implements Disposable {
 				const stat = linux.tryFstatat(lower.fd, entry.name);
 				if (stat === undefined) continue;
 				// What is not a directory (a whiteout too) hides all that is below it.
+				hides ||= !linux.isDirectory(stat);
 				if (!linux.isDirectory(stat)) break;
 			}
 			lower.enter(entry.name);
-			if (this.#addPart(parts, layerIndex, () => linux.escapePath(entry.name))) break;
+			if (this.#addPart(parts, layerIndex, () => linux.escapePath(entry.name))) {
+				hides = true;
+				break;
+			}
 		}
-		this.#levels.push(parts);
+		this.#levels.push({ parts, hides });
 	}
 
 	/** Goes back to the directory above. */
 	leave(): void {
-		for (const { layerIndex } of this.#levels.pop() ?? []) this.#lowers[layerIndex]?.leave();
+		for (const { layerIndex } of this.#levels.pop()?.parts ?? []) this.#lowers[layerIndex]?.leave();
 	}
 
-	/** Every name in the merged directory, whiteouts resolved, sorted bytewise. */
+	/** Every name in the merged directory, whiteouts resolved unless they are kept, sorted bytewise. */
 	entries(): MergedName[] {
 		const parts = this.#parts;
 		const seen = parts.length > 1 ? new Set<string>() : undefined;
@@ -143,7 +165,9 @@ export class MergedWalk implements Disposable {
 				const key = seen === undefined ? "" : name.toString("latin1");
 				if (seen?.has(key) === true) continue;
 				seen?.add(key);
-				if (this.#isVisible(part, name, type)) names.push({ name, type, layerIndex: part.layerIndex });
+				const isWhiteout = !this.#isVisible(part, name, type);
+				if (isWhiteout && !this.#keepWhiteouts) continue;
+				names.push({ name, type, layerIndex: part.layerIndex, isWhiteout });
 			}
 		}
 		return names.sort((a, b) => Buffer.compare(a.name, b.name));
@@ -159,7 +183,7 @@ export class MergedWalk implements Disposable {
 	}
 
 	get #parts(): readonly Part[] {
-		return this.#levels.at(-1) ?? [];
+		return this.#levels.at(-1)?.parts ?? [];
 	}
 
 	/** Adds the directory that a lower is at; returns whether the merge ends with it. */

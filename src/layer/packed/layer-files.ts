@@ -9,6 +9,7 @@ import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
 import { asLamellaError } from "../system-failure.ts";
+import { type DeviceIdentity, deviceTag } from "./device-tag.ts";
 import type { LayerIndexHeader } from "./index-file.ts";
 
 export const TAR_FILE = "layer.tar";
@@ -16,12 +17,10 @@ export const DATA_FILE = "layer.data";
 export const INDEX_FILE = "layer.index";
 
 /** A further device of an image: one file of a packed layer. */
-export interface LayerDevice {
+export interface LayerDevice extends DeviceIdentity {
 	readonly path: string;
-	/** What the image's table says of it: the diffID's digits, or the first of them and ".data". */
+	/** What the image's table says of it. */
 	readonly tag: string;
-	readonly sizeBytes: number;
-	readonly mtimeNs: bigint;
 }
 
 /**
@@ -50,18 +49,14 @@ export function openLayerFile(file: string, sizeBytes: number, mtimeNs: bigint):
 
 /** The layer's files as devices of an image, in the order of the table; an empty file is none. */
 export function layerDevices(directory: string, header: LayerIndexHeader): readonly LayerDevice[] {
-	const digits = header.diffId.slice("sha256:".length);
-	const tar = {
-		path: path.join(directory, TAR_FILE),
-		tag: digits,
-		sizeBytes: header.tarSizeBytes,
-		mtimeNs: header.tarMtimeNs,
-	};
-	const data = {
-		path: path.join(directory, DATA_FILE),
-		tag: `${digits.slice(0, 59)}.data`,
-		sizeBytes: header.dataSizeBytes,
-		mtimeNs: header.dataMtimeNs,
-	};
-	return [tar, data].filter(({ sizeBytes }) => sizeBytes > 0);
+	const { diffId } = header;
+	const tar = { isData: false, sizeBytes: header.tarSizeBytes, mtimeNs: header.tarMtimeNs };
+	const data = { isData: true, sizeBytes: header.dataSizeBytes, mtimeNs: header.dataMtimeNs };
+	return [tar, data]
+		.filter(({ sizeBytes }) => sizeBytes > 0)
+		.map((identity) => ({
+			...identity,
+			path: path.join(directory, identity.isData ? DATA_FILE : TAR_FILE),
+			tag: deviceTag(diffId, identity),
+		}));
 }

@@ -3,6 +3,7 @@
  * docs/configuration.md says what each means; a test looks whether it has them all.
  */
 import * as v from "valibot";
+import { DRIVER_NAMES, type DriverName } from "../../driver/index.ts";
 import { DEFAULT_CONTAINERD_SOCKET, ID_MAPS_OPTIONS, type IdMapsOption } from "../containerd/index.ts";
 import { DEFAULT_DOCKER_SOCKET, DEFAULT_DOCKER_STATE } from "../docker/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
@@ -43,7 +44,7 @@ export interface DockerConfig {
 
 export interface ServeConfig {
 	readonly root?: string | undefined;
-	readonly driver?: "overlay" | "vfs" | undefined;
+	readonly driver?: DriverName | undefined;
 	readonly flatten?: "always" | "auto" | "never" | undefined;
 	readonly "log-level": LogLevel;
 	readonly containerd?: ContainerdConfig | undefined;
@@ -52,7 +53,7 @@ export interface ServeConfig {
 
 export const configSchema: v.GenericSchema<unknown, ServeConfig> = v.strictObject({
 	root: v.optional(absolutePath),
-	driver: v.optional(choice("overlay", "vfs")),
+	driver: v.optional(choice(...DRIVER_NAMES)),
 	flatten: v.optional(choice("always", "auto", "never")),
 	"log-level": v.optional(choice(...LOG_LEVELS), "info"),
 	containerd: v.optional(containerd),

@@ -8,13 +8,12 @@
  *
  * The log is moved into the file (a checkpoint) by a thread of its own, which does the flushes that this takes.
  */
-import { existsSync, statSync } from "node:fs";
+import { existsSync, statfsSync, statSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { LamellaError } from "../../errors/index.ts";
-import * as linux from "../../linux/index.ts";
 import { LITTLE_BYTES, type Reserve } from "../disk/reserve.ts";
 import { databaseFailure, isBusy, isFull } from "./errors.ts";
 import { LogFlush } from "./log-flush.ts";
@@ -87,7 +86,8 @@ export class Database {
 			if (readOnly && !isEmpty) connection.exec("PRAGMA query_only = ON");
 			const database = new Database(file, connection, reserve);
 			database.#needTables(make || isEmpty);
-			if (location === file && !isEmpty) database.#index = new LogIndex(`${file}-shm`);
+			if (location === file && !isEmpty && LogIndex.isNeeded(file))
+				database.#index = new LogIndex(`${file}-shm`);
 			return database;
 		} catch (error) {
 			connection.close();
@@ -252,8 +252,8 @@ export class Database {
 
 function isNearlyFull(file: string): boolean {
 	if (!existsSync(file)) return false;
-	const { availableBlocks, blockSize } = linux.statfs(path.dirname(file));
-	return availableBlocks * blockSize < LITTLE_BYTES;
+	const { bavail, bsize } = statfsSync(path.dirname(file));
+	return bavail * bsize < LITTLE_BYTES;
 }
 
 /** Whether there are transactions that are not in the file itself. */

@@ -1,4 +1,4 @@
-/** SQLite's errors: which they are, and in words. */
+/** What is wrong with a database, in words, and which of SQLite's errors says so. */
 import { LamellaError } from "../../errors/index.ts";
 
 const SQLITE_BUSY = 5;
@@ -49,4 +49,13 @@ export function databaseFailure(cause: unknown, file: string): unknown {
 		);
 	}
 	return new LamellaError("ESYSTEM", `the database ${file} cannot be used: ${why}`, details);
+}
+
+/** Where a store has no database, and only who is alone at it could make one. */
+export function databaseMissing(file: string): LamellaError {
+	return new LamellaError(
+		"ECORRUPT",
+		`the database ${file} is missing; end the other processes at this store and run "lamella cleanup": it rebuilds the database`,
+		{ path: file },
+	);
 }

@@ -1,15 +1,18 @@
 /**
  * The index of the database's log, which SQLite maps into memory (`lamella.db-shm`). It is given all its blocks: SQLite
- * writes one byte a page, and where blocks are smaller than pages a full disk would end the process with SIGBUS.
+ * writes one byte in every 4096, and where blocks are smaller than that a full disk would end the process with SIGBUS.
  *
  * To close any descriptor of the file takes SQLite's locks on it away from the whole process, so all connections of the
  * process share one, and the last one closes it.
  */
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statfsSync } from "node:fs";
+import path from "node:path";
 import * as linux from "../../linux/index.ts";
 
 /** What SQLite begins with. */
 const INDEX_BYTES = 32 * 1024;
+/** SQLite itself writes a byte this often: its unixShmMap, `pgsz`. */
+const WRITTEN_EVERY_BYTES = 4096;
 
 interface Held {
 	readonly fd: number;
@@ -22,6 +25,11 @@ const held = new Map<string, Held>();
 
 export class LogIndex {
 	readonly #key: string;
+
+	/** Whether blocks are so small that SQLite leaves some unwritten. Elsewhere the native part need not be loaded for it. */
+	static isNeeded(database: string): boolean {
+		return statfsSync(path.dirname(database)).bsize < WRITTEN_EVERY_BYTES;
+	}
 
 	/** Call it when the connection is open. */
 	constructor(file: string) {

@@ -9,12 +9,12 @@ import { rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
-import type { PutOptions, RecordsReader, RecordsWriter } from "../contract.ts";
+import type { PutOptions, RecordsWriter } from "../contract.ts";
 import { flush } from "../disk/flush.ts";
 import { documentPath, type Layout } from "../disk/layout.ts";
 import type { Database } from "./database.ts";
+import { recordsReader } from "./records-reader.ts";
 
-const NAMESPACE = /^[a-z][a-z-]{0,62}$/;
 const KEY_MAX_BYTES = 1024;
 
 /** What a record's file holds. */
@@ -30,28 +30,6 @@ interface Change {
 	/** Where the record's file was written aside, and what is in it. */
 	staged?: string;
 	text?: string;
-}
-
-/** @throws {LamellaError} `EINVALID` */
-export function recordsReader<T>(database: Database, namespace: string): RecordsReader<T> {
-	checkNamespace(namespace);
-	return {
-		get: (key) => {
-			const row = database.get<{ value: string }>(
-				"SELECT value FROM records WHERE namespace = ? AND key = ?",
-				namespace,
-				key,
-			);
-			return row === undefined ? undefined : (JSON.parse(row.value) as T);
-		},
-		list: () =>
-			database
-				.all<{ key: string; value: string }>(
-					"SELECT key, value FROM records WHERE namespace = ? ORDER BY key",
-					namespace,
-				)
-				.map(({ key, value }): [string, T] => [key, JSON.parse(value) as T]),
-	};
 }
 
 /** The records that a transaction changes. */
@@ -205,14 +183,6 @@ function documentsOf(database: Database, namespace: string, key: string): Digest
 
 function removedPath(layout: Layout, digest: Digest): string {
 	return path.relative(layout.root, documentPath(layout, digest));
-}
-
-function checkNamespace(namespace: string): void {
-	if (NAMESPACE.test(namespace)) return;
-	throw new LamellaError(
-		"EINVALID",
-		`"${namespace}" cannot be a namespace; take lower-case letters and "-", up to 63`,
-	);
 }
 
 function checkKey(key: string): void {

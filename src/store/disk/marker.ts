@@ -3,14 +3,12 @@
  * a directory that has other things in it and no marker.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import { FORMAT } from "../database/schema.ts";
 import { errnoOf } from "../failure.ts";
-import { flush } from "./flush.ts";
 
-const MARKER = "store.json";
+export const MARKER = "store.json";
 /** What a new filesystem has in it, and what an opener leaves that dies before the marker is written. */
 const HARMLESS: ReadonlySet<string> = new Set(["lost+found", "lock", `${MARKER}.next`]);
 
@@ -36,15 +34,6 @@ export function isStore(root: string): boolean {
 			: `${root} is a store of format ${format}, and this version reads format ${FORMAT}; use the version that made it, or another state root`,
 		{ path: root },
 	);
-}
-
-/** Marks `root` as a store, durably. */
-export async function writeMarker(root: string): Promise<void> {
-	const next = path.join(root, `${MARKER}.next`);
-	await writeFile(next, `{"lamella":${FORMAT}}\n`, { mode: 0o644 });
-	await flush(next);
-	await rename(next, path.join(root, MARKER));
-	await flush(root);
 }
 
 function formatOf(text: string): unknown {

@@ -20,7 +20,7 @@ export async function commitLayer(
 	const committed = await store.withLayer(key, async (record) => {
 		mustBeActive(record);
 		if (name !== key) mustBeFree(store.database, name);
-		mustBeUnmounted(store, record, "commit");
+		await mustBeUnmounted(store, record, "commit");
 		try {
 			return await commitRecord(store, record, name, options);
 		} catch (error) {
@@ -77,13 +77,12 @@ async function flattenNow(
 	if (flattening === undefined) return record.form;
 	const [place, ...chain] = store.placesFrom(record);
 	// A commit that was cut off left it, and the layer may have been written to since.
-	const stale = flattening.stale(place);
-	if (stale !== undefined) store.discard(stale);
+	for (const stale of flattening.stale(place)) store.discard(stale);
 	if (store.flattenPolicy !== "always") return record.form;
 	const staged = store.stagedPath();
 	try {
-		await flattening.make(place, chain, staged, { signal, sync: false });
-		const form = flattening.place(place.directory, staged);
+		const form = await flattening.make(place, chain, staged, { signal, sync: false });
+		flattening.place(place.directory, staged, form);
 		crashPoint("commit:flattened");
 		return form;
 	} finally {

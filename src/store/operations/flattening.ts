@@ -39,7 +39,7 @@ export async function flattenLayer(
 	const staged = store.stagedPath();
 	try {
 		const [layer, ...chain] = store.placesFrom(seen);
-		await flattening.make(layer, chain, staged, { ...options, sync: true });
+		const form = await flattening.make(layer, chain, staged, { ...options, sync: true });
 		crashPoint("flatten:staged");
 		return await store.withLayer(id, async (record) => {
 			if (record.n !== seen.n)
@@ -48,7 +48,7 @@ export async function flattenLayer(
 				});
 			if (isFlattened(record.form)) return record;
 			const directory = store.directoryOf(record);
-			const form = flattening.place(directory, staged);
+			flattening.place(directory, staged, form);
 			await flush(directory);
 			crashPoint("flatten:renamed");
 			const after = await store.replaceRecord({ ...record, form });

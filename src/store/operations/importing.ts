@@ -10,9 +10,9 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
-import type { LayerForm, LayerPlace } from "../../driver/index.ts";
+import { isFlattened, type LayerForm, type LayerPlace, type PreparedApply } from "../../driver/index.ts";
 import { isLamellaError, LamellaError } from "../../errors/index.ts";
-import { type ApplyResult, type ApplyTarget, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
+import { type ApplyResult, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { ChainLayer, ImportChainOptions, ImportedLayer, LayerId } from "../contract.ts";
@@ -37,6 +37,8 @@ interface Coming {
 	readonly n: string;
 	readonly staged: string;
 	readonly digestAside: boolean;
+	/** Known once it is staged. */
+	form?: LayerForm | undefined;
 	applied?: ApplyResult | undefined;
 	record?: LayerRecord | undefined;
 }
@@ -58,11 +60,15 @@ export async function importChain(
 	try {
 		await applyAll(store, coming, below, options);
 		crashPoint("import:applied");
-		const form = await flattenAll(store, coming, below, options);
+		await flattenAll(store, coming, below, options);
 		crashPoint("import:flattened");
-		await writeRecords(coming, parent, form);
-		if (coming.length > 0)
-			await store.jobs.run("sync", { path: store.layout.layers }, { signal: options.signal });
+		await writeRecords(coming, parent);
+		const also = coming.flatMap(({ staged }) => [sidecarOf(staged), staged]);
+		const running = { signal: options.signal };
+		await Promise.all([
+			prime(store, coming, below, options),
+			store.driver.sealApplied(coming.map(placeOf), also, running),
+		]);
 		crashPoint("import:synced");
 		for (const { staged, n } of coming) {
 			const directory = path.join(store.layout.layers, n);
@@ -129,7 +135,7 @@ async function applyAll(
 	const failures: unknown[] = [];
 	const running: Promise<boolean>[] = [];
 	for (const [position, one] of coming.entries()) {
-		const chain = [...stagedBelow(store, coming, position), ...below];
+		const chain = [...stagedBelow(coming, position), ...below];
 		const lowersWhole = Promise.all(running).then((all) => all.every(Boolean));
 		// Whole trees are copied from the parent's: there is nothing to do before it is whole.
 		if (!store.driver.appliesSideBySide && !(await lowersWhole)) break;
@@ -139,9 +145,10 @@ async function applyAll(
 			return false;
 		};
 		// One after the other: a job waits for those below it, so it must not come before them in the pool's queue.
-		const target = await stage(store, one, chain).catch(failed);
-		if (target === false) break;
-		const how = { target, lowersWhole, waitsForLowers: position > 0, signal, options };
+		const prepared = await stage(store, one, chain, options).catch(failed);
+		if (prepared === false) break;
+		one.form = prepared.form;
+		const how = { prepared, lowersWhole, waitsForLowers: position > 0, signal, options };
 		running.push(applyOne(store, one, how).then(() => true, failed));
 	}
 	await Promise.all(running);
@@ -160,15 +167,16 @@ async function stage(
 	store: StoreContext,
 	{ staged }: Coming,
 	chain: readonly LayerPlace[],
-): Promise<ApplyTarget> {
+	options: ImportChainOptions,
+): Promise<PreparedApply> {
 	await mkdir(staged, { mode: 0o710 });
-	const target = await store.driver.prepareApply(staged, chain);
+	const prepared = await store.driver.prepareApply(staged, chain, options);
 	crashPoint("import:staged");
-	return target;
+	return prepared;
 }
 
 interface ApplyOne {
-	readonly target: ApplyTarget;
+	readonly prepared: PreparedApply;
 	readonly lowersWhole: Promise<boolean>;
 	readonly waitsForLowers: boolean;
 	readonly signal: AbortSignal;
@@ -177,7 +185,9 @@ interface ApplyOne {
 
 async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promise<void> {
 	const { layer, index } = one;
-	const { target, options } = how;
+	const { options } = how;
+	await using prepared = how.prepared;
+	const { target } = prepared;
 	const lowersReady = new SharedArrayBuffer(4);
 	void how.lowersWhole.then((whole) => {
 		const state = new Int32Array(lowersReady);
@@ -244,38 +254,50 @@ async function streamsOwnFailure(
 	}
 }
 
-function stagedBelow(store: StoreContext, coming: readonly Coming[], position: number): LayerPlace[] {
+function stagedBelow(coming: readonly Coming[], position: number): LayerPlace[] {
 	return coming
 		.slice(0, position)
 		.reverse()
-		.map(({ staged }) => ({ directory: staged, form: store.driver.form }));
+		.map((one) => placeOf(one));
 }
 
-/** Policy `always`: every layer gets its root before it is recorded. Returns the form that they have. */
+function placeOf({ staged, form, layer }: Coming): LayerPlace {
+	if (form === undefined) throw new Error(`layer "${layer.id}" is not staged yet`);
+	return { directory: staged, form };
+}
+
+/** Policy `always`: every layer gets its root before it is recorded. */
 async function flattenAll(
 	store: StoreContext,
 	coming: readonly Coming[],
 	below: readonly LayerPlace[],
 	{ signal }: ImportChainOptions,
-): Promise<LayerForm> {
-	const { flattening, form } = store.driver;
-	if (store.flattenPolicy !== "always" || flattening === undefined) return form;
+): Promise<void> {
+	const { flattening } = store.driver;
+	if (store.flattenPolicy !== "always" || flattening === undefined) return;
 	let chain = below;
-	let flat = form;
-	for (const { staged } of coming) {
-		const root = store.stagedPath();
-		await flattening.make({ directory: staged, form }, chain, root, { signal, sync: false });
-		flat = flattening.place(staged, root);
-		chain = [{ directory: staged, form: flat }, ...chain];
+	for (const one of coming) {
+		if (!isFlattened(placeOf(one).form)) {
+			const root = store.stagedPath();
+			one.form = await flattening.make(placeOf(one), chain, root, { signal, sync: false });
+			flattening.place(one.staged, root, one.form);
+		}
+		chain = [placeOf(one), ...chain];
 	}
-	return flat;
 }
 
-async function writeRecords(
+/** Makes what the top layer's first mount will need, while the disk is busy. */
+async function prime(
+	store: StoreContext,
 	coming: readonly Coming[],
-	parent: LayerRecord | undefined,
-	form: LayerForm,
+	below: readonly LayerPlace[],
+	{ signal, mountSoon = false }: ImportChainOptions,
 ): Promise<void> {
+	const [top, ...others] = coming.map(placeOf).reverse();
+	if (mountSoon && top !== undefined) await store.driver.prime(top, [...others, ...below], { signal });
+}
+
+async function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined): Promise<void> {
 	const nowNs = linux.realtimeNs();
 	let below: Pick<LayerRecord, "id" | "depth"> | undefined = parent;
 	for (const one of coming) {
@@ -289,7 +311,7 @@ async function writeRecords(
 			updatedAtNs: nowNs,
 			diffId: one.applied?.diffId,
 			usage: one.applied?.usage,
-			form,
+			form: placeOf(one).form,
 			depth: below === undefined ? 0 : below.depth + 1,
 		};
 		await writeSidecar(sidecarOf(one.staged), record);

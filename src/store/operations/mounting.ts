@@ -1,11 +1,12 @@
 /** Mounts and their counts. Everything here runs with the layer's lock: mount(2) and the count have to agree. */
 import { LamellaError } from "../../errors/index.ts";
+import { mountNamespace } from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { LayerId, Mount } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
-import { type Hold, holdsElsewhere, mountNamespace, readHold, writeHold } from "../processes/mount-holds.ts";
+import { type Hold, holdsElsewhere, readHold, writeHold } from "../processes/mount-holds.ts";
 
 /** Takes one hold of the layer's mount; the first one mounts. Returns where the tree is. */
 export async function holdMount(
@@ -21,7 +22,7 @@ export async function holdMount(
 		try {
 			// What is mounted stays as it is: others hold it, or a killed process or another mount namespace left it.
 			const mountLabel = options.mountLabel ?? record.mountLabel;
-			const path = store.driver.mount({
+			const path = await store.driver.mount({
 				layer,
 				chain,
 				kind: record.kind,
@@ -52,7 +53,7 @@ export async function releaseMount(
 			crashPoint("unmount:counted");
 			return;
 		}
-		unmountRecord(store, record, namespace, force);
+		await unmountRecord(store, record, namespace, force);
 	});
 }
 
@@ -74,12 +75,12 @@ export function mountHandle(store: StoreContext, id: LayerId, path: string): Mou
  * Refuses where somebody holds the layer's mount, and unmounts one that nobody holds. Call it with the lock.
  * @throws {LamellaError} `EBUSY`
  */
-export function mustBeUnmounted(
+export async function mustBeUnmounted(
 	store: StoreContext,
 	record: LayerRecord,
 	doing: "commit" | "remove",
 	{ force = false }: { readonly force?: boolean | undefined } = {},
-): void {
+): Promise<void> {
 	const namespace = mountNamespace();
 	const hold = currentHold(store, record, namespace);
 	if (hold !== undefined && !force) {
@@ -100,14 +101,21 @@ export function mustBeUnmounted(
 		);
 	}
 	if (hold !== undefined || store.driver.isMounted(store.placeOf(record))) {
-		unmountRecord(store, record, namespace, force);
+		await unmountRecord(store, record, namespace, force);
 	}
+	await store.driver.release(store.placeOf(record), store.placesBelow(record), { described: true });
 }
 
-function unmountRecord(store: StoreContext, record: LayerRecord, namespace: string, detach: boolean): void {
+async function unmountRecord(
+	store: StoreContext,
+	record: LayerRecord,
+	namespace: string,
+	detach: boolean,
+): Promise<void> {
 	try {
 		store.driver.unmount(store.placeOf(record), { detach });
 		crashPoint("unmount:unmounted");
+		await store.driver.release(store.placeOf(record), store.placesBelow(record));
 		writeHold(store.directoryOf(record), namespace, undefined);
 		crashPoint("unmount:counted");
 	} catch (error) {

@@ -3,7 +3,6 @@ import type { StoreContext } from "../context.ts";
 import type { LayerId, RemoveOptions, StoreTransaction } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { deleteLayer, layerRecord, mustBeChildless } from "../database/layers.ts";
-import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { mustBeUnmounted } from "./mounting.ts";
 
@@ -15,19 +14,17 @@ export async function removeLayers(
 ): Promise<void> {
 	const unique = [...new Set(ids)];
 	const removed = await withLocked(store, unique, options, async (locked) => {
-		await store.transaction((transaction: StoreTransaction) => {
-			for (const id of unique) deleteLayer(store.database, layerRecord(store.database, id));
-			options.also?.(transaction);
-		});
+		await store.transaction(
+			(transaction: StoreTransaction) => {
+				for (const id of unique) deleteLayer(store.database, layerRecord(store.database, id));
+				options.also?.(transaction);
+			},
+			{ durable: options.durable },
+		);
 		return locked;
 	});
 	crashPoint("remove:recorded");
-	try {
-		store.deleteRemoved(removed.map(({ n }) => `layers/${n}`));
-	} catch (error) {
-		throw storeFailure(error, `remove ${unique.map((id) => `layer "${id}"`).join(", ")}`, unique[0]);
-	}
-	crashPoint("remove:renamed");
+	store.deleteRemoved(removed.map(({ n }) => `layers/${n}`));
 }
 
 /** Takes the locks one within the other, always in the order of the ids: two removals never wait for each other. */
@@ -44,7 +41,7 @@ async function withLocked<R>(
 		if (id === undefined) return await work(locked);
 		return await store.withLayer(id, async (record) => {
 			if (order.length === 1) mustBeChildless(store.database, record);
-			mustBeUnmounted(store, record, "remove", { force });
+			await mustBeUnmounted(store, record, "remove", { force });
 			locked.push(record);
 			return await next();
 		});

@@ -27,13 +27,14 @@ export async function snapshotLayer(
 	const parent = source.parent === undefined ? undefined : committedParent(database, source.parent);
 	if (typeof name === "string") mustBeFree(database, name);
 	const n = owner.nextName();
-	const staged = { directory: path.join(owner.directory, n), form: driver.form };
+	const stagedDirectory = path.join(owner.directory, n);
 	const directory = path.join(layout.layers, n);
 	try {
-		mkdirSync(staged.directory, { mode: 0o710 });
+		mkdirSync(stagedDirectory, { mode: 0o710 });
 		const [layer, ...chain] = store.placesFrom(source);
 		// Nobody writes a committed layer, so its inodes can be shared.
-		await driver.copy(staged.directory, layer, { share: source.kind === "committed", signal });
+		const form = await driver.copy(stagedDirectory, layer, { share: source.kind === "committed", signal });
+		const staged = { directory: stagedDirectory, form };
 		crashPoint("snapshot:staged");
 		const diff = typeof name === "string" ? undefined : await digest(store, staged, chain, options);
 		const nowNs = linux.realtimeNs();
@@ -42,7 +43,7 @@ export async function snapshotLayer(
 			n,
 			parent: parent?.id,
 			kind: "committed",
-			form: driver.form,
+			form,
 			labels: options.labels ?? {},
 			createdAtNs: nowNs,
 			updatedAtNs: nowNs,

@@ -9,7 +9,6 @@ import {
 	existsSync,
 	readdirSync,
 	readFileSync,
-	readlinkSync,
 	renameSync,
 	rmSync,
 	statSync,
@@ -17,6 +16,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import path from "node:path";
+import * as linux from "../../linux/index.ts";
 import type { Layout } from "../disk/layout.ts";
 import { errnoOf } from "../failure.ts";
 
@@ -40,11 +40,6 @@ let bootIdOnce: string | undefined;
 export function bootId(): string {
 	bootIdOnce ??= readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
 	return bootIdOnce;
-}
-
-/** The inode number of the calling thread's mount namespace. */
-export function mountNamespace(): string {
-	return namespaceOf("/proc/thread-self/ns/mnt");
 }
 
 /** The `<n>` of layers that may have holders. */
@@ -118,14 +113,10 @@ function livingNamespaces(): ReadonlySet<string> {
 	for (const process of readdirSync("/proc")) {
 		if (!/^\d+$/.test(process)) continue;
 		try {
-			found.add(namespaceOf(`/proc/${process}/ns/mnt`));
+			found.add(linux.namespaceOf(`/proc/${process}/ns/mnt`));
 		} catch {
 			// The process ended, or is not ours to look at (then its namespace is not ours either).
 		}
 	}
 	return found;
-}
-
-function namespaceOf(link: string): string {
-	return /\[(\d+)\]/.exec(readlinkSync(link))?.[1] ?? "0";
 }

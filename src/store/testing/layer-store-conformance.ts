@@ -18,6 +18,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { DriverName } from "../../driver/index.ts";
 import type { LayerSource } from "../../layer/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, LayerStore } from "../contract.ts";
 
@@ -30,7 +31,7 @@ export function layerStoreConformance(
 	name: string,
 	open: OpenForConformance,
 	facts: {
-		readonly driver: "overlay" | "vfs";
+		readonly driver: DriverName;
 		readonly flatten: FlattenPolicy;
 		/** Default: an overlay driver does. */
 		readonly flattens?: boolean;
@@ -87,7 +88,8 @@ export function layerStoreConformance(
 				layerTar({ "etc/a": "1", "etc/b": "2", "opt/c": "3" }),
 			);
 			expect(layer).toMatchObject({ id: "base", kind: "committed", depth: 0, mountCount: 0 });
-			expect(layer.flattened).toBe(facts.driver === "overlay" && facts.flatten === "always");
+			const isFlat = facts.driver === "packed" || (facts.driver === "overlay" && facts.flatten === "always");
+			expect(layer.flattened).toBe(isFlat);
 			const active = await store.create(id("web"), { parent: id("base"), labels: { a: "b" } });
 			expect(active).toMatchObject({ kind: "active", parent: "base", depth: 1, labels: { a: "b" } });
 			{
@@ -237,6 +239,17 @@ export function layerStoreConformance(
 			]);
 		});
 
+		it("frees the id of what is removed without a flush at once, and deletes it before it closes", async () => {
+			const { directory } = await store.create(id("k"), { durable: false });
+			await store.remove(id("k"), { durable: false });
+			expect(store.has(id("k"))).toBe(false);
+			const again = await store.create(id("k"), { durable: false });
+			await store.close();
+			expect([existsSync(directory), existsSync(again.directory)]).toEqual([false, true]);
+			store = await open(root);
+			expect([...store.list()].map(({ directory }) => directory)).toEqual([again.directory]);
+		});
+
 		it("commits one of two that want the same name, and leaves the other as it was", async () => {
 			await store.create(id("k1"));
 			await store.create(id("k2"));
@@ -342,7 +355,7 @@ export function layerStoreConformance(
 				await using mount = await other.mount(id("web"));
 				expect(mount.path).toMatch(`${copy}/`);
 				expect(readFileSync(path.join(mount.path, "a"), "utf8")).toBe("1");
-				expect(JSON.stringify(other.describeMounts(id("web")))).not.toContain(root);
+				expect(JSON.stringify(await other.describeMounts(id("web")))).not.toContain(root);
 				await mount.unmount();
 				await other.remove(id("web"));
 			}
@@ -411,13 +424,39 @@ export function layerStoreConformance(
 			]);
 			const before = await reading(id("l2"), (tree) => readdirSync(path.join(tree, "d")).sort());
 			const layer = await store.flatten(id("l2"));
-			expect(layer.flattened).toBe(facts.flattens ?? facts.driver === "overlay");
+			expect(layer.flattened).toBe(facts.flattens ?? facts.driver !== "vfs");
 			expect(await reading(id("l2"), (tree) => readdirSync(path.join(tree, "d")).sort())).toEqual(before);
 			await store.create(id("web"), { parent: id("l2") });
 			expect(await reading(id("web"), (tree) => readdirSync(path.join(tree, "d")).sort())).toEqual([
 				"b",
 				"c",
 			]);
+		});
+
+		it("flattens commits over what was imported, without a change to what is seen", async () => {
+			await store.applyLayer(id("base"), layerTar({ "d/a": "1", "d/b": "2", "e/f": "3" }));
+			let parent = id("base");
+			for (const n of [1, 2, 3]) {
+				await store.create(id(`work${n}`), { parent });
+				{
+					await using mount = await store.mount(id(`work${n}`));
+					writeFileSync(path.join(mount.path, `d/new${n}`), `${n}`);
+					rmSync(path.join(mount.path, n === 1 ? "d/a" : `d/new${n - 1}`));
+					if (n === 2) rmSync(path.join(mount.path, "e"), { recursive: true });
+					if (n === 3) mkdirSync(path.join(mount.path, "e"));
+				}
+				await store.commit(id(`work${n}`), id(`commit${n}`));
+				parent = id(`commit${n}`);
+			}
+			const list = (layer: LayerId) =>
+				reading(layer, (tree) => readdirSync(tree, { recursive: true }).map(String).sort());
+			const before = await list(parent);
+			expect(before).toEqual(["d", "d/b", "d/new3", "e"]);
+			const layer = await store.flatten(parent);
+			expect(layer.flattened).toBe(facts.flattens ?? facts.driver !== "vfs");
+			expect(await list(parent)).toEqual(before);
+			await store.create(id("over"), { parent });
+			expect(await list(id("over"))).toEqual(before);
 		});
 
 		it("undoes a transaction that throws", async () => {

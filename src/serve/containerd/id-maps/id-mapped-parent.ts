@@ -40,7 +40,7 @@ export class IdMappedParent {
 		if (parent !== undefined) {
 			// What cannot be a parent is refused there.
 			if (this.#store.get(parent).kind !== "committed") return await create(asItIs);
-			if (isShifted(this.#store, parent, idMaps)) return await create(asItIs);
+			if (await isShifted(this.#store, parent, idMaps)) return await create(asItIs);
 		}
 		if (this.#option === "refuse") {
 			throw new LamellaError(

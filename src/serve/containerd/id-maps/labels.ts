@@ -3,7 +3,7 @@
  * anything left to shift: containerd that was not told of `remap-ids` shifts by itself, commits what it has shifted, and
  * then sends the labels all the same with a snapshot over that.
  */
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { LamellaError } from "../../../errors/index.ts";
 import { hostRoot, type IdMaps, parseIdMapLabel } from "../../../idmap/index.ts";
 import type { Labels, LayerId, LayerStore } from "../../../store/index.ts";
@@ -33,18 +33,18 @@ export function idMapOptions(labels: Labels): string[] {
  * Whether the tree of a committed layer is the container's own already: its root directory belongs to the container's
  * root, and that is not the host's.
  */
-export function isShifted(store: LayerStore, id: LayerId, idMaps: IdMaps): boolean {
+export async function isShifted(store: LayerStore, id: LayerId, idMaps: IdMaps): Promise<boolean> {
 	const { uid, gid } = hostRoot(idMaps);
 	if (uid === 0 && gid === 0) return false;
-	const root = statSync(topDirectory(store, id));
+	const root = await rootOf(store, id);
 	return root.uid === uid && root.gid === gid;
 }
 
-/** The directory whose owner the root of the layer's tree has. */
-function topDirectory(store: LayerStore, id: LayerId): string {
-	const [mount] = store.describeMounts(id);
-	if (mount === undefined) throw new LamellaError("ECORRUPT", `layer "${id}" has no tree`, { layer: id });
-	if (mount.type === "bind") return mount.source;
-	const lowers = mount.options.find((option) => option.startsWith("lowerdir="));
-	return lowers?.slice("lowerdir=".length).split(":")[0] ?? mount.source;
+/** The root directory of the layer's tree, looked at without a mount where it is a directory of the store. */
+async function rootOf(store: LayerStore, id: LayerId): Promise<Stats> {
+	const { root, upper } = store.paths(id);
+	const directory = root ?? upper;
+	if (directory !== undefined) return statSync(directory);
+	await using mount = await store.mount(id);
+	return statSync(mount.path);
 }

@@ -40,12 +40,7 @@ function timestamp(ns: bigint): Timestamp {
 
 function shownLabels(store: LayerStore, layer: LayerInfo, options: SnapshotterOptions): Labels {
 	if (!options.upperdirLabel || layer.kind !== "active") return layer.labels;
-	const upperdir = store
-		.describeMounts(layer.id)
-		.flatMap((mount) =>
-			mount.type === "bind"
-				? [mount.source]
-				: mount.options.filter((o) => o.startsWith("upperdir=")).map((o) => o.slice("upperdir=".length)),
-		)[0];
+	const { upper, root } = store.paths(layer.id);
+	const upperdir = upper ?? root;
 	return upperdir === undefined ? layer.labels : { ...layer.labels, [UPPERDIR_LABEL]: upperdir };
 }

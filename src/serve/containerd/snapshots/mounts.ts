@@ -20,14 +20,14 @@ export async function describeMounts(
 	{ id, parent, labels }: LayerInfo,
 	options: SnapshotterOptions,
 ): Promise<Mounts> {
-	let described = store.describeMounts(id);
+	let described = await store.describeMounts(id);
 	if (parent !== undefined && described.some((mount) => compactedBytes(mount) > MOUNT_DATA_MAX)) {
 		await store.flatten(parent);
-		described = store.describeMounts(id);
+		described = await store.describeMounts(id);
 	}
 	const idMaps = options.idMaps === "mount" ? idMapsOf(labels) : undefined;
 	// A writable directory alone is written with the host's numbers, as an upper directory is: nothing to map.
-	const isMapped = idMaps !== undefined && parent !== undefined && !isShifted(store, parent, idMaps);
+	const isMapped = idMaps !== undefined && parent !== undefined && !(await isShifted(store, parent, idMaps));
 	const idMapped = isMapped ? idMapOptions(labels) : [];
 	return described.map(({ type, source, options: own }) => ({
 		type,

@@ -1,0 +1,68 @@
+/**
+ * Owns the check of what an image stands on: the files of a chain, opened in the order of the image's device table. Each is
+ * compared with what the table says of it, since the kernel would read wrong bytes without a word.
+ */
+import { statSync } from "node:fs";
+import { imageHeadBytes, readDevices } from "../../erofs/index.ts";
+import { escapePath, LamellaError } from "../../errors/index.ts";
+import { type DeviceIdentity, openLayerFile, readDeviceTag } from "../../layer/index.ts";
+import * as linux from "../../linux/index.ts";
+import type { LayerPlace } from "../driver.ts";
+import { dataOf, imageOf, tarOf } from "../place.ts";
+
+export interface OpenDevices extends Disposable {
+	readonly fds: readonly number[];
+}
+
+/**
+ * Opens the devices of the image of `chain` (nearest first).
+ * @throws {LamellaError} `ECORRUPT` naming the file that is missing, cut short, changed, or another layer's
+ */
+export function openDevices(chain: readonly [LayerPlace, ...LayerPlace[]]): OpenDevices {
+	const image = imageOf(chain[0]);
+	const table = readTable(image, chain.length);
+	const fds: number[] = [];
+	const close = (): void => {
+		for (const fd of fds.splice(0)) linux.close(fd);
+	};
+	try {
+		for (const layer of chain.toReversed()) {
+			const tar = table[fds.length];
+			// An empty file is no device.
+			if (tar?.isData !== false) {
+				if (statSync(tarOf(layer)).size > 0) throw notOfThisChain(image);
+			} else fds.push(openLayerFile(tarOf(layer), tar.sizeBytes, tar.mtimeNs));
+			const data = table[fds.length];
+			if (data?.isData === true) fds.push(openLayerFile(dataOf(layer), data.sizeBytes, data.mtimeNs));
+		}
+		if (fds.length !== table.length) throw notOfThisChain(image);
+	} catch (error) {
+		close();
+		throw error;
+	}
+	return { fds, [Symbol.dispose]: close };
+}
+
+function readTable(image: string, layers: number): readonly DeviceIdentity[] {
+	const fd = linux.openat(linux.AT_FDCWD, image, linux.O_RDONLY | linux.O_NOFOLLOW);
+	try {
+		// A layer has one device or two.
+		const head = Buffer.allocUnsafe(imageHeadBytes(2 * layers));
+		return readDevices(head.subarray(0, linux.read(fd, head))).map(({ tag }) => {
+			const identity = readDeviceTag(tag);
+			if (identity === undefined) throw notOfThisChain(image);
+			return identity;
+		});
+	} finally {
+		linux.close(fd);
+	}
+}
+
+function notOfThisChain(image: string): LamellaError {
+	const path = escapePath(Buffer.from(image));
+	return new LamellaError(
+		"ECORRUPT",
+		`${path} is not the image of this layer and those below it; delete it, and it is made again`,
+		{ path },
+	);
+}

@@ -1,0 +1,40 @@
+/** What the records say of layers: for the whole store, and alone for who only lists. */
+import path from "node:path";
+import { isFlattened } from "../../driver/index.ts";
+import { mountNamespace } from "../../linux/index.ts";
+import type { LayerInfo, LayerReader } from "../contract.ts";
+import type { Database } from "../database/database.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { allLayers, chainOf, childrenOf, findLayer, layerRecord } from "../database/layers.ts";
+import { recordsReader } from "../database/records-reader.ts";
+import type { Layout } from "../disk/layout.ts";
+import { readHold } from "../processes/mount-holds.ts";
+
+export function layerReader(layout: Layout, database: Database): LayerReader {
+	const shown = (record: LayerRecord): LayerInfo => layerInfo(layout, record);
+	return {
+		get: (id) => shown(layerRecord(database, id)),
+		has: (id) => findLayer(database, id) !== undefined,
+		list: () => allLayers(database).map(shown),
+		chain: (id) => chainOf(database, layerRecord(database, id)).map(shown),
+		children: (id) => childrenOf(database, layerRecord(database, id)),
+		records: <T>(namespace: string) => recordsReader<T>(database, namespace),
+	};
+}
+
+/** A record as others see it. */
+export function layerInfo(layout: Layout, record: LayerRecord): LayerInfo {
+	const { n, mountLabel: _, idMaps: __, ...shown } = record;
+	const directory = path.join(layout.layers, n);
+	let mountCount: number | undefined;
+	return {
+		...shown,
+		flattened: isFlattened(record.form),
+		directory,
+		// Looked up only when it is read: it asks the filesystem, and few callers want it.
+		get mountCount() {
+			mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
+			return mountCount;
+		},
+	};
+}
