@@ -1,5 +1,6 @@
 /** Finds the directories that a layer's entries are in, one after the other: most are in that of the entry before. */
 import type { FileTree } from "../../erofs/index.ts";
+import { latin1 } from "../apply/entry-path.ts";
 import { type Name, PathWalk } from "./path-walk.ts";
 
 const SLASH = 0x2f;
@@ -13,6 +14,8 @@ export interface FoundDirectory {
 }
 
 const NOTHING: readonly Name[] = [];
+/** Paths that are remembered besides the last one. */
+const PATHS_MAX = 1000;
 
 export class DirectoryFinder {
 	readonly #tree: FileTree;
@@ -21,6 +24,8 @@ export class DirectoryFinder {
 	#path = new Uint8Array(4096);
 	#length = -1;
 	#last: FoundDirectory;
+	/** Paths that lead through symbolic links, for a path can go through hundreds. */
+	readonly #throughLinks = new Map<string, FoundDirectory>();
 	readonly #root: FoundDirectory;
 
 	/** `isPartial`: there may be more than the tree holds. */
@@ -49,10 +54,18 @@ export class DirectoryFinder {
 				at = start + known + 1;
 			}
 		}
+		const throughLinks =
+			this.#throughLinks.size === 0 ? undefined : this.#throughLinks.get(textOf(bytes, start, end));
+		if (throughLinks !== undefined) return throughLinks;
 		const walk = new PathWalk(this.#tree, from, bytes, at, end);
 		if (!walk.run(this.#isPartial)) return undefined;
-		if (walk.missing.length === 0) this.remember(bytes, start, end, walk.directory);
-		return walk;
+		if (walk.missing.length > 0) return walk;
+		this.remember(bytes, start, end, walk.directory);
+		if (walk.symlinks > 0) {
+			if (this.#throughLinks.size === PATHS_MAX) this.#throughLinks.clear();
+			this.#throughLinks.set(textOf(bytes, start, end), this.#last);
+		}
+		return this.#last;
 	}
 
 	/** The path leads to that directory now. */
@@ -67,6 +80,7 @@ export class DirectoryFinder {
 	/** To be called when a directory or symbolic link goes, or becomes something else. */
 	forget(): void {
 		this.#length = -1;
+		this.#throughLinks.clear();
 	}
 
 	/** Whether `bytes` begin with the path found last. */
@@ -76,4 +90,8 @@ export class DirectoryFinder {
 		for (let i = this.#length - 1; i >= 0; i--) if (path[i] !== bytes[start + i]) return false;
 		return true;
 	}
+}
+
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+	return latin1(bytes.subarray(start, end));
 }

@@ -30,7 +30,8 @@ export class PathWalk {
 	readonly #path: Name;
 	/** Parts of the way that are left, the next one last. */
 	readonly #pending: { readonly bytes: Uint8Array; at: number; readonly end: number }[];
-	#symlinks = 0;
+	/** How many the way went through. */
+	symlinks = 0;
 	/** Of the path so far, from the first symbolic link on. */
 	#lengthBytes = 0;
 
@@ -73,7 +74,7 @@ export class PathWalk {
 			if (this.#tree.isDirectory(entry)) {
 				this.directory = entry;
 				this.#lengthBytes += end - start + 1;
-				if (this.#symlinks > 0) this.#checkLength();
+				if (this.symlinks > 0) this.#checkLength();
 				return true;
 			}
 			if (this.#follow(entry)) return true;
@@ -82,7 +83,7 @@ export class PathWalk {
 		this.#lengthBytes += end - start + 1;
 		if (startsWith(bytes, start, end, WHITEOUT_START)) throw whiteoutDirectory(this.#pathSoFar());
 		if (end - start > NAME_BYTES_MAX) throw nameTooLong(latin1(bytes.subarray(start, end)));
-		if (this.#symlinks > 0) this.#checkLength();
+		if (this.symlinks > 0) this.#checkLength();
 		return true;
 	}
 
@@ -91,8 +92,8 @@ export class PathWalk {
 		const { inodes } = this.#tree;
 		const inode = this.#tree.inodeOf(entry);
 		if ((inodes.modeOf(inode) & linux.S_IFMT) !== linux.S_IFLNK) return false;
-		this.#symlinks += 1;
-		if (this.#symlinks > SYMLINKS_MAX) {
+		this.symlinks += 1;
+		if (this.symlinks > SYMLINKS_MAX) {
 			const { bytes, start, end } = this.#path;
 			throw tooManySymlinks(latin1(bytes.subarray(start, end)));
 		}
