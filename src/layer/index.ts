@@ -5,6 +5,7 @@ export type {
 	Change,
 	DiffId,
 	DiffSubject,
+	KeptTar,
 	OverlayXattrPrefix,
 	PackedTarget,
 	TreeTarget,
@@ -29,4 +30,5 @@ export type {
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
 export { type DeviceIdentity, readDeviceTag } from "./packed/device-tag.ts";
 export { openLayerFile } from "./packed/layer-files.ts";
+export { keptTar } from "./packed/packed-diff.ts";
 export { joinWarnings } from "./warnings.ts";

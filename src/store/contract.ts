@@ -5,7 +5,16 @@
 import type { Readable } from "node:stream";
 import type { LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
-import type { ApplyResult, Change, DiffId, DiffResult, Digest, LayerSource, Usage } from "../layer/index.ts";
+import type {
+	ApplyResult,
+	Change,
+	DiffId,
+	DiffResult,
+	Digest,
+	KeptTar,
+	LayerSource,
+	Usage,
+} from "../layer/index.ts";
 
 /** Key of an active layer or name of a committed one; see `parseLayerId`. Opaque: never becomes a path. */
 export type LayerId = string & { readonly __layerId: true };
@@ -278,6 +287,11 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	isUntouched(id: LayerId): Promise<boolean>;
 	changes(id: LayerId, options?: DiffOptions): Promise<readonly Change[]>;
 	diff(id: LayerId, options?: DiffOptions): DiffStream;
+	/**
+	 * The layer's tar where the store keeps it as a file, just as `diff` without options would give it.
+	 * @throws {LamellaError} `ENOTFOUND`; `ECORRUPT` where that file was changed
+	 */
+	keptTar(id: LayerId): KeptTar | undefined;
 	diffSize(id: LayerId, options?: DiffOptions): Promise<number>;
 	usage(id: LayerId, options?: OperationOptions): Promise<Usage>;
 	/** Makes the layer's `root/`; no-op where it has one. */

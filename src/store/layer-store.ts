@@ -88,6 +88,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const [layer, ...chain] = store.placesFrom(record);
 			return store.driver.paths(layer, chain);
 		},
+		keptTar: (id) => store.driver.keptTar(store.placesFrom(read(id))[0]),
 		isUntouched: async (id) => {
 			const record = read(id);
 			if (record.parent === undefined) return false;

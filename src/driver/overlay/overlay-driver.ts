@@ -9,10 +9,15 @@ import { constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 
 import { copyFile, link, mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import type { DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
+import {
+	type DiffSubject,
+	type KeptTar,
+	keptTar,
+	type OverlayXattrPrefix,
+	type Usage,
+} from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
-	ApplyOptions,
 	CopyOptions,
 	Driver,
 	DriverName,
@@ -114,13 +119,8 @@ export class OverlayDriver implements Driver {
 		if (kind === "active") await mkdir(workOf(layer), { mode: 0o700 });
 	}
 
-	async prepareApply(
-		staged: string,
-		chain: readonly LayerPlace[],
-		{ idMaps }: ApplyOptions = {},
-	): Promise<PreparedApply> {
-		// A packed layer keeps its tar as it came, and a tar has the container's owners.
-		if (this.#facts.packs && idMaps === undefined && chain.every(({ form }) => form === PACKED)) {
+	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply> {
+		if (this.#facts.packs && chain.every(({ form }) => form === PACKED)) {
 			const lowers = chain.map(({ directory }) => directory);
 			return {
 				form: PACKED,
@@ -262,6 +262,10 @@ export class OverlayDriver implements Driver {
 			subject: { form: "upper", upper: diffOf(layer), lowers, xattrPrefix },
 			[Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose](),
 		};
+	}
+
+	keptTar(layer: LayerPlace): KeptTar | undefined {
+		return layer.form === PACKED ? keptTar(layer.directory) : undefined;
 	}
 
 	async usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {

@@ -129,6 +129,10 @@ export class VfsDriver implements Driver {
 		});
 	}
 
+	keptTar(): undefined {
+		return undefined;
+	}
+
 	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
 		return this.#jobs.run("usage", { directories: [rootOf(layer)] }, options);
 	}
