@@ -50,7 +50,11 @@ async function copyFlushed(from: string, to: string): Promise<void> {
 	await fs.promises.copyFile(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
 	await fs.promises.chmod(to, 0o644);
 	const file = await fs.promises.open(to, "r");
-	await file.sync().finally(() => file.close());
+	try {
+		await file.sync();
+	} finally {
+		await file.close();
+	}
 }
 
 async function refuseOccupied(target: string): Promise<void> {
