@@ -221,12 +221,12 @@ function setTime(file: string, atimeNs: bigint, mtimeNs: bigint): void {
 
 test("the same layers give the same image", () => {
 	using place = new Workplace();
+	const layer = place.make("layer");
+	packMembers(layer, [], MEMBERS);
 	const images = [1, 2].map(() => {
-		const layer = place.make("layer");
-		packMembers(layer, [], MEMBERS);
 		const target = path.join(place.make("image"), "root.erofs");
 		makeImage({ layers: [layer], target }, quietContext);
-		return fs.readFileSync(target);
+		return fs.readFileSync(target).toString("hex");
 	});
-	expect(images[0]?.equals(images[1] ?? Buffer.alloc(0))).toBe(true);
+	expect(images[0]).toBe(images[1]);
 });
