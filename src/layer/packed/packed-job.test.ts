@@ -75,10 +75,12 @@ test.each(
 		tarSizeBytes: tar.length,
 		contentSizeBytes: content,
 		entries: 5,
-		usage: { sizeBytes, inodes: 3 },
+		usage: { sizeBytes: expect.any(Number), inodes: 3 },
 		warnings: [],
 	});
 	expect(sizeBytes).toBeLessThan(tar.length + 100_000);
+	// What the filesystem writes down of where a file lies comes when the file is brought to the disk.
+	expect(Math.abs(applied.usage.sizeBytes - sizeBytes)).toBeLessThan(65_536);
 	expect(readIndexHeader(directory)).toMatchObject({ diffId: sha256(tar), contentSizeBytes: content });
 	expect(await pool.run("checkPacked", { layer: directory })).toEqual([]);
 	const image = path.join(place.make("image"), "root.erofs");
@@ -115,23 +117,15 @@ test("damaged input, and a digest that was not promised, fail with their codes a
 	expect(open()).toBe(before);
 });
 
-/** A layer over another, whose lowers become whole (or fail) only when asked for. */
-async function applyOver(place: Workplace, lower: string, members: readonly Member[], state: number) {
+/** Applies a member over another layer, which becomes whole (or fails) only while the job is at work. */
+async function applyOver(place: Workplace, lower: string, member: Member, state: number) {
 	const lowersReady = new SharedArrayBuffer(4);
 	const directory = place.make("layer");
 	const target = { form: "packed", directory, lowers: [lower], lowersReady } as const;
-	let waited = false;
-	const context = {
-		...quietContext,
-		checkAborted: () => {
-			// The job waits with the lowers' state in hand, and asks this now and then.
-			waited = true;
-			Atomics.store(new Int32Array(lowersReady), 0, state);
-		},
-	};
-	const asked = { ...request(place, tarOf(members)), target };
-	const applied = await applyLayer(asked, members.length === 0 ? quietContext : context);
-	return { applied, directory, waited };
+	const checkAborted = (): void => void Atomics.store(new Int32Array(lowersReady), 0, state);
+	const job = { ...request(place, tarOf([member])), target };
+	const applied = await applyLayer(job, { ...quietContext, checkAborted });
+	return { applied, directory };
 }
 
 test("only a layer that needs something of those below waits for them", async () => {
@@ -145,19 +139,20 @@ test("only a layer that needs something of those below waits for them", async ()
 	// Nobody ever says that the lowers are whole.
 	await applyLayer({ ...request(place, tarOf(alone)), target }, quietContext);
 	expect(readIndexHeader(directory).needsLowers).toBe(false);
-	for (const member of [fileOf("l/g", "x"), linkOf("h", "d/f", "hardlink"), entryOf("d/.wh.f")]) {
-		const { directory: waiting, applied } = await applyOver(place, lower, [member], LOWERS_WHOLE);
-		expect(readIndexHeader(waiting).needsLowers).toBe(true);
-		expect(applied.contentSizeBytes).toBe({ "l/g": 1, h: 5 }[readName(member)] ?? 0);
+	const needing: readonly (readonly [Member, number])[] = [
+		[fileOf("l/g", "x"), 1],
+		[linkOf("h", "d/f", "hardlink"), 5],
+		[entryOf("d/.wh.f"), 0],
+	];
+	for (const [member, contentSizeBytes] of needing) {
+		const over = await applyOver(place, lower, member, LOWERS_WHOLE);
+		expect(readIndexHeader(over.directory).needsLowers).toBe(true);
+		expect(over.applied.contentSizeBytes).toBe(contentSizeBytes);
 	}
-	await expect(applyOver(place, lower, [fileOf("l/g", "x")], LOWERS_FAILED)).rejects.toMatchObject({
+	await expect(applyOver(place, lower, fileOf("l/g", "x"), LOWERS_FAILED)).rejects.toMatchObject({
 		code: "EABORTED",
 	});
 });
-
-function readName(member: Member): string {
-	return ("type" in member ? member : member[0]).path.toString();
-}
 
 test("what only a merge shows to be wrong fails the apply", async () => {
 	using place = new Workplace();
@@ -226,12 +221,12 @@ function setTime(file: string, atimeNs: bigint, mtimeNs: bigint): void {
 
 test("the same layers give the same image", () => {
 	using place = new Workplace();
+	const layer = place.make("layer");
+	packMembers(layer, [], MEMBERS);
 	const images = [1, 2].map(() => {
-		const layer = place.make("layer");
-		packMembers(layer, [], MEMBERS);
 		const target = path.join(place.make("image"), "root.erofs");
 		makeImage({ layers: [layer], target }, quietContext);
-		return fs.readFileSync(target);
+		return fs.readFileSync(target).toString("hex");
 	});
-	expect(images[0]?.equals(images[1] ?? Buffer.alloc(0))).toBe(true);
+	expect(images[0]).toBe(images[1]);
 });
