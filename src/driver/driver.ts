@@ -168,7 +168,7 @@ export interface Driver {
 	 * Removes what only an active layer needs (work/, merged/), after the commit. Leaves it where the committed layer is
 	 * mounted already: the commit of a killed process may be finished while others look at the layer.
 	 */
-	finishCommit(layer: LayerPlace): void;
+	finishCommit(layer: LayerPlace): Promise<void>;
 	/**
 	 * Fills the staged directory of a new committed layer with the content of `layer`, over the same chain. `share`: by
 	 * hard links, where the filesystem takes them (only of a committed layer, which nobody writes); else by reflinks or copies.

@@ -5,8 +5,8 @@
  * Layers whose tars are applied become trees, or, by the name `packed`, packed layers where all below them are, too. Either
  * driver mounts what the other one has made.
  */
-import { constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
-import { copyFile, link, mkdir } from "node:fs/promises";
+import { constants, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { copyFile, link, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
 import {
@@ -317,12 +317,12 @@ export class OverlayDriver implements Driver {
 		return TREE;
 	}
 
-	finishCommit(layer: LayerPlace): void {
+	async finishCommit(layer: LayerPlace): Promise<void> {
 		// Mounted by somebody already: merged/ goes with the unmount, the rest with the layer.
 		if (isMountPoint(mergedOf(layer))) return;
 		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
-		rmSync(workOf(layer), { recursive: true, force: true });
-		rmSync(emptyOf(layer), { recursive: true, force: true });
+		await rm(workOf(layer), { recursive: true, force: true });
+		await rm(emptyOf(layer), { recursive: true, force: true });
 	}
 }
 

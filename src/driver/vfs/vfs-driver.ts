@@ -155,7 +155,7 @@ export class VfsDriver implements Driver {
 		return WHOLE;
 	}
 
-	finishCommit(layer: LayerPlace): void {
+	async finishCommit(layer: LayerPlace): Promise<void> {
 		// Mounted by somebody already: merged/ goes with the unmount.
 		if (isMountPoint(mergedOf(layer))) return;
 		unmountTree(mergedOf(layer));
