@@ -25,7 +25,15 @@ export type {
 	Warning,
 	WarningKind,
 } from "../layer/index.ts";
-export type { FlattenPolicy, Labels, LayerId, LayerInfo, LayerStore, Mount } from "../store/index.ts";
+export type {
+	CheckedLayer,
+	FlattenPolicy,
+	Labels,
+	LayerId,
+	LayerInfo,
+	LayerStore,
+	Mount,
+} from "../store/index.ts";
 export type { AppliedLayer } from "./apply-layer.ts";
 export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
 export { type OpenStoreOptions, openStore } from "./open.ts";

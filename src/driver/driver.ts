@@ -4,7 +4,7 @@
  */
 import type { IdMaps } from "../idmap/index.ts";
 import type { RunOptions } from "../jobs/index.ts";
-import type { ApplyTarget, DiffSubject, KeptTar, LayerJobs, Usage } from "../layer/index.ts";
+import type { ApplyTarget, DiffId, DiffSubject, KeptTar, LayerJobs, Usage } from "../layer/index.ts";
 import type { LayerForm } from "./form.ts";
 
 /** A layer's directory, `<state root>/layers/<n>` or a staged one that will be renamed there, and its form. */
@@ -151,6 +151,13 @@ export interface Driver {
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
 	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject>;
+	/** Compares a committed layer's content with what was kept of it, and with its diffID where that is known. */
+	check(
+		layer: LayerPlace,
+		chain: readonly LayerPlace[],
+		diffId: DiffId | undefined,
+		options?: RunOptions,
+	): Promise<{ readonly isVerified: boolean; readonly problems: readonly string[] }>;
 	/**
 	 * The layer's tar, where the driver keeps it as a file, just as a diff without options would be.
 	 * @throws {LamellaError} `ECORRUPT` where that file was changed

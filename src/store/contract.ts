@@ -125,6 +125,15 @@ export interface ImportChainOptions {
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
 
+/** What a check found of a layer. */
+export interface CheckedLayer {
+	readonly layer: LayerId;
+	/** Whether there was something to compare its content with: a tree of files has nothing. */
+	readonly isVerified: boolean;
+	/** Sentences for people; empty where all is well. */
+	readonly problems: readonly string[];
+}
+
 /** `applied` is absent for a layer that was there already. */
 export interface ImportedLayer extends LayerInfo {
 	readonly applied?: ApplyResult | undefined;
@@ -287,6 +296,12 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	isUntouched(id: LayerId): Promise<boolean>;
 	changes(id: LayerId, options?: DiffOptions): Promise<readonly Change[]>;
 	diff(id: LayerId, options?: DiffOptions): DiffStream;
+	/**
+	 * Looks whether a committed layer's content is still what was recorded; reads all of it where there is something to
+	 * compare it with.
+	 * @throws {LamellaError} `ENOTFOUND`, `EABORTED`
+	 */
+	check(id: LayerId, options?: OperationOptions): Promise<CheckedLayer>;
 	/**
 	 * The layer's tar where the store keeps it as a file, just as `diff` without options would give it.
 	 * @throws {LamellaError} `ENOTFOUND`; `ECORRUPT` where that file was changed

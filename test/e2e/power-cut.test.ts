@@ -5,7 +5,15 @@
  * `LAMELLA_TEST_LONG=1` makes many more cuts. What fails says its seed; `LAMELLA_POWER_CUT_SEED` begins with that one.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -55,6 +63,19 @@ afterAll(() => place[Symbol.dispose]());
 /** Where data lies may change as it is written back. */
 function treeOf(directory: string): Tree {
 	return snapshotTree(directory, { ignoreHoles: true });
+}
+
+/** What a layer holds, in its directory: a tree, or a tar. */
+function contentOf(layer: string): Tree {
+	const packed = path.join(layer, "layer.tar");
+	if (!existsSync(packed)) return treeOf(path.join(layer, "diff"));
+	const directory = mkdtempSync(path.join(base, "packed-"));
+	try {
+		applyTar({ directory }, [readFileSync(packed)]);
+		return treeOf(directory);
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
 }
 
 /** When the disk is cut: so long after the store was opened, or after the `count`th acknowledgement of an operation. */
@@ -180,7 +201,7 @@ async function checkRecovered(
 	const wrong: string[] = [];
 	{
 		await using store = await openLayerStore({ root, threads: 2 });
-		wrong.push(...model.check(store, (directory) => treeOf(path.join(directory, "diff")), how));
+		wrong.push(...model.check(store, contentOf, how));
 		for (const info of store.list()) wrong.push(...checkLayer(store, info));
 		for (const [key, text] of store.status().details) if (key === "Problem") wrong.push(`Problem: ${text}`);
 		await tryAll(store);

@@ -10,6 +10,7 @@ import { copyFile, link, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
 import {
+	type DiffId,
 	type DiffSubject,
 	type KeptTar,
 	keptTar,
@@ -47,6 +48,7 @@ import {
 	emptyOf,
 	foldOf,
 	imageMountOf,
+	imageOf,
 	indexOf,
 	inheritTreeRoot,
 	lowersOf,
@@ -262,6 +264,25 @@ export class OverlayDriver implements Driver {
 			subject: { form: "upper", upper: diffOf(layer), lowers, xattrPrefix },
 			[Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose](),
 		};
+	}
+
+	async check(
+		layer: LayerPlace,
+		chain: readonly LayerPlace[],
+		diffId: DiffId | undefined,
+		options?: RunOptions,
+	): Promise<{ isVerified: boolean; problems: readonly string[] }> {
+		if (layer.form !== PACKED) return { isVerified: false, problems: [] };
+		const { directory } = layer;
+		const problems = [...(await this.#jobs.run("checkPacked", { layer: directory }, options))];
+		const [kept] = problems.length === 0 ? [keptTar(directory)] : [];
+		if (diffId !== undefined && kept !== undefined && kept.diffId !== diffId)
+			problems.push(`"${kept.path}" is the tar of another layer; remove the layer and import it again`);
+		if (existsSync(imageOf(layer))) {
+			const layers = [layer, ...chain].map((each) => each.directory);
+			problems.push(...(await this.#jobs.run("checkImage", { layers, image: imageOf(layer) }, options)));
+		}
+		return { isVerified: true, problems };
 	}
 
 	keptTar(layer: LayerPlace): KeptTar | undefined {

@@ -129,6 +129,10 @@ export class VfsDriver implements Driver {
 		});
 	}
 
+	async check(): Promise<{ isVerified: boolean; problems: readonly string[] }> {
+		return { isVerified: false, problems: [] };
+	}
+
 	keptTar(): undefined {
 		return undefined;
 	}

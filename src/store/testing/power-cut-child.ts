@@ -108,7 +108,13 @@ async function run(
 	return true;
 }
 
-const store = await openLayerStore({ root, flatten: Number(seed) % 3 === 0 ? "always" : "auto", threads: 2 });
+// The layers of one store come to be of both forms, over one another.
+const store = await openLayerStore({
+	root,
+	driver: Number(seed) % 2 === 0 ? "packed" : "overlay",
+	flatten: Number(seed) % 3 === 0 ? "always" : "auto",
+	threads: 2,
+});
 say({ say: "open" });
 /** Who is at a committed layer: it can be a parent of several, but is changed by one alone. */
 const users = new Map<LayerId, number>();
