@@ -7,7 +7,7 @@ import type { Applied } from "../apply/layer-receiver.ts";
 import { changesOf } from "../diff/changes.ts";
 import { diffSize } from "../diff/diff.ts";
 import { diffToFile } from "../testing/diff-to-file.ts";
-import { editTwice } from "../testing/edited-layer.ts";
+import { editTwice, upperSubject } from "../testing/edited-layer.ts";
 import { mutate, randomMutations } from "../testing/mutated-tar.ts";
 import { Workplace } from "../testing/overlay-mount.ts";
 import { packTar, tarOf, withPackedMount } from "../testing/packed-layers.ts";
@@ -88,7 +88,11 @@ function compareForms(tars: readonly Buffer[]): void {
 			packed.unshift(pack);
 		} else for (const directory of [tree, pack]) rmSync(directory, { recursive: true });
 	}
-	if (trees.length === 0) return;
+	const [tree, ...treesBelow] = trees;
+	const [layer, ...lowers] = packed;
+	if (tree === undefined || layer === undefined) return;
+	const changes = changesOf({ form: "packed", layer, lowers }, quietContext);
+	expect(changes).toEqual(changesOf(upperSubject(tree, treesBelow), quietContext));
 	const { merged } = place.mount(trees);
 	const expected = comparable(snapshotTree(merged, { ignoreHoles: true }), startedNs);
 	place.unmount(merged);
