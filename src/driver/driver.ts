@@ -10,6 +10,8 @@ import type { LayerForm } from "./form.ts";
 /** A layer's directory, `<state root>/layers/<n>` or a staged one that will be renamed there, and its form. */
 export interface LayerPlace {
 	readonly directory: string;
+	/** Where it is mounted: a directory that is made for the mount, and goes with it. */
+	readonly mountPoint: string;
 	readonly form: LayerForm;
 }
 
@@ -165,7 +167,7 @@ export interface Driver {
 	/** As `seal`, of layers to which tars were applied, and which may so have many files. */
 	sealApplied(layers: readonly LayerPlace[], also: readonly string[], options?: RunOptions): Promise<void>;
 	/**
-	 * Removes what only an active layer needs (work/, merged/), after the commit. Leaves it where the committed layer is
+	 * Removes what only an active layer needs (work/), after the commit. Leaves it where the committed layer is
 	 * mounted already: the commit of a killed process may be finished while others look at the layer.
 	 */
 	finishCommit(layer: LayerPlace): void;

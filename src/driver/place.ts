@@ -2,9 +2,8 @@
  * Owns the names inside a layer's directory and the walk down a chain:
  *
  *     diff/    what the layer changed (overlay)     root/    the whole tree (overlay: where flattened; vfs: always)
- *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
- *     empty/   nothing: below a single directory that is mounted with a label
- *     fold/    diff/ and those of some trees below it in one
+ *     work/    overlayfs's own, while active        fold/    diff/ and those of some trees below it in one
+ *     empty/   nothing: below a single directory that is mounted by overlayfs
  *
  * Of a packed layer: layer.tar, layer.index and layer.data (src/layer/packed), root.erofs, image/, users/
  * (packed/chain-image.ts).
@@ -17,14 +16,12 @@ import * as linux from "../linux/index.ts";
 import type { LayerPlace } from "./driver.ts";
 import { foldedLayers, PACKED, TREE_WITH_ROOT } from "./form.ts";
 
-export const diffOf = (layer: LayerPlace): string => path.join(layer.directory, "diff");
-export const rootOf = (layer: LayerPlace): string => path.join(layer.directory, "root");
-export const foldOf = (layer: LayerPlace): string => path.join(layer.directory, "fold");
-export const workOf = (layer: LayerPlace): string => path.join(layer.directory, "work");
-export const emptyOf = (layer: LayerPlace): string => path.join(layer.directory, "empty");
-export const mergedOf = (layer: LayerPlace): string => path.join(layer.directory, "merged");
-
 type Directory = Pick<LayerPlace, "directory">;
+export const diffOf = (layer: Directory): string => path.join(layer.directory, "diff");
+export const rootOf = (layer: Directory): string => path.join(layer.directory, "root");
+export const foldOf = (layer: Directory): string => path.join(layer.directory, "fold");
+export const workOf = (layer: Directory): string => path.join(layer.directory, "work");
+export const emptyOf = (layer: Directory): string => path.join(layer.directory, "empty");
 export const tarOf = (layer: Directory): string => path.join(layer.directory, "layer.tar");
 export const indexOf = (layer: Directory): string => path.join(layer.directory, "layer.index");
 export const dataOf = (layer: Directory): string => path.join(layer.directory, "layer.data");

@@ -9,7 +9,7 @@ import type { Digest, LayerJobs } from "../layer/index.ts";
 import type { PathLocks } from "../linux/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, StoreTransaction } from "./contract.ts";
 import type { Database } from "./database/database.ts";
-import type { LayerRecord } from "./database/layer-record.ts";
+import { type LayerRecord, mountNameOf } from "./database/layer-record.ts";
 import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } from "./database/layers.ts";
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
@@ -20,6 +20,7 @@ import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
 import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
+import { holdsFile } from "./processes/mount-holds.ts";
 import type { Owner } from "./processes/owner.ts";
 import { layerInfo } from "./reading/layer-reader.ts";
 
@@ -97,7 +98,18 @@ export class StoreContext {
 	}
 
 	placeOf(record: LayerRecord): LayerPlace {
-		return { directory: this.directoryOf(record), form: record.form };
+		return this.placeAt(this.directoryOf(record), record);
+	}
+
+	/** The place of a layer whose files are in `directory`, which may be a staged one. */
+	placeAt(directory: string, record: Pick<LayerRecord, "n" | "mountName" | "form">): LayerPlace {
+		const mountPoint = path.join(this.layout.mounts, mountNameOf(record));
+		return { directory, mountPoint, form: record.form };
+	}
+
+	/** The file of the layer's holds. */
+	holdsOf(record: Pick<LayerRecord, "n" | "mountName">): string {
+		return holdsFile(this.layout, record);
 	}
 
 	/**

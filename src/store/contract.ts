@@ -34,6 +34,8 @@ export interface LayerInfo {
 	readonly depth: number;
 	/** `<state root>/layers/<n>`. */
 	readonly directory: string;
+	/** Where it is mounted, while it is (vfs mounts only what must not change). It stays the same as long as the layer is. */
+	readonly mountPoint: string;
 	/** How many holders the layer's mount has. Looked up when it is first read, and then stays what it is. */
 	readonly mountCount: number;
 }

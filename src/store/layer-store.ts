@@ -14,7 +14,7 @@ import type {
 	ScratchDirectory,
 	StoreStatus,
 } from "./contract.ts";
-import type { LayerRecord } from "./database/layer-record.ts";
+import { type LayerRecord, mountNameOf } from "./database/layer-record.ts";
 import { allLayers, layerRecord } from "./database/layers.ts";
 import { recordsReader } from "./database/records-reader.ts";
 import { documentsAt } from "./disk/documents.ts";
@@ -179,7 +179,7 @@ function statusOf(store: StoreContext): StoreStatus {
 	const held = new Set(heldLayers(store.layout));
 	for (const record of layers) {
 		kinds[record.kind] += 1;
-		if (held.has(record.n) && store.infoOf(record).mountCount > 0) mounted += 1;
+		if (held.has(mountNameOf(record)) && store.infoOf(record).mountCount > 0) mounted += 1;
 		if (!directories.has(record.n)) {
 			problems.push(missingDirectory(store.layout, record));
 		} else if (record.parent !== undefined && !ids.has(record.parent)) {

@@ -13,7 +13,8 @@
 import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
 import { missingDirectory, type StoreContext } from "./context.ts";
-import { allNames, childrenOf, deleteLayer, layerAt } from "./database/layers.ts";
+import { mountNameOf } from "./database/layer-record.ts";
+import { allNames, childrenOf, deleteLayer, layerAt, mountNames } from "./database/layers.ts";
 import type { Layout } from "./disk/layout.ts";
 import { errnoOf } from "./failure.ts";
 import { sweepHolds } from "./processes/mount-holds.ts";
@@ -33,7 +34,7 @@ export async function recover(store: StoreContext): Promise<void> {
 		store,
 		[...recorded].filter((n) => !directories.has(n)),
 	);
-	sweepHolds(store.layout, (n) => recorded.has(n) || layerAt(store.database, n) !== undefined);
+	sweepMounts(store);
 }
 
 function deleteLeftovers(store: StoreContext): void {
@@ -88,6 +89,17 @@ async function dropWithoutDirectory(store: StoreContext, names: readonly string[
 		});
 		store.notices.push(`layer "${record.id}" was lost in a power cut before it was flushed; make it again`);
 	}
+}
+
+/** Takes away the holds of layers that are no more. */
+function sweepMounts(store: StoreContext): void {
+	let named: ReadonlySet<string> | undefined;
+	sweepHolds(store.layout, (name) => {
+		const layer = layerAt(store.database, name);
+		if (layer !== undefined && mountNameOf(layer) === name) return true;
+		named ??= mountNames(store.database);
+		return named.has(name);
+	});
 }
 
 /** Moves a layer's directory to lost+found/. Returns its new path; undefined where it is gone. */

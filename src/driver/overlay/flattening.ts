@@ -37,8 +37,7 @@ export class OverlayFlattening implements Flattening {
 	}
 
 	place(directory: string, staged: string, form: LayerForm): void {
-		const layer = { directory, form };
-		const target = foldedLayers(form) === undefined ? rootOf(layer) : foldOf(layer);
+		const target = foldedLayers(form) === undefined ? rootOf({ directory }) : foldOf({ directory });
 		// One that is there was finished by a process that then died.
 		if (!existsSync(target)) renameSync(staged, target);
 	}

@@ -46,7 +46,6 @@ import {
 	lowersOf,
 	makeTreeRoot,
 	mapTreeRoot,
-	mergedOf,
 	rootOf,
 	tarOf,
 	workOf,
@@ -105,7 +104,7 @@ export class OverlayDriver implements Driver {
 		chain: readonly LayerPlace[],
 		{ kind, idMaps }: PrepareOptions,
 	): Promise<void> {
-		const layer = { directory: staged, form: TREE };
+		const layer = { directory: staged };
 		await makeTreeRoot(diffOf(layer));
 		await using image = await this.#holdTop(chain);
 		inheritFromChain(layer, chain, image?.path);
@@ -127,7 +126,7 @@ export class OverlayDriver implements Driver {
 				[Symbol.asyncDispose]: () => Promise.resolve(),
 			};
 		}
-		const layer = { directory: staged, form: TREE };
+		const layer = { directory: staged };
 		await makeTreeRoot(diffOf(layer));
 		const image = await this.#images.holdBelow(chain);
 		inheritFromChain(layer, chain, image?.path);
@@ -156,7 +155,7 @@ export class OverlayDriver implements Driver {
 	): Promise<void> {
 		const packed = packedChainOf([layer, ...chain]);
 		if (packed === undefined) return;
-		const user = path.basename(layer.directory);
+		const user = path.basename(layer.mountPoint);
 		await this.#images.release(packed, described ? [user, DESCRIBED + user] : [user]);
 	}
 
@@ -168,7 +167,7 @@ export class OverlayDriver implements Driver {
 	/** Mounts the image that the layer's mount stands on. */
 	async #attachImage({ layer, chain }: MountRequest, prefix: string): Promise<void> {
 		const packed = packedChainOf([layer, ...chain]);
-		if (packed !== undefined) await this.#images.attach(packed, prefix + path.basename(layer.directory));
+		if (packed !== undefined) await this.#images.attach(packed, prefix + path.basename(layer.mountPoint));
 	}
 
 	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
@@ -203,7 +202,7 @@ export class OverlayDriver implements Driver {
 
 	async mount(request: MountRequest): Promise<string> {
 		const { layer } = request;
-		const merged = mergedOf(layer);
+		const merged = layer.mountPoint;
 		if (isMountPoint(merged)) return merged;
 		await this.#attachImage(request, "");
 		try {
@@ -224,18 +223,18 @@ export class OverlayDriver implements Driver {
 	}
 
 	unmount(layer: LayerPlace, options: UnmountOptions = {}): void {
-		unmountTree(mergedOf(layer), options);
+		unmountTree(layer.mountPoint, options);
 	}
 
 	isMounted(layer: LayerPlace): boolean {
-		return isMountPoint(mergedOf(layer));
+		return isMountPoint(layer.mountPoint);
 	}
 
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths {
 		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : undefined;
 		const work = existsSync(workOf(layer)) ? workOf(layer) : undefined;
 		const upper = layer.form === PACKED ? undefined : diffOf(layer);
-		return { root, upper, lowers: lowersOf(chain), work, merged: mergedOf(layer) };
+		return { root, upper, lowers: lowersOf(chain), work, merged: layer.mountPoint };
 	}
 
 	async isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<boolean | undefined> {
@@ -305,23 +304,22 @@ export class OverlayDriver implements Driver {
 			}
 			return PACKED;
 		}
-		const to = diffOf({ directory: staged, form: TREE });
+		const to = diffOf({ directory: staged });
 		const marks = this.#facts.xattrPrefix;
 		await this.#jobs.run("copy", { from: diffOf(layer), to, share, marks }, options);
 		return TREE;
 	}
 
 	finishCommit(layer: LayerPlace): void {
-		// Mounted by somebody already: merged/ goes with the unmount, the rest with the layer.
-		if (isMountPoint(mergedOf(layer))) return;
-		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
+		// Mounted by somebody already: this goes with the layer.
+		if (isMountPoint(layer.mountPoint)) return;
 		rmSync(workOf(layer), { recursive: true, force: true });
 		rmSync(emptyOf(layer), { recursive: true, force: true });
 	}
 }
 
 function inheritFromChain(
-	layer: LayerPlace,
+	layer: Pick<LayerPlace, "directory">,
 	chain: readonly LayerPlace[],
 	imageAt: string | undefined,
 ): void {

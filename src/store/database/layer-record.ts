@@ -19,6 +19,8 @@ export interface LayerRecord {
 	readonly usage?: Usage | undefined;
 	/** Number of layers below. */
 	readonly depth: number;
+	/** Name of its mount point and of its holds' file, where that is not `n`: they stay while a checkpoint changes `n`. */
+	readonly mountName?: string | undefined;
 	readonly mountLabel?: string | undefined;
 	readonly idMaps?: IdMaps | undefined;
 }
@@ -32,9 +34,9 @@ export function formatLayerRecord(record: LayerRecord, indent?: string): string 
 /** Checks every field: a record may have been edited, or cut off. Throws where one is wrong. */
 export function parseLayerRecord(text: string): LayerRecord {
 	const raw = JSON.parse(text) as Record<string, unknown>;
-	const { n, kind, form, labels, usage, diffId, idMaps, mountLabel } = raw;
-	// It becomes a path, so only names that an owner gives are taken.
-	if (typeof n !== "string" || !/^[0-9a-z]{7,40}$/.test(n)) throw wrong("n");
+	const { n, kind, form, labels, usage, diffId, idMaps, mountLabel, mountName } = raw;
+	if (!isName(n)) throw wrong("n");
+	if (mountName !== undefined && !isName(mountName)) throw wrong("mountName");
 	if (kind !== "active" && kind !== "view" && kind !== "committed") throw wrong("kind");
 	if (typeof form !== "string") throw wrong("form");
 	if (typeof labels !== "object" || labels === null) throw wrong("labels");
@@ -51,9 +53,20 @@ export function parseLayerRecord(text: string): LayerRecord {
 		diffId: typeof diffId === "string" ? (diffId as DiffId) : undefined,
 		usage: typeof usage === "object" && usage !== null ? (usage as LayerRecord["usage"]) : undefined,
 		depth: count(raw.depth),
+		mountName,
 		mountLabel: typeof mountLabel === "string" ? mountLabel : undefined,
 		idMaps: typeof idMaps === "object" && idMaps !== null ? (idMaps as LayerRecord["idMaps"]) : undefined,
 	};
+}
+
+/** It becomes a path, so only names that an owner gives are taken. */
+function isName(value: unknown): value is string {
+	return typeof value === "string" && /^[0-9a-z]{7,40}$/.test(value);
+}
+
+/** Name of a layer's mount point and of its holds' file. */
+export function mountNameOf({ n, mountName = n }: Pick<LayerRecord, "n" | "mountName">): string {
+	return mountName;
 }
 
 function nanoseconds(value: unknown): bigint {

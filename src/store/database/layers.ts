@@ -2,7 +2,7 @@
 import { LamellaError } from "../../errors/index.ts";
 import type { LayerId } from "../contract.ts";
 import type { Database } from "./database.ts";
-import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "./layer-record.ts";
+import { formatLayerRecord, type LayerRecord, mountNameOf, parseLayerRecord } from "./layer-record.ts";
 
 interface Row {
 	readonly n: string;
@@ -33,6 +33,12 @@ export function allLayers(database: Database): LayerRecord[] {
 /** The names of all layers' directories. */
 export function allNames(database: Database): string[] {
 	return database.all<{ n: string }>("SELECT n FROM layers").map(({ n }) => n);
+}
+
+/** The mount names of the layers whose mount is not named for their directory. */
+export function mountNames(database: Database): ReadonlySet<string> {
+	const named = "SELECT n, record FROM layers WHERE instr(record, '\"mountName\"') > 0";
+	return new Set(database.all<Row>(named).map((row) => mountNameOf(parseRow(row))));
 }
 
 /**

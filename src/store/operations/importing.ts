@@ -62,12 +62,16 @@ export async function importChain(
 		crashPoint("import:applied");
 		await flattenAll(store, coming, below, options);
 		crashPoint("import:flattened");
-		await writeRecords(coming, parent);
+		await writeRecords(store, coming, parent);
 		const also = coming.flatMap(({ staged }) => [sidecarOf(staged), staged]);
 		const running = { signal: options.signal };
 		await Promise.all([
 			prime(store, coming, below, options),
-			store.driver.sealApplied(coming.map(placeOf), also, running),
+			store.driver.sealApplied(
+				coming.map((one) => placeOf(store, one)),
+				also,
+				running,
+			),
 		]);
 		crashPoint("import:synced");
 		for (const { staged, n } of coming) {
@@ -135,7 +139,7 @@ async function applyAll(
 	const failures: unknown[] = [];
 	const running: Promise<boolean>[] = [];
 	for (const [position, one] of coming.entries()) {
-		const chain = [...stagedBelow(coming, position), ...below];
+		const chain = [...stagedBelow(store, coming, position), ...below];
 		const lowersWhole = Promise.all(running).then((all) => all.every(Boolean));
 		// Whole trees are copied from the parent's: there is nothing to do before it is whole.
 		if (!store.driver.appliesSideBySide && !(await lowersWhole)) break;
@@ -254,16 +258,16 @@ async function streamsOwnFailure(
 	}
 }
 
-function stagedBelow(coming: readonly Coming[], position: number): LayerPlace[] {
+function stagedBelow(store: StoreContext, coming: readonly Coming[], position: number): LayerPlace[] {
 	return coming
 		.slice(0, position)
 		.reverse()
-		.map((one) => placeOf(one));
+		.map((one) => placeOf(store, one));
 }
 
-function placeOf({ staged, form, layer }: Coming): LayerPlace {
+function placeOf(store: StoreContext, { staged, n, form, layer }: Coming): LayerPlace {
 	if (form === undefined) throw new Error(`layer "${layer.id}" is not staged yet`);
-	return { directory: staged, form };
+	return store.placeAt(staged, { n, form });
 }
 
 /** Policy `always`: every layer gets its root before it is recorded. */
@@ -277,12 +281,12 @@ async function flattenAll(
 	if (store.flattenPolicy !== "always" || flattening === undefined) return;
 	let chain = below;
 	for (const one of coming) {
-		if (!isFlattened(placeOf(one).form)) {
+		if (!isFlattened(placeOf(store, one).form)) {
 			const root = store.stagedPath();
-			one.form = await flattening.make(placeOf(one), chain, root, { signal, sync: false });
+			one.form = await flattening.make(placeOf(store, one), chain, root, { signal, sync: false });
 			flattening.place(one.staged, root, one.form);
 		}
-		chain = [placeOf(one), ...chain];
+		chain = [placeOf(store, one), ...chain];
 	}
 }
 
@@ -293,11 +297,15 @@ async function prime(
 	below: readonly LayerPlace[],
 	{ signal, mountSoon = false }: ImportChainOptions,
 ): Promise<void> {
-	const [top, ...others] = coming.map(placeOf).reverse();
+	const [top, ...others] = coming.map((one) => placeOf(store, one)).reverse();
 	if (mountSoon && top !== undefined) await store.driver.prime(top, [...others, ...below], { signal });
 }
 
-async function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined): Promise<void> {
+async function writeRecords(
+	store: StoreContext,
+	coming: readonly Coming[],
+	parent: LayerRecord | undefined,
+): Promise<void> {
 	const nowNs = linux.realtimeNs();
 	let below: Pick<LayerRecord, "id" | "depth"> | undefined = parent;
 	for (const one of coming) {
@@ -311,7 +319,7 @@ async function writeRecords(coming: readonly Coming[], parent: LayerRecord | und
 			updatedAtNs: nowNs,
 			diffId: one.applied?.diffId,
 			usage: one.applied?.usage,
-			form: placeOf(one).form,
+			form: placeOf(store, one).form,
 			depth: below === undefined ? 0 : below.depth + 1,
 		};
 		await writeSidecar(sidecarOf(one.staged), record);

@@ -15,7 +15,7 @@ export async function holdMount(
 	options: { readonly mountLabel?: string | undefined },
 ): Promise<string> {
 	return await store.withLayer(id, async (record) => {
-		const directory = store.directoryOf(record);
+		const holds = store.holdsOf(record);
 		const namespace = mountNamespace();
 		const count = currentHold(store, record, namespace)?.count ?? 0;
 		const [layer, ...chain] = store.placesFrom(record);
@@ -29,7 +29,7 @@ export async function holdMount(
 				mountLabel,
 			});
 			crashPoint("mount:mounted");
-			writeHold(directory, namespace, { count: count + 1, mounted: store.driver.isMounted(layer) });
+			writeHold(holds, namespace, { count: count + 1, mounted: store.driver.isMounted(layer) });
 			crashPoint("mount:counted");
 			return path;
 		} catch (error) {
@@ -45,11 +45,11 @@ export async function releaseMount(
 	{ force = false }: { readonly force?: boolean | undefined },
 ): Promise<void> {
 	await store.withLayer(id, async (record) => {
-		const directory = store.directoryOf(record);
+		const holds = store.holdsOf(record);
 		const namespace = mountNamespace();
 		const hold = currentHold(store, record, namespace);
 		if (hold !== undefined && hold.count > 1 && !force) {
-			writeHold(directory, namespace, { ...hold, count: hold.count - 1 });
+			writeHold(holds, namespace, { ...hold, count: hold.count - 1 });
 			crashPoint("unmount:counted");
 			return;
 		}
@@ -88,11 +88,11 @@ export async function mustBeUnmounted(
 		const out = doing === "remove" ? "unmount it first, or remove it with force" : "unmount it first";
 		throw new LamellaError(
 			"EBUSY",
-			`cannot ${doing} layer "${record.id}": it is mounted below ${store.directoryOf(record)} (${holders}); ${out}`,
-			{ layer: record.id, path: store.directoryOf(record) },
+			`cannot ${doing} layer "${record.id}": it is mounted at ${store.placeOf(record).mountPoint} (${holders}); ${out}`,
+			{ layer: record.id, path: store.placeOf(record).mountPoint },
 		);
 	}
-	const elsewhere = holdsElsewhere(store.directoryOf(record), namespace);
+	const elsewhere = holdsElsewhere(store.holdsOf(record), namespace);
 	if (elsewhere > 0 && !force) {
 		throw new LamellaError(
 			"EBUSY",
@@ -116,7 +116,7 @@ async function unmountRecord(
 		store.driver.unmount(store.placeOf(record), { detach });
 		crashPoint("unmount:unmounted");
 		await store.driver.release(store.placeOf(record), store.placesBelow(record));
-		writeHold(store.directoryOf(record), namespace, undefined);
+		writeHold(store.holdsOf(record), namespace, undefined);
 		crashPoint("unmount:counted");
 	} catch (error) {
 		throw storeFailure(error, `unmount layer "${record.id}"`, record.id);
@@ -125,7 +125,7 @@ async function unmountRecord(
 
 /** The hold, checked with the kernel: where the mount is gone (umount by hand, a reused namespace number) there is none. */
 function currentHold(store: StoreContext, record: LayerRecord, namespace: string): Hold | undefined {
-	const hold = readHold(store.directoryOf(record), namespace);
+	const hold = readHold(store.holdsOf(record), namespace);
 	if (hold === undefined || hold.count < 1) return undefined;
 	return hold.mounted && !store.driver.isMounted(store.placeOf(record)) ? undefined : hold;
 }

@@ -34,7 +34,7 @@ export async function snapshotLayer(
 		const [layer, ...chain] = store.placesFrom(source);
 		// Nobody writes a committed layer, so its inodes can be shared.
 		const form = await driver.copy(stagedDirectory, layer, { share: source.kind === "committed", signal });
-		const staged = { directory: stagedDirectory, form };
+		const staged = store.placeAt(stagedDirectory, { n, form });
 		crashPoint("snapshot:staged");
 		const diff = typeof name === "string" ? undefined : await digest(store, staged, chain, options);
 		const nowNs = linux.realtimeNs();

@@ -4,11 +4,11 @@ import { isFlattened } from "../../driver/index.ts";
 import { mountNamespace } from "../../linux/index.ts";
 import type { LayerInfo, LayerReader } from "../contract.ts";
 import type { Database } from "../database/database.ts";
-import type { LayerRecord } from "../database/layer-record.ts";
+import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
 import { allLayers, chainOf, childrenOf, findLayer, layerRecord } from "../database/layers.ts";
 import { recordsReader } from "../database/records-reader.ts";
 import type { Layout } from "../disk/layout.ts";
-import { readHold } from "../processes/mount-holds.ts";
+import { holdsFile, readHold } from "../processes/mount-holds.ts";
 
 export function layerReader(layout: Layout, database: Database): LayerReader {
 	const shown = (record: LayerRecord): LayerInfo => layerInfo(layout, record);
@@ -24,16 +24,17 @@ export function layerReader(layout: Layout, database: Database): LayerReader {
 
 /** A record as others see it. */
 export function layerInfo(layout: Layout, record: LayerRecord): LayerInfo {
-	const { n, mountLabel: _, idMaps: __, ...shown } = record;
+	const { n, mountName: _, mountLabel: __, idMaps: ___, ...shown } = record;
 	const directory = path.join(layout.layers, n);
 	let mountCount: number | undefined;
 	return {
 		...shown,
 		flattened: isFlattened(record.form),
 		directory,
+		mountPoint: path.join(layout.mounts, mountNameOf(record)),
 		// Looked up only when it is read: it asks the filesystem, and few callers want it.
 		get mountCount() {
-			mountCount ??= readHold(directory, mountNamespace())?.count ?? 0;
+			mountCount ??= readHold(holdsFile(layout, record), mountNamespace())?.count ?? 0;
 			return mountCount;
 		},
 	};
