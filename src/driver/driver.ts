@@ -45,7 +45,10 @@ export interface MountDescription {
 
 export interface MountRequest {
 	readonly layer: LayerPlace;
-	/** Ancestors, nearest first (the parent is chain[0]), up to and including the bottom. */
+	/**
+	 * Ancestors, nearest first: the parent, and so on to the bottom. After one with a fold comes the layer that the fold stands
+	 * on, and below one that stands alone nothing has to follow.
+	 */
 	readonly chain: readonly LayerPlace[];
 	readonly kind: LayerKind;
 	/** SELinux label for the mount. */
@@ -94,13 +97,13 @@ export interface HeldSubject extends AsyncDisposable {
 
 /** Makes one root for a whole chain, so that a mount has fewer trees to merge. */
 export interface Flattening {
-	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. Returns the form that the layer will have. */
+	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. */
 	make(
 		layer: LayerPlace,
 		chain: readonly LayerPlace[],
 		staged: string,
 		options: FlattenOptions,
-	): Promise<LayerForm>;
+	): Promise<MadeRoot>;
 	/** Moves the root that `make` made into the layer, whose form is `form` from then on; one that is there already stays. */
 	place(directory: string, staged: string, form: LayerForm): void;
 	/** The paths of roots that were placed and never recorded. */
@@ -110,6 +113,43 @@ export interface Flattening {
 export interface FlattenOptions extends RunOptions {
 	/** Flush it, too. */
 	readonly sync: boolean;
+	/** Make a fold of so many places, the layer's included, over the rest of the chain. */
+	readonly fold?: number | undefined;
+}
+
+export interface MadeRoot {
+	/** What the layer's form will be. */
+	readonly form: LayerForm;
+	/** How many files and directories were made. */
+	readonly entries: number;
+	/** What a fold stands on. */
+	readonly over?: LayerPlace | undefined;
+}
+
+/**
+ * Taking what was written to a mounted layer away from its writers, and going on at the same path with another directory.
+ * The kernel sees to it that nobody writes meanwhile: it makes nothing read-only that is open for writing.
+ */
+export interface Sealing {
+	/**
+	 * Makes the mount of an active layer, where there is one, read-only wherever it is seen, and flushes the layer, what is in
+	 * `also`, and `next`. The root directory of the new active layer in `next` gets the owner, mode, times and xattrs of this one's.
+	 * @throws {LamellaError} `EBUSY` naming who has files open for writing, or what is mounted inside or by others;
+	 * `ENOTSUPPORTED` where the mount is none that can be sealed
+	 */
+	freeze(layer: LayerPlace, next: string, also: readonly string[], options?: RunOptions): Promise<void>;
+	/** Undoes `freeze`. */
+	thaw(layer: LayerPlace): void;
+	/**
+	 * Puts a new mount in the place of the one that is there. Who looks the path up from now on sees the new one; who has the
+	 * old one open, or as root or working directory, goes on reading it.
+	 */
+	swap(request: MountRequest): Promise<void>;
+	/**
+	 * Ends what a killed process began: where what is mounted is the layer in its directory, it becomes writable again; where it
+	 * is the one that the layer had before, it is swapped. Harmless where nothing is mounted.
+	 */
+	settle(request: MountRequest): Promise<void>;
 }
 
 export interface Driver {
@@ -118,6 +158,8 @@ export interface Driver {
 	readonly form: LayerForm;
 	/** Absent where every layer is a whole tree anyway. */
 	readonly flattening?: Flattening | undefined;
+	/** Absent where an active layer is handed out as a directory, without a mount. */
+	readonly sealing?: Sealing | undefined;
 	/** Key and value pairs for `status`: backing filesystem, d_type, options in use. */
 	status(): readonly (readonly [string, string])[];
 	/** How many trees a mount over `chain` (nearest first) merges. */

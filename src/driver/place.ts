@@ -31,14 +31,11 @@ export const usersOf = (layer: Directory): string => path.join(layer.directory, 
 
 /**
  * Trees to merge for `chain` (nearest first), top first: `diff/` of each down to the first whole tree, a `root/` or an image
- * (at `imageAt` or where it is mounted), or to the bottom; a `fold/` stands for several.
+ * (at `imageAt` or where it is mounted), or to the bottom. After a layer with a `fold/` comes the one that the fold stands on.
  */
 export function lowersOf(chain: readonly LayerPlace[], imageAt?: string): string[] {
 	const lowers: string[] = [];
-	let folded = 0;
 	for (const layer of chain) {
-		folded -= 1;
-		if (folded > 0) continue;
 		if (layer.form === PACKED) {
 			lowers.push(imageAt ?? imageMountOf(layer));
 			break;
@@ -47,10 +44,15 @@ export function lowersOf(chain: readonly LayerPlace[], imageAt?: string): string
 			lowers.push(rootOf(layer));
 			break;
 		}
-		folded = foldedLayers(layer.form) ?? 0;
-		lowers.push(folded > 0 ? foldOf(layer) : diffOf(layer));
+		lowers.push(foldedLayers(layer.form) === undefined ? diffOf(layer) : foldOf(layer));
 	}
 	return lowers;
+}
+
+/** Trees that show `layer` over `chain`, top first. A fold of its own is no help: the chain begins with the parent. */
+export function lowersFrom(layer: LayerPlace, chain: readonly LayerPlace[], imageAt?: string): string[] {
+	if (foldedLayers(layer.form) !== undefined) return [diffOf(layer), ...lowersOf(chain, imageAt)];
+	return lowersOf([layer, ...chain], imageAt);
 }
 
 /** Makes a tree's root directory: root's own, 0755 whatever the umask. Not on this thread: a full journal may make it wait. */

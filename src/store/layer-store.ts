@@ -19,13 +19,16 @@ import { allLayers, layerRecord } from "./database/layers.ts";
 import { recordsReader } from "./database/records-reader.ts";
 import { documentsAt } from "./disk/documents.ts";
 import { storeFailure } from "./failure.ts";
+import { checkpointLayer } from "./operations/checkpoint.ts";
 import { commitLayer } from "./operations/commit.ts";
 import { comparing, diffStream } from "./operations/comparing.ts";
 import { createLayer } from "./operations/create.ts";
 import { flattenLayer } from "./operations/flattening.ts";
+import { forkLayer } from "./operations/fork.ts";
 import { importChain } from "./operations/importing.ts";
 import { holdMount, mountHandle, releaseMount } from "./operations/mounting.ts";
 import { removeLayers } from "./operations/remove.ts";
+import { rollBackLayer } from "./operations/rollback.ts";
 import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
 import { layerUsage } from "./operations/usage.ts";
@@ -64,6 +67,10 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		commit: async (key, name, options = {}) => store.infoOf(await commitLayer(store, key, name, options)),
 		snapshot: async (from, name, options = {}) =>
 			store.infoOf(await snapshotLayer(store, from, name, options)),
+		checkpoint: async (id, options = {}) => store.infoOf(await checkpointLayer(store, id, options)),
+		rollback: async (id, options = {}) => store.infoOf(await rollBackLayer(store, id, options)),
+		fork: async (id, names, options = {}) =>
+			(await forkLayer(store, id, names, options)).map((record) => store.infoOf(record)),
 		remove: (id, options = {}) => removeLayers(store, [id], options),
 		removeAll: (ids, options = {}) => removeLayers(store, ids, options),
 		setLabels: (id, labels) =>

@@ -12,12 +12,13 @@
  */
 import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
+import { mountNamespace } from "../linux/index.ts";
 import { missingDirectory, type StoreContext } from "./context.ts";
-import { mountNameOf } from "./database/layer-record.ts";
-import { allNames, childrenOf, deleteLayer, layerAt, mountNames } from "./database/layers.ts";
+import { allNames, childrenOf, deleteLayer, layerAt, layerOfMount } from "./database/layers.ts";
 import type { Layout } from "./disk/layout.ts";
 import { errnoOf } from "./failure.ts";
-import { sweepHolds } from "./processes/mount-holds.ts";
+import { settleMount } from "./operations/mounting.ts";
+import { heldLayers, isSealing, sweepHolds } from "./processes/mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./processes/owner.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
@@ -34,7 +35,7 @@ export async function recover(store: StoreContext): Promise<void> {
 		store,
 		[...recorded].filter((n) => !directories.has(n)),
 	);
-	sweepMounts(store);
+	await settleMounts(store);
 }
 
 function deleteLeftovers(store: StoreContext): void {
@@ -91,15 +92,16 @@ async function dropWithoutDirectory(store: StoreContext, names: readonly string[
 	}
 }
 
-/** Takes away the holds of layers that are no more. */
-function sweepMounts(store: StoreContext): void {
-	let named: ReadonlySet<string> | undefined;
-	sweepHolds(store.layout, (name) => {
-		const layer = layerAt(store.database, name);
-		if (layer !== undefined && mountNameOf(layer) === name) return true;
-		named ??= mountNames(store.database);
-		return named.has(name);
-	});
+/** Takes away the holds of layers that are no more, and ends what was begun with the mounts of others. */
+async function settleMounts(store: StoreContext): Promise<void> {
+	const namespace = mountNamespace();
+	sweepHolds(store.layout, (name) => layerOfMount(store.database, name) !== undefined);
+	for (const name of heldLayers(store.layout)) {
+		if (!isSealing(path.join(store.layout.mounts, `${name}.json`), namespace)) continue;
+		const layer = layerOfMount(store.database, name);
+		// With the lock: a living process may be in the middle of it, and then has ended it.
+		if (layer !== undefined) await store.withLayer(layer.id, (record) => settleMount(store, record));
+	}
 }
 
 /** Moves a layer's directory to lost+found/. Returns its new path; undefined where it is gone. */

@@ -1,6 +1,14 @@
 /** kill -9 at every named step and at random moments: the next opening recovers, and nothing acknowledged is lost. */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
@@ -56,10 +64,12 @@ async function run(
 async function check(store: LayerStore, root: string, lines: readonly string[]): Promise<void> {
 	await store.cleanup();
 	const expected = new Map<string, string>();
+	const shown = new Map<string, readonly string[]>();
 	for (const line of lines) {
-		const [word, id = "", kind = ""] = line.split(" ");
+		const [word, id = "", kind = "", next = kind] = line.split(" ");
 		if (word === "have") expected.set(id, kind);
 		if (word === "gone" || word === "perhaps") expected.delete(id);
+		if (word === "shows") shown.set(id, [kind, next]);
 		if (word === "record") expect(store.records("images").get(id)).toEqual({ layers: 3 });
 		if (word === "labelled") expect(store.get(parseLayerId(id)).labels).toEqual({ by: id.split("/")[0] });
 	}
@@ -76,6 +86,14 @@ async function check(store: LayerStore, root: string, lines: readonly string[]):
 			expect(store.get(parseLayerId(id)).kind).toBe(kind);
 		}
 		if (id.endsWith("/done")) await checkContent(store, id);
+	}
+	for (const [id, either] of shown) {
+		await using mount = await store.mount(parseLayerId(id));
+		const names = ["one", "two", "three"].filter((name) => existsSync(path.join(mount.path, name)));
+		expect(either).toContain(names.join(","));
+		// Nobody is left with a mount that cannot be written to.
+		writeFileSync(path.join(mount.path, "probe"), "");
+		rmSync(path.join(mount.path, "probe"));
 	}
 	const recorded = [...store.list()].map(({ directory }) => path.basename(directory)).sort();
 	expect(readdirSync(path.join(root, "layers")).sort()).toEqual(recorded);

@@ -26,6 +26,7 @@ import type {
 	PreparedApply,
 	PrepareOptions,
 	ReleaseOptions,
+	Sealing,
 	UnmountOptions,
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
@@ -43,6 +44,7 @@ import {
 	foldOf,
 	indexOf,
 	inheritTreeRoot,
+	lowersFrom,
 	lowersOf,
 	makeTreeRoot,
 	mapTreeRoot,
@@ -52,7 +54,14 @@ import {
 } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
 import { OverlayFlattening } from "./flattening.ts";
-import { classicalOptions, type MountApi, mountOverlay, type OverlayMount } from "./mount-overlay.ts";
+import {
+	classicalOptions,
+	type MountApi,
+	mountOverlay,
+	type OverlayMount,
+	swapOverlay,
+} from "./mount-overlay.ts";
+import { OverlaySealing, writableSource } from "./sealing.ts";
 
 export interface OverlayFacts {
 	readonly api: MountApi;
@@ -78,6 +87,7 @@ export class OverlayDriver implements Driver {
 	readonly form: LayerForm = TREE;
 	readonly appliesSideBySide = true;
 	readonly flattening: Flattening;
+	readonly sealing: Sealing;
 	readonly #facts: OverlayFacts;
 	readonly #jobs: LayerJobRunner;
 	readonly #images: ChainImages;
@@ -89,6 +99,7 @@ export class OverlayDriver implements Driver {
 		this.#jobs = jobs;
 		this.#images = new ChainImages(options);
 		this.flattening = new OverlayFlattening(facts.xattrPrefix, jobs, this.#images);
+		this.sealing = new OverlaySealing(jobs, (request) => this.#swap(request));
 	}
 
 	status(): readonly (readonly [string, string])[] {
@@ -170,20 +181,21 @@ export class OverlayDriver implements Driver {
 		if (packed !== undefined) await this.#images.attach(packed, prefix + path.basename(layer.mountPoint));
 	}
 
-	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
+	#plan({ layer, chain, kind, mountLabel: label }: MountRequest, { described = false } = {}): Plan {
 		const mountLabel = label === "" ? undefined : label;
 		const { options } = this.#facts;
 		const below = lowersOf(chain);
 		// A bind mount takes no label; overlayfs does, and merges two directories at least.
 		const filler = mountLabel === undefined ? [] : [emptyOf(layer)];
 		if (kind === "active") {
-			if (below.length === 0) below.push(...filler);
+			// What is bound cannot be sealed, so the driver's own mounts never are.
+			if (below.length === 0) below.push(...(described ? filler : [emptyOf(layer)]));
 			if (below.length === 0) return { type: "bind", source: diffOf(layer), readOnly: false };
 			const upper = { directory: diffOf(layer), work: workOf(layer) };
-			return { type: "overlay", lowers: below, upper, options, mountLabel };
+			return { type: "overlay", source: writableSource(layer), lowers: below, upper, options, mountLabel };
 		}
 		// A view has nothing of its own; a committed layer is seen with its own diff on top.
-		const lowers = kind === "view" && below.length > 0 ? below : lowersOf([layer, ...chain]);
+		const lowers = kind === "view" && below.length > 0 ? below : lowersFrom(layer, chain);
 		if (lowers.length === 1) lowers.push(...filler);
 		const [only = diffOf(layer), ...more] = lowers;
 		if (more.length === 0) return { type: "bind", source: only, readOnly: true };
@@ -192,7 +204,7 @@ export class OverlayDriver implements Driver {
 
 	async describeMount(request: MountRequest): Promise<MountDescription> {
 		await this.#attachImage(request, DESCRIBED);
-		const plan = this.#plan(request);
+		const plan = this.#plan(request, { described: true });
 		makeFiller(plan, request.layer);
 		if (plan.type === "bind") {
 			return { type: "bind", source: plan.source, options: [plan.readOnly ? "ro" : "rw", "rbind"] };
@@ -220,6 +232,18 @@ export class OverlayDriver implements Driver {
 			throw mountFailure(error, merged);
 		}
 		return merged;
+	}
+
+	async #swap(request: MountRequest): Promise<void> {
+		const { layer } = request;
+		await this.#attachImage(request, "");
+		const plan = this.#plan(request);
+		try {
+			makeFiller(plan, layer);
+			if (plan.type === "overlay") swapOverlay(this.#facts.api, plan, layer.mountPoint);
+		} catch (error) {
+			throw mountFailure(error, layer.mountPoint);
+		}
 	}
 
 	unmount(layer: LayerPlace, options: UnmountOptions = {}): void {

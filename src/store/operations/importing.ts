@@ -22,7 +22,7 @@ import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
-import { flattenLater } from "./flattening.ts";
+import { flattenLater, foldOf } from "./flattening.ts";
 import { sourceFromStream } from "./pipes.ts";
 
 /** Starting one more thread costs as much as digesting some dozen megabytes. */
@@ -39,6 +39,7 @@ interface Coming {
 	readonly digestAside: boolean;
 	/** Known once it is staged. */
 	form?: LayerForm | undefined;
+	fold?: LayerRecord["fold"];
 	applied?: ApplyResult | undefined;
 	record?: LayerRecord | undefined;
 }
@@ -51,7 +52,7 @@ export async function importChain(
 	// A stream may fail before a job reads it; the import then hears of it from the job.
 	for (const { source } of layers) if (source instanceof Readable) source.on("error", () => undefined);
 	const { missing, parent } = whatIsMissing(store, layers, options);
-	const below = parent === undefined ? [] : store.placesFrom(parent);
+	const below = parent === undefined ? [] : store.placesOver(parent);
 	const coming: Coming[] = missing.map(({ index, layer }) => {
 		const n = store.owner.nextName();
 		const staged = path.join(store.owner.directory, n);
@@ -283,7 +284,9 @@ async function flattenAll(
 	for (const one of coming) {
 		if (!isFlattened(placeOf(store, one).form)) {
 			const root = store.stagedPath();
-			one.form = await flattening.make(placeOf(store, one), chain, root, { signal, sync: false });
+			const made = await flattening.make(placeOf(store, one), chain, root, { signal, sync: false });
+			one.form = made.form;
+			one.fold = foldOf(made);
 			flattening.place(one.staged, root, one.form);
 		}
 		chain = [placeOf(store, one), ...chain];
@@ -320,6 +323,7 @@ async function writeRecords(
 			diffId: one.applied?.diffId,
 			usage: one.applied?.usage,
 			form: placeOf(store, one).form,
+			fold: one.fold,
 			depth: below === undefined ? 0 : below.depth + 1,
 		};
 		await writeSidecar(sidecarOf(one.staged), record);

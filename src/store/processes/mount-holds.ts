@@ -26,6 +26,8 @@ export interface Hold {
 	readonly count: number;
 	/** There is a mount in mountinfo (vfs may hand out a directory). */
 	readonly mounted: boolean;
+	/** What it was mounted with. */
+	readonly mountLabel?: string | undefined;
 }
 
 interface HoldsFile {
@@ -34,7 +36,11 @@ interface HoldsFile {
 	readonly directory: string;
 	/** Mount namespace's inode number → its holds. */
 	readonly namespaces: Readonly<Record<string, Hold>>;
+	/** The mount namespace in which the mount is being sealed, or was when a process was killed. */
+	readonly sealing?: string | undefined;
 }
+
+const NONE = { namespaces: {} };
 
 let bootIdOnce: string | undefined;
 
@@ -64,14 +70,28 @@ export function sweepHolds(layout: Layout, isLayer: (mountName: string) => boole
 
 /** The holds in one mount namespace; undefined where there are none since this boot. */
 export function readHold(file: string, namespace: string): Hold | undefined {
-	return readHolds(file)[namespace];
+	return readHolds(file).namespaces[namespace];
+}
+
+/** Whether the mount was being sealed in this namespace: its holder was killed, or has the layer's lock. */
+export function isSealing(file: string, namespace: string): boolean {
+	return readHolds(file).sealing === namespace;
+}
+
+/** Notes before a mount is sealed that it is, and (undefined) after it that it is not. Call it with the layer's lock. */
+export function writeSealing(file: string, sealing: string | undefined): void {
+	write(file, { ...readHolds(file), sealing });
 }
 
 /** Sets or (undefined) clears the holds of one namespace. Call it with the layer's lock. */
 export function writeHold(file: string, namespace: string, hold: Hold | undefined): void {
-	const { [namespace]: _, ...others } = readHolds(file);
-	const namespaces = hold === undefined ? others : { ...others, [namespace]: hold };
-	if (Object.keys(namespaces).length === 0) {
+	const { namespaces: before, sealing } = readHolds(file);
+	const { [namespace]: _, ...others } = before;
+	write(file, { namespaces: hold === undefined ? others : { ...others, [namespace]: hold }, sealing });
+}
+
+function write(file: string, { namespaces, sealing }: Pick<HoldsFile, "namespaces" | "sealing">): void {
+	if (Object.keys(namespaces).length === 0 && sealing === undefined) {
 		try {
 			unlinkSync(file);
 		} catch (error) {
@@ -79,28 +99,28 @@ export function writeHold(file: string, namespace: string, hold: Hold | undefine
 		}
 		return;
 	}
-	const holds: HoldsFile = { bootId: bootId(), directory: directoryOf(file), namespaces };
+	const holds: HoldsFile = { bootId: bootId(), directory: directoryOf(file), namespaces, sealing };
 	writeFileSync(`${file}.next`, JSON.stringify(holds), { mode: 0o600 });
 	renameSync(`${file}.next`, file);
 }
 
 /** Holds in other mount namespaces that some process still lives in. */
 export function holdsElsewhere(file: string, namespace: string): number {
-	const others = Object.entries(readHolds(file)).filter(([name]) => name !== namespace);
+	const others = Object.entries(readHolds(file).namespaces).filter(([name]) => name !== namespace);
 	if (others.length === 0) return 0;
 	const alive = livingNamespaces();
 	return others.reduce((sum, [name, hold]) => (alive.has(name) ? sum + hold.count : sum), 0);
 }
 
-function readHolds(file: string): Readonly<Record<string, Hold>> {
+function readHolds(file: string): Pick<HoldsFile, "namespaces" | "sealing"> {
 	// Most layers have no such file, and a throw costs four times the question.
-	if (statSync(file, { throwIfNoEntry: false }) === undefined) return {};
+	if (statSync(file, { throwIfNoEntry: false }) === undefined) return NONE;
 	try {
 		const holds = JSON.parse(readFileSync(file, "utf8")) as HoldsFile;
-		return holds.bootId === bootId() && holds.directory === directoryOf(file) ? holds.namespaces : {};
+		return holds.bootId === bootId() && holds.directory === directoryOf(file) ? holds : NONE;
 	} catch (error) {
 		// Gone in between, or cut off by a power cut, which ended the mounts too.
-		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return {};
+		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return NONE;
 		throw error;
 	}
 }
