@@ -13,15 +13,23 @@ export function sidecarOf(directory: string): string {
 	return path.join(directory, "layer.json");
 }
 
+/**
+ * Where the sidecar waits that a directory will have when the layer in it becomes a committed one, and the layer itself goes on
+ * in another directory. It is put in place after the transaction; a rebuild counts it where that was cut off.
+ */
+export function nextSidecarOf(directory: string): string {
+	return path.join(directory, "layer.next.json");
+}
+
 /** Writes a sidecar where nobody reads it yet. Flushing it is the caller's. */
 export async function writeSidecar(file: string, record: LayerRecord): Promise<void> {
 	await writeFile(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
 }
 
 /** Reads a sidecar; undefined where it is missing or damaged. */
-export function readSidecar(directory: string): LayerRecord | undefined {
+export function readSidecar(directory: string, file: string = sidecarOf(directory)): LayerRecord | undefined {
 	try {
-		return parseLayerRecord(readFileSync(sidecarOf(directory), "utf8"));
+		return parseLayerRecord(readFileSync(file, "utf8"));
 	} catch {
 		// The rebuild moves such a layer to lost+found/ and says so.
 		return undefined;

@@ -10,6 +10,7 @@ import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
+import { foldLater, foldNow } from "./folding.ts";
 import { settleMount } from "./mounting.ts";
 import { nextDirectory, sealedRecord, turnLayer } from "./turning.ts";
 import { countUsageLater } from "./usage.ts";
@@ -27,8 +28,14 @@ export async function checkpointLayer(
 			throw storeFailure(error, `make a checkpoint of layer "${id}"`, id);
 		}
 	});
-	countUsageLater(store, checkpoint);
+	afterCheckpoint(store, checkpoint);
 	return checkpoint;
+}
+
+/** What is done with a new checkpoint when nobody waits for it any more. */
+export function afterCheckpoint(store: StoreContext, checkpoint: LayerRecord): void {
+	countUsageLater(store, checkpoint);
+	foldLater(store, checkpoint);
 }
 
 /** Call it with the layer's lock. */
@@ -47,6 +54,8 @@ export async function checkpointRecord(
 		checkpoint: { of: mountNameOf(record), auto: as === undefined },
 	});
 	if (store.driver.sealing === undefined) return await copyBelow(store, record, sealed, { signal });
+	const parent = parentOf(store.database, record);
+	if (parent !== undefined) await foldNow(store, parent, signal);
 	await turnLayer(store, record, next, { sealed, signal });
 	return sealed;
 }

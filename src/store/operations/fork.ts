@@ -9,9 +9,8 @@ import { insertLayer, layerRecord, mustBeFree, parentOf } from "../database/laye
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
-import { checkpointRecord } from "./checkpoint.ts";
+import { afterCheckpoint, checkpointRecord } from "./checkpoint.ts";
 import { baseOf } from "./create.ts";
-import { countUsageLater } from "./usage.ts";
 
 export async function forkLayer(
 	store: StoreContext,
@@ -88,6 +87,6 @@ async function whereItIs(
 			throw storeFailure(error, `make a checkpoint of layer "${id}"`, id);
 		}
 	});
-	if (isNew) countUsageLater(store, base);
+	if (isNew) afterCheckpoint(store, base);
 	return base;
 }

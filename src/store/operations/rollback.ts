@@ -5,11 +5,10 @@ import type { LayerId, RollbackOptions } from "../contract.ts";
 import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
 import { layerRecord, mustBeFree, parentOf } from "../database/layers.ts";
 import { storeFailure } from "../failure.ts";
-import { mustBeWritable } from "./checkpoint.ts";
+import { afterCheckpoint, mustBeWritable } from "./checkpoint.ts";
 import { deleteLoose } from "./loose-checkpoints.ts";
 import { settleMount } from "./mounting.ts";
 import { nextDirectory, sealedRecord, turnLayer } from "./turning.ts";
-import { countUsageLater } from "./usage.ts";
 
 /** Returns the layer's record. */
 export async function rollBackLayer(
@@ -34,7 +33,7 @@ export async function rollBackLayer(
 			await settleMount(store, record);
 			const after = await turnLayer(store, record, next, { over, sealed, also, signal });
 			store.deleteRemoved(gone.map(({ n }) => `layers/${n}`));
-			if (sealed !== undefined) countUsageLater(store, sealed);
+			if (sealed !== undefined) afterCheckpoint(store, sealed);
 			return after;
 		} catch (error) {
 			throw storeFailure(error, `roll back layer "${id}"`, id);

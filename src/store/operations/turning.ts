@@ -17,7 +17,7 @@ import type { StoreContext } from "../context.ts";
 import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
 import { deleteLayer, insertLayer, parentOf, replaceLayer } from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
-import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
+import { nextSidecarOf, sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { holdsElsewhere, readHold, writeSealing } from "../processes/mount-holds.ts";
 import { mustBeUnmounted, settleMount } from "./mounting.ts";
@@ -70,7 +70,7 @@ export async function turnLayer(
 				: store.placesOver(parent);
 	const directory = path.join(layout.layers, next);
 	const staged = path.join(owner.directory, next);
-	const sidecar = store.stagedPath();
+	const sidecar = nextSidecarOf(before.directory);
 	const after: LayerRecord = {
 		...record,
 		n: next,
@@ -91,6 +91,8 @@ export async function turnLayer(
 		await driver.prepare(staged, chain, { kind: "active" });
 		copyOwner(before.directory, staged);
 		await writeSidecar(sidecarOf(staged), after);
+		// A turn that was cut off may have left one.
+		rmSync(sidecar, { force: true });
 		if (sealed !== undefined) await writeSidecar(sidecar, sealed);
 		crashPoint("turn:staged");
 		renameSync(staged, directory);

@@ -94,6 +94,11 @@ say(`have ${id("kept")} committed`);
 await store.fork(id("line"), [id("fork1"), id("fork2")]);
 for (const name of ["fork1", "fork2"]) say(`have ${id(name)} active`);
 await line.unmount();
+// As many as get a fold in the background.
+for (let i = 1; i <= 8; i++) {
+	await store.checkpoint(id("fork1"));
+	say(`have ${id(`fork1@${i}`)} committed`);
+}
 await store.create(id("held"), { parent: id("done") });
 say(`have ${id("held")} active`);
 await store.mount(id("held"));
