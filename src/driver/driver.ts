@@ -104,6 +104,13 @@ export interface Flattening {
 		staged: string,
 		options: FlattenOptions,
 	): Promise<MadeRoot>;
+	/** Fills the staged directory of a new committed layer with what `layers` (top first) changed over `chain`. */
+	merge(
+		staged: string,
+		layers: readonly LayerPlace[],
+		chain: readonly LayerPlace[],
+		options?: RunOptions,
+	): Promise<LayerForm>;
 	/** Moves the root that `make` made into the layer, whose form is `form` from then on; one that is there already stays. */
 	place(directory: string, staged: string, form: LayerForm): void;
 	/** The paths of roots that were placed and never recorded. */

@@ -67,6 +67,7 @@ class Model {
 			() => this.#checkpoint(layer),
 			() => this.#rollBack(layer),
 			() => this.#fork(layer),
+			() => this.#squash(layer),
 			() => this.#remove(layer),
 		];
 		return `${layer}: ${await this.#any(steps)()}`;
@@ -155,6 +156,18 @@ class Model {
 		for (const { id } of this.#store.history(layer))
 			if (!this.#committed.has(id)) this.#committed.set(id, tree);
 		return `fork ${names.join(",")} from ${from ?? "now"}`;
+	}
+
+	async #squash(layer: LayerId): Promise<string> {
+		const before = this.#store.get(layer).parent;
+		if (this.#store.history(layer).every(({ id }) => id !== before)) return "nothing to squash";
+		const { id } = await this.#store.squash(layer);
+		const tree = this.#committed.get(before as LayerId) ?? {};
+		this.#forget();
+		this.#committed.set(id, tree);
+		const above = this.#store.get(layer).parent;
+		if (above !== undefined && above !== id) this.#committed.set(above, this.#writable.get(layer) ?? {});
+		return `squash to ${id}`;
 	}
 
 	async #remove(layer: LayerId): Promise<string> {

@@ -243,6 +243,51 @@ describe("a mounted layer", () => {
 		});
 	});
 
+	it("is copied while its writers stand still, where they cannot close their files", async () => {
+		await using store = await makeStore("overlay");
+		await using mount = await store.mount(id("web"));
+		const fd = openSync(path.join(mount.path, "open"), "w");
+		writeFileSync(fd, "before");
+		const calls: string[] = [];
+		const live = {
+			freeze: async () => void calls.push("freeze"),
+			thaw: async () => void calls.push("thaw"),
+		};
+		expect(await store.checkpoint(id("web"), { live })).toMatchObject({ id: "web@1", parent: "base" });
+		expect(calls).toEqual(["freeze", "thaw"]);
+		writeFileSync(fd, " after");
+		closeSync(fd);
+		expect(store.get(id("web")).parent).toBe("base");
+		await store.rollback(id("web"), { to: id("web@1") });
+		expect(readFileSync(path.join(mount.path, "open"), "utf8")).toBe("before");
+		await mount.unmount();
+		await store.remove(id("web"));
+		expect(ids([...store.list()])).toEqual(["base"]);
+	});
+
+	it("has its checkpoints in one when they are squashed, mounted or not", async () => {
+		await using store = await makeStore("overlay");
+		for (const isMounted of [true, false]) {
+			await using mount = await store.mount(id("web"));
+			for (const name of ["one", "two", "three"]) {
+				writeFileSync(path.join(mount.path, `${name}-${isMounted}`), name);
+				rmSync(path.join(mount.path, "of-base"), { force: true });
+				await store.checkpoint(id("web"), name === "two" ? { as: id(`second-${isMounted}`) } : {});
+			}
+			writeFileSync(path.join(mount.path, "since"), "");
+			if (!isMounted) await mount.unmount();
+			const names = await namesIn(store, "web");
+			const last = store.get(id("web")).parent;
+			const squashed = await store.squash(id("web"));
+			expect(squashed).toMatchObject({ id: last, parent: "base" });
+			expect(await namesIn(store, "web")).toEqual(names);
+			expect(await namesIn(store, squashed.id)).toEqual(
+				isMounted ? names.filter((n) => n !== "since") : names,
+			);
+			expect(store.has(id(`second-${isMounted}`))).toBe(true);
+		}
+	});
+
 	it("has its holds after a checkpoint, and its mount point goes with the last", async () => {
 		await using store = await makeStore("overlay");
 		const one = await store.mount(id("web"));

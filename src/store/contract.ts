@@ -185,10 +185,22 @@ export interface CommitOptions {
 	readonly signal?: AbortSignal | undefined;
 }
 
+/** Makes all who write to a layer stand still, and lets them go on. */
+export interface Freezer {
+	/** Resolves when all stand still. */
+	freeze(): Promise<void>;
+	thaw(): Promise<void>;
+}
+
 export interface CheckpointOptions {
 	/** Its name: such a checkpoint is kept until it is removed by it. Default `<layer>@<number>`, which goes with the layer. */
 	readonly as?: LayerId | undefined;
 	readonly labels?: Labels | undefined;
+	/**
+	 * Where files are open for writing: makes a copy of what the layer changed, by reflinks where the filesystem has them, while
+	 * its writers stand still. The layer itself goes on as it was, over the same parent.
+	 */
+	readonly live?: Freezer | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -303,6 +315,12 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	 * @throws EKIND, EBUSY (files are open for writing), EEXISTS, ENOTFOUND
 	 */
 	fork(id: LayerId, names: readonly LayerId[], options?: ForkOptions): Promise<readonly LayerInfo[]>;
+	/**
+	 * The layer's checkpoints become one, of the last one's name; those with a name or forks stay beside it. Returns the one.
+	 * A mounted layer that has changes since gets one more checkpoint, over it.
+	 * @throws EKIND, EBUSY (files are open for writing), ENOTFOUND (no checkpoint)
+	 */
+	squash(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
 	/**
 	 * Removes it, and with it the checkpoints of it that have no name and that nobody stands on.
 	 * @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND

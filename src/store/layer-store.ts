@@ -31,6 +31,7 @@ import { removeLayers } from "./operations/remove.ts";
 import { rollBackLayer } from "./operations/rollback.ts";
 import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
+import { squashLayer } from "./operations/squash.ts";
 import { layerUsage } from "./operations/usage.ts";
 import { heldLayers } from "./processes/mount-holds.ts";
 import { layerReader } from "./reading/layer-reader.ts";
@@ -71,6 +72,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		rollback: async (id, options = {}) => store.infoOf(await rollBackLayer(store, id, options)),
 		fork: async (id, names, options = {}) =>
 			(await forkLayer(store, id, names, options)).map((record) => store.infoOf(record)),
+		squash: async (id, options = {}) => store.infoOf(await squashLayer(store, id, options)),
 		remove: (id, options = {}) => removeLayers(store, [id], options),
 		removeAll: (ids, options = {}) => removeLayers(store, ids, options),
 		setLabels: (id, labels) =>

@@ -3,11 +3,12 @@
  * layers it is a fold: of the trees alone, for no file of an image can be linked to.
  */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
+import type { RunOptions } from "../../jobs/index.ts";
 import type { OverlayXattrPrefix } from "../../layer/index.ts";
 import type { Flattening, FlattenOptions, LayerJobRunner, LayerPlace, MadeRoot } from "../driver.ts";
-import { foldedLayers, isPacked, type LayerForm, TREE_WITH_ROOT, treeWithFold } from "../form.ts";
+import { foldedLayers, isPacked, type LayerForm, TREE, TREE_WITH_ROOT, treeWithFold } from "../form.ts";
 import type { ChainImages } from "../packed/chain-image.ts";
-import { foldOf, lowersFrom, rootOf } from "../place.ts";
+import { diffOf, foldOf, lowersFrom, lowersOf, rootOf } from "../place.ts";
 
 export class OverlayFlattening implements Flattening {
 	readonly #xattrPrefix: OverlayXattrPrefix;
@@ -36,6 +37,20 @@ export class OverlayFlattening implements Flattening {
 		const { entries } = await this.#jobs.run("flatten", { lowers, over, target, xattrPrefix, sync }, options);
 		if (count === undefined) return { form: TREE_WITH_ROOT, entries };
 		return { form: treeWithFold(count), entries, over: all[count] };
+	}
+
+	async merge(
+		staged: string,
+		layers: readonly LayerPlace[],
+		chain: readonly LayerPlace[],
+		options?: RunOptions,
+	): Promise<LayerForm> {
+		await using image = await this.#images.holdBelow(chain);
+		const target = diffOf({ directory: staged });
+		mkdirSync(target, { mode: 0o755 });
+		const [lowers, over] = [lowersOf(layers), lowersOf(chain, image?.path)];
+		await this.#jobs.run("flatten", { lowers, over, target, xattrPrefix: this.#xattrPrefix }, options);
+		return TREE;
 	}
 
 	place(directory: string, staged: string, form: LayerForm): void {

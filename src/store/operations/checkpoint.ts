@@ -3,15 +3,23 @@ import { mkdirSync, renameSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import type { StoreContext } from "../context.ts";
-import type { CheckpointOptions, LayerId } from "../contract.ts";
+import type { CheckpointOptions, Freezer, LayerId } from "../contract.ts";
 import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
-import { findLayer, insertLayer, mustBeFree, parentOf, replaceLayer } from "../database/layers.ts";
+import {
+	findLayer,
+	insertLayer,
+	layerRecord,
+	mustBeFree,
+	parentOf,
+	replaceLayer,
+} from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { foldLater, foldNow } from "./folding.ts";
 import { settleMount } from "./mounting.ts";
+import { snapshotLayer } from "./snapshot.ts";
 import { nextDirectory, sealedRecord, turnLayer } from "./turning.ts";
 import { countUsageLater } from "./usage.ts";
 
@@ -21,6 +29,7 @@ export async function checkpointLayer(
 	id: LayerId,
 	options: CheckpointOptions,
 ): Promise<LayerRecord> {
+	if (options.live !== undefined) return await liveCheckpoint(store, id, options.live, options);
 	const checkpoint = await store.withLayer(id, async (record) => {
 		try {
 			return await checkpointRecord(store, record, options);
@@ -36,6 +45,30 @@ export async function checkpointLayer(
 export function afterCheckpoint(store: StoreContext, checkpoint: LayerRecord): void {
 	countUsageLater(store, checkpoint);
 	foldLater(store, checkpoint);
+}
+
+/** A copy of what the layer changed, which goes on over the parent that it has. */
+async function liveCheckpoint(
+	store: StoreContext,
+	id: LayerId,
+	freezer: Freezer,
+	{ as, labels, signal }: CheckpointOptions,
+): Promise<LayerRecord> {
+	const seen = layerRecord(store.database, id);
+	mustBeWritable(seen, "checkpoint");
+	const checkpoint = { of: mountNameOf(seen), auto: as === undefined };
+	const also = (): void => {
+		const record = layerRecord(store.database, id);
+		replaceLayer(store.database, { ...record, checkpoints: (record.checkpoints ?? 0) + 1 });
+	};
+	const name = as ?? freeName(store, seen);
+	return await snapshotLayer(
+		store,
+		id,
+		name,
+		{ labels, signal, flatten: false, also },
+		{ freezer, checkpoint },
+	);
 }
 
 /** Call it with the layer's lock. */
@@ -112,7 +145,7 @@ export function mustBeWritable({ id, kind }: LayerRecord, doing: string): void {
 }
 
 /** `<layer>@<number>`: the next number that no layer has. */
-function freeName(store: StoreContext, { id, checkpoints = 0 }: LayerRecord): LayerId {
+export function freeName(store: StoreContext, { id, checkpoints = 0 }: LayerRecord): LayerId {
 	for (let number = checkpoints + 1; ; number++) {
 		const name = `${id}@${number}` as LayerId;
 		if (findLayer(store.database, name) === undefined) return name;

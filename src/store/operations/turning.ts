@@ -27,6 +27,10 @@ export interface Turn {
 	readonly over?: LayerRecord | undefined;
 	/** The committed layer that the old directory becomes. Without it the directory is removed. */
 	readonly sealed?: LayerRecord | undefined;
+	/** What the layer in the new directory stands on, where that is not recorded yet. */
+	readonly chain?: readonly LayerPlace[] | undefined;
+	/** The transaction's beginning. Returns the directory of the sealed layer's parent, where it gets another one. */
+	readonly first?: (() => string) | undefined;
 	/** The rest of the transaction, after the old directory's part and before that of the new one. */
 	readonly also?: (() => void) | undefined;
 	readonly signal?: AbortSignal | undefined;
@@ -62,12 +66,7 @@ export async function turnLayer(
 	const { sealed, signal } = turn;
 	const parent = turn.over ?? sealed ?? parentOf(database, record);
 	const before = store.placeOf(record);
-	const chain =
-		sealed !== undefined && parent === sealed
-			? [store.placeOf(sealed), ...store.placesBelow(record)]
-			: parent === undefined
-				? []
-				: store.placesOver(parent);
+	const chain = turn.chain ?? chainOver(store, record, sealed, parent);
 	const directory = path.join(layout.layers, next);
 	const staged = path.join(owner.directory, next);
 	const sidecar = nextSidecarOf(before.directory);
@@ -112,8 +111,9 @@ export async function turnLayer(
 		return await store.locks.with(directory, async () => {
 			await store.transaction(
 				() => {
+					const sealedParent = turn.first?.();
 					if (sealed === undefined) deleteLayer(database, record);
-					else replaceLayer(database, sealed);
+					else replaceLayer(database, sealed, sealedParent);
 					turn.also?.();
 					insertLayer(database, after, parent?.n);
 				},
@@ -130,6 +130,16 @@ export async function turnLayer(
 		store.takeBack(next);
 		throw error;
 	}
+}
+
+function chainOver(
+	store: StoreContext,
+	record: LayerRecord,
+	sealed: LayerRecord | undefined,
+	parent: LayerRecord | undefined,
+): readonly LayerPlace[] {
+	if (parent === undefined) return [];
+	return parent === sealed ? [store.placeOf(sealed), ...store.placesBelow(record)] : store.placesOver(parent);
 }
 
 interface Recorded {

@@ -99,6 +99,8 @@ for (let i = 1; i <= 8; i++) {
 	await store.checkpoint(id("fork1"));
 	say(`have ${id(`fork1@${i}`)} committed`);
 }
+for (let i = 1; i < 8; i++) say(`perhaps ${id(`fork1@${i}`)}`);
+await store.squash(id("fork1"));
 await store.create(id("held"), { parent: id("done") });
 say(`have ${id("held")} active`);
 await store.mount(id("held"));
