@@ -27,7 +27,9 @@ export type {
 } from "../layer/index.ts";
 export type {
 	CheckedLayer,
+	CheckpointInfo,
 	FlattenPolicy,
+	Freezer,
 	Labels,
 	LayerId,
 	LayerInfo,
@@ -35,17 +37,21 @@ export type {
 	Mount,
 } from "../store/index.ts";
 export type { AppliedLayer } from "./apply-layer.ts";
+export { cgroupFreezer } from "./cgroup-freezer.ts";
 export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
 export { type OpenStoreOptions, openStore } from "./open.ts";
 export { stateRoot } from "./state-root.ts";
 export {
 	type ApplyLayerOptions,
 	type ChangesOptions,
+	type CheckpointOptions,
 	type CreateLayerOptions,
+	type ForkOptions,
 	type Inspection,
 	type LayerDiff,
 	type LayerDiffOptions,
 	type MountOptions,
+	type RollbackOptions,
 	Store,
 	type StoreEvents,
 	type StoreStatus,

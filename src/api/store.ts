@@ -23,8 +23,10 @@ import {
 import type { Change, DiffResult } from "../layer/index.ts";
 import {
 	type CheckedLayer,
+	type CheckpointInfo,
 	type DiffOptions,
 	engineOf,
+	type Freezer,
 	type Labels,
 	type LayerId,
 	type LayerInfo,
@@ -75,6 +77,33 @@ export interface LayerDiffOptions extends ChangesOptions {
 	 * parent's file then shows in its place. Without it, that is an error.
 	 */
 	readonly skipUnsupported?: boolean | undefined;
+}
+
+export interface CheckpointOptions {
+	/** Its name, by which it is kept until it is removed. Default `<layer>@<number>`: it goes with its layer. */
+	readonly as?: string | undefined;
+	readonly labels?: Labels | undefined;
+	/**
+	 * Where files are open for writing: what makes their writers stand still (`cgroupFreezer`, or functions of your own) while
+	 * what the layer changed is copied.
+	 */
+	readonly live?: Freezer | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+export interface RollbackOptions {
+	/** A checkpoint of the layer. Default: the last one. */
+	readonly to?: string | undefined;
+	/** Keep what the layer has now as a checkpoint of this name. */
+	readonly keep?: string | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+export interface ForkOptions {
+	/** A checkpoint, another committed layer or an image to start from. Default: what the layer has now. */
+	readonly from?: string | undefined;
+	readonly labels?: Labels | undefined;
+	readonly signal?: AbortSignal | undefined;
 }
 
 /** A layer tar that is being made: read it to its end. */
@@ -263,6 +292,62 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	}
 
 	/**
+	 * Keeps what a writable layer has now as a committed layer, its checkpoint, and the layer goes on over it, mounted or not, at
+	 * the same path. Nothing is copied, whatever the size. The kernel makes sure that nobody writes meanwhile: who has the
+	 * old mount open, or as root or working directory, goes on reading it and can write to it no more.
+	 * @throws {LamellaError} `ENOTFOUND`, `EKIND` (not writable), `EBUSY` (files are open for writing; the message names who has
+	 * them open), `EEXISTS`, `EINVALID` (the name)
+	 */
+	checkpoint(name: string, options: CheckpointOptions = {}): Promise<LayerInfo> {
+		const { as, labels, live, signal } = options;
+		return this.layerStore.checkpoint(this.#existing(name), { as: asName(as), labels, live, signal });
+	}
+
+	/**
+	 * Makes a writable layer again what it was at one of its checkpoints, at the same path. Later checkpoints that have no name
+	 * of their own and no forks go.
+	 * @throws {LamellaError} `ENOTFOUND` (also: no such checkpoint), `EKIND`, `EBUSY` (files are open for writing), `EEXISTS`
+	 */
+	rollback(name: string, { to, keep, signal }: RollbackOptions = {}): Promise<LayerInfo> {
+		const id = this.#existing(name);
+		const target = to === undefined ? undefined : this.#existing(to);
+		return this.layerStore.rollback(id, { to: target, keep: asName(keep), signal });
+	}
+
+	/**
+	 * Makes new writable layers that start from where a layer is now, or from `from`. All of them are there afterwards, or none.
+	 * @throws {LamellaError} `ENOTFOUND`, `EKIND`, `EBUSY` (files are open for writing), `EEXISTS`, `EINVALID` (a name)
+	 */
+	fork(
+		name: string,
+		newNames: readonly string[],
+		{ from, labels, signal }: ForkOptions = {},
+	): Promise<readonly LayerInfo[]> {
+		const id = this.#existing(name);
+		const image = this.layerStore.get(id).labels[BASE_IMAGE_LABEL];
+		return this.layerStore.fork(id, newNames.map(parseLayerName), {
+			from: from === undefined ? undefined : this.#committed(from),
+			// A commit of a fork goes on from the same image's config.
+			labels: image === undefined ? labels : { ...labels, [BASE_IMAGE_LABEL]: image },
+			signal,
+		});
+	}
+
+	/** The checkpoints of a layer, newest first. @throws ENOTFOUND */
+	history(name: string): readonly CheckpointInfo[] {
+		return this.layerStore.history(this.#existing(name));
+	}
+
+	/**
+	 * Makes one checkpoint of all that a layer has, under the last one's name; those that have a name of their own or forks stay
+	 * beside it.
+	 * @throws {LamellaError} `ENOTFOUND` (also: no checkpoint), `EKIND`, `EBUSY` (files are open for writing)
+	 */
+	squash(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<LayerInfo> {
+		return this.layerStore.squash(this.#existing(name), options);
+	}
+
+	/**
 	 * Writes an image as an OCI archive, an OCI layout directory or an archive for `docker load`. A path appears whole
 	 * or not at all; the same image and options give the same bytes.
 	 * @throws {LamellaError} `ENOTFOUND`, `EEXISTS`, `EINVALID`, `ENOSPACE`, `EABORTED`
@@ -290,7 +375,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	}
 
 	/**
-	 * Removes a layer. `force` unmounts it first, and takes it from the engine (containerd, dockerd) that keeps it here.
+	 * Removes a layer, and with it its checkpoints that have no name of their own and no forks. `force` unmounts it first, and takes it from the engine (containerd, dockerd) that keeps it here.
 	 * @throws {LamellaError} `ENOTFOUND`, `EREFERENCED` (layers or images are above; an engine's), `EBUSY` (mounted)
 	 */
 	async remove(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
@@ -438,4 +523,8 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 			layer: name,
 		});
 	}
+}
+
+function asName(name: string | undefined): LayerId | undefined {
+	return name === undefined ? undefined : parseLayerName(name);
 }

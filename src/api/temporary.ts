@@ -17,7 +17,7 @@ const HOLDS = "temporary-holds";
 interface Hold {
 	readonly layer: LayerId;
 	/** The layer's own; another one of the same name has another. */
-	readonly directory: string;
+	readonly mountPoint: string;
 	readonly process: string;
 }
 
@@ -31,7 +31,7 @@ export async function holdTemporarily(store: LayerStore, layer: LayerId, mount: 
 	const key = randomUUID();
 	const holds = store.records<Hold>(HOLDS);
 	try {
-		await holds.put(key, { layer, directory: store.get(layer).directory, process: thisProcess() });
+		await holds.put(key, { layer, mountPoint: store.get(layer).mountPoint, process: thisProcess() });
 	} catch (error) {
 		await mount.unmount();
 		throw error;
@@ -55,7 +55,7 @@ export async function sweepTemporary(store: LayerStore): Promise<void> {
 			if (isThere) holds.remove(key);
 			return isThere;
 		});
-		const isSame = store.has(hold.layer) && store.get(hold.layer).directory === hold.directory;
+		const isSame = store.has(hold.layer) && store.get(hold.layer).mountPoint === hold.mountPoint;
 		// After a boot there is no mount to give back.
 		if (isOurs && isSame && fate === "gone") await ifThere(store.unmount(hold.layer));
 	}

@@ -49,6 +49,23 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 			command("run", "run a command in a layer, to try things", () => import("./commands/run.ts")),
 			command("changes", "list what a layer changed", () => import("./commands/changes.ts")),
 			command("diff", "write what a layer changed as an OCI layer tar", () => import("./commands/diff.ts")),
+			command(
+				"checkpoint",
+				"keep where a writable layer is now, to come back to",
+				() => import("./commands/checkpoint.ts"),
+			),
+			command("log", "list a layer's checkpoints", () => import("./commands/log.ts")),
+			command(
+				"rollback",
+				"make a layer again what it was at a checkpoint",
+				() => import("./commands/rollback.ts"),
+			),
+			command(
+				"fork",
+				"make writable layers that start where another one is",
+				() => import("./commands/fork.ts"),
+			),
+			command("squash", "make one of a layer's checkpoints", () => import("./commands/squash.ts")),
 			command("commit", "make an image of a writable layer", () => import("./commands/commit.ts")),
 			command("apply", "make a committed layer from a layer tar", () => import("./commands/apply.ts")),
 			command(

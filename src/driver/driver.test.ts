@@ -124,7 +124,7 @@ test("a root that does not exist, or is read-only, is told apart from one on whi
 });
 
 test("the walk down a chain ends at the first root/", () => {
-	const place = (directory: string, form = TREE) => ({ directory, form });
+	const place = (directory: string, form = TREE) => ({ directory, mountPoint: `${directory}-mounted`, form });
 	expect(lowersOf([place("/3"), place("/2", TREE_WITH_ROOT), place("/1")])).toEqual(["/3/diff", "/2/root"]);
 	expect(lowersOf([place("/2"), place("/1")])).toEqual(["/2/diff", "/1/diff"]);
 	expect(lowersOf([])).toEqual([]);
@@ -140,7 +140,8 @@ test.each([
 	async (kind, access) => {
 		using home = makeDirectory();
 		const driver = openDriver({ root: home.path, name: "overlay", jobs });
-		const layer = { directory: path.join(home.path, "layer"), form: TREE };
+		const directory = path.join(home.path, "layer");
+		const layer = { directory, mountPoint: path.join(home.path, "mounted"), form: TREE };
 		mkdirSync(layer.directory);
 		await driver.prepare(layer.directory, [], { kind: kind === "view" ? "view" : "active" });
 		writeFileSync(path.join(layer.directory, "diff/file"), "content");

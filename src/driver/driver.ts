@@ -10,6 +10,8 @@ import type { LayerForm } from "./form.ts";
 /** A layer's directory, `<state root>/layers/<n>` or a staged one that will be renamed there, and its form. */
 export interface LayerPlace {
 	readonly directory: string;
+	/** Where it is mounted: a directory that is made for the mount, and goes with it. */
+	readonly mountPoint: string;
 	readonly form: LayerForm;
 }
 
@@ -43,7 +45,10 @@ export interface MountDescription {
 
 export interface MountRequest {
 	readonly layer: LayerPlace;
-	/** Ancestors, nearest first (the parent is chain[0]), up to and including the bottom. */
+	/**
+	 * Ancestors, nearest first: the parent, and so on to the bottom. After one with a fold comes the layer that the fold stands
+	 * on, and below one that stands alone nothing has to follow.
+	 */
 	readonly chain: readonly LayerPlace[];
 	readonly kind: LayerKind;
 	/** SELinux label for the mount. */
@@ -87,12 +92,19 @@ export interface HeldSubject extends AsyncDisposable {
 
 /** Makes one root for a whole chain, so that a mount has fewer trees to merge. */
 export interface Flattening {
-	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. Returns the form that the layer will have. */
+	/** Makes the root of `layer` over `chain` in `staged`, which does not exist yet. */
 	make(
 		layer: LayerPlace,
 		chain: readonly LayerPlace[],
 		staged: string,
 		options: FlattenOptions,
+	): Promise<MadeRoot>;
+	/** Fills the staged directory of a new committed layer with what `layers` (top first) changed over `chain`. */
+	merge(
+		staged: string,
+		layers: readonly LayerPlace[],
+		chain: readonly LayerPlace[],
+		options?: RunOptions,
 	): Promise<LayerForm>;
 	/** Moves the root that `make` made into the layer, whose form is `form` from then on; one that is there already stays. */
 	place(directory: string, staged: string, form: LayerForm): void;
@@ -103,6 +115,43 @@ export interface Flattening {
 export interface FlattenOptions extends RunOptions {
 	/** Flush it, too. */
 	readonly sync: boolean;
+	/** Make a fold of so many places, the layer's included, over the rest of the chain. */
+	readonly fold?: number | undefined;
+}
+
+export interface MadeRoot {
+	/** What the layer's form will be. */
+	readonly form: LayerForm;
+	/** How many files and directories were made. */
+	readonly entries: number;
+	/** What a fold stands on. */
+	readonly over?: LayerPlace | undefined;
+}
+
+/**
+ * Taking what was written to a mounted layer away from its writers, and going on at the same path with another directory.
+ * The kernel sees to it that nobody writes meanwhile: it makes nothing read-only that is open for writing.
+ */
+export interface Sealing {
+	/**
+	 * Makes the mount of an active layer, where there is one, read-only wherever it is seen, and flushes the layer, what is in
+	 * `also`, and `next`. The root directory of the new active layer in `next` gets the owner, mode, times and xattrs of this one's.
+	 * @throws {LamellaError} `EBUSY` naming who has files open for writing, or what is mounted inside or by others;
+	 * `ENOTSUPPORTED` where the mount is none that can be sealed
+	 */
+	freeze(layer: LayerPlace, next: string, also: readonly string[], options?: RunOptions): Promise<void>;
+	/** Undoes `freeze`. */
+	thaw(layer: LayerPlace): void;
+	/**
+	 * Puts a new mount in the place of the one that is there. Who looks the path up from now on sees the new one; who has the
+	 * old one open, or as root or working directory, goes on reading it.
+	 */
+	swap(request: MountRequest): Promise<void>;
+	/**
+	 * Ends what a killed process began: where what is mounted is the layer in its directory, it becomes writable again; where it
+	 * is the one that the layer had before, it is swapped. Harmless where nothing is mounted.
+	 */
+	settle(request: MountRequest): Promise<void>;
 }
 
 export interface Driver {
@@ -111,6 +160,8 @@ export interface Driver {
 	readonly form: LayerForm;
 	/** Absent where every layer is a whole tree anyway. */
 	readonly flattening?: Flattening | undefined;
+	/** Absent where an active layer is handed out as a directory, without a mount. */
+	readonly sealing?: Sealing | undefined;
 	/** Key and value pairs for `status`: backing filesystem, d_type, options in use. */
 	status(): readonly (readonly [string, string])[];
 	/** How many trees a mount over `chain` (nearest first) merges. */
@@ -172,7 +223,7 @@ export interface Driver {
 	/** As `seal`, of layers to which tars were applied, and which may so have many files. */
 	sealApplied(layers: readonly LayerPlace[], also: readonly string[], options?: RunOptions): Promise<void>;
 	/**
-	 * Removes what only an active layer needs (work/, merged/), after the commit. Leaves it where the committed layer is
+	 * Removes what only an active layer needs (work/), after the commit. Leaves it where the committed layer is
 	 * mounted already: the commit of a killed process may be finished while others look at the layer.
 	 */
 	finishCommit(layer: LayerPlace): Promise<void>;

@@ -3,7 +3,7 @@
  *
  *     tree          diff/ has what the layer changed
  *     tree+root     and root/ has the whole tree of its chain
- *     tree+fold:N   and fold/ has what it and N - 1 trees below it changed, over what they stand on
+ *     tree+fold:N   and fold/ has what it and N - 1 trees below it changed, over what they stand on; a fold may be made of folds
  *     packed        layer.tar is the layer's tar, and layer.index says what is where in it; root.erofs, where it was
  *                   made, is the whole tree of its chain
  *     whole         root/ has the whole tree, and nothing else is there (vfs)
@@ -36,6 +36,11 @@ export function treeWithFold(count: number): LayerForm {
 export function foldedLayers(form: LayerForm): number | undefined {
 	const count = form.startsWith(FOLD) ? Number(form.slice(FOLD.length)) : 0;
 	return Number.isInteger(count) && count > 0 ? count : undefined;
+}
+
+/** Whether a layer has its whole tree to itself: a mount over it needs nothing below it. */
+export function standsAlone(form: LayerForm): boolean {
+	return form === TREE_WITH_ROOT || form === WHOLE;
 }
 
 /** Whether a mount merges no more than one tree, or one over an image, for the layer and its whole chain. */

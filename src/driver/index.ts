@@ -6,13 +6,15 @@ export type {
 	LayerKind,
 	LayerPaths,
 	LayerPlace,
+	MadeRoot,
 	MountDescription,
 	MountRequest,
 	PreparedApply,
+	Sealing,
 	UnmountOptions,
 } from "./driver.ts";
 export { DRIVER_NAMES } from "./driver.ts";
-export { driverOf, isFlattened, type LayerForm } from "./form.ts";
+export { driverOf, foldedLayers, isFlattened, type LayerForm, standsAlone } from "./form.ts";
 export { idMappedMountProblem } from "./idmapped-mounts.ts";
 export { type OpenDriverOptions, openDriver } from "./open-driver.ts";
 export { unmountImage } from "./packed/chain-image.ts";

@@ -2,9 +2,8 @@
  * Owns the names inside a layer's directory and the walk down a chain:
  *
  *     diff/    what the layer changed (overlay)     root/    the whole tree (overlay: where flattened; vfs: always)
- *     work/    overlayfs's own, while active        merged/  the mount point, while mounted
- *     empty/   nothing: below a single directory that is mounted with a label
- *     fold/    diff/ and those of some trees below it in one
+ *     work/    overlayfs's own, while active        fold/    diff/ and those of some trees below it in one
+ *     empty/   nothing: below a single directory that is mounted by overlayfs
  *
  * Of a packed layer: layer.tar, layer.index and layer.data (src/layer/packed), root.erofs, image/, users/
  * (packed/chain-image.ts).
@@ -17,14 +16,12 @@ import * as linux from "../linux/index.ts";
 import type { LayerPlace } from "./driver.ts";
 import { foldedLayers, PACKED, TREE_WITH_ROOT } from "./form.ts";
 
-export const diffOf = (layer: LayerPlace): string => path.join(layer.directory, "diff");
-export const rootOf = (layer: LayerPlace): string => path.join(layer.directory, "root");
-export const foldOf = (layer: LayerPlace): string => path.join(layer.directory, "fold");
-export const workOf = (layer: LayerPlace): string => path.join(layer.directory, "work");
-export const emptyOf = (layer: LayerPlace): string => path.join(layer.directory, "empty");
-export const mergedOf = (layer: LayerPlace): string => path.join(layer.directory, "merged");
-
 type Directory = Pick<LayerPlace, "directory">;
+export const diffOf = (layer: Directory): string => path.join(layer.directory, "diff");
+export const rootOf = (layer: Directory): string => path.join(layer.directory, "root");
+export const foldOf = (layer: Directory): string => path.join(layer.directory, "fold");
+export const workOf = (layer: Directory): string => path.join(layer.directory, "work");
+export const emptyOf = (layer: Directory): string => path.join(layer.directory, "empty");
 export const tarOf = (layer: Directory): string => path.join(layer.directory, "layer.tar");
 export const indexOf = (layer: Directory): string => path.join(layer.directory, "layer.index");
 export const dataOf = (layer: Directory): string => path.join(layer.directory, "layer.data");
@@ -34,14 +31,11 @@ export const usersOf = (layer: Directory): string => path.join(layer.directory, 
 
 /**
  * Trees to merge for `chain` (nearest first), top first: `diff/` of each down to the first whole tree, a `root/` or an image
- * (at `imageAt` or where it is mounted), or to the bottom; a `fold/` stands for several.
+ * (at `imageAt` or where it is mounted), or to the bottom. After a layer with a `fold/` comes the one that the fold stands on.
  */
 export function lowersOf(chain: readonly LayerPlace[], imageAt?: string): string[] {
 	const lowers: string[] = [];
-	let folded = 0;
 	for (const layer of chain) {
-		folded -= 1;
-		if (folded > 0) continue;
 		if (layer.form === PACKED) {
 			lowers.push(imageAt ?? imageMountOf(layer));
 			break;
@@ -50,10 +44,15 @@ export function lowersOf(chain: readonly LayerPlace[], imageAt?: string): string
 			lowers.push(rootOf(layer));
 			break;
 		}
-		folded = foldedLayers(layer.form) ?? 0;
-		lowers.push(folded > 0 ? foldOf(layer) : diffOf(layer));
+		lowers.push(foldedLayers(layer.form) === undefined ? diffOf(layer) : foldOf(layer));
 	}
 	return lowers;
+}
+
+/** Trees that show `layer` over `chain`, top first. A fold of its own is no help: the chain begins with the parent. */
+export function lowersFrom(layer: LayerPlace, chain: readonly LayerPlace[], imageAt?: string): string[] {
+	if (foldedLayers(layer.form) !== undefined) return [diffOf(layer), ...lowersOf(chain, imageAt)];
+	return lowersOf([layer, ...chain], imageAt);
 }
 
 /** Makes a tree's root directory: root's own, 0755 whatever the umask. Not on this thread: a full journal may make it wait. */

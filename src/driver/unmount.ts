@@ -1,7 +1,7 @@
 /**
  * Owns the end of a mount: unmounting with what lies on top and below, and finding out who is in the way.
  */
-import { readdirSync, readlinkSync, rmdirSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
 import path from "node:path";
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
@@ -88,26 +88,71 @@ const HOLDERS_SHOWN = 5;
 
 /** Processes whose working directory, root, program or open files lie in `target`: `bash (pid 12)`. */
 export function holdersOf(target: string): string[] {
-	const holders: string[] = [];
-	const inside = (link: string): boolean => {
-		try {
-			const at = readlinkSync(link);
-			return at === target || at.startsWith(`${target}/`);
-		} catch {
-			// The process or its descriptor is gone, or is not ours to look at: then it cannot be named.
-			return false;
-		}
-	};
+	return processesThat((process) => {
+		const isHolder =
+			["cwd", "root", "exe"].some((name) => placeIn(target, `${process}/${name}`) !== undefined) ||
+			namesIn(`${process}/fd`).some((fd) => placeIn(target, `${process}/fd/${fd}`) !== undefined);
+		return isHolder ? "" : undefined;
+	});
+}
+
+/** Processes that have files in `target` open for writing: `python3 (pid 12, /srv/data.db)`. */
+export function writersIn(target: string): string[] {
+	return processesThat((process) => {
+		const files = namesIn(`${process}/fd`).filter((fd) => isForWriting(process, fd));
+		const open = files.map((fd) => placeIn(target, `${process}/fd/${fd}`)).find((at) => at !== undefined);
+		const file = open ?? mappedIn(target, process);
+		return file === undefined ? undefined : `, ${shown(file)}`;
+	});
+}
+
+/** The first processes of which `detail` has something to say, with their commands and ids. */
+function processesThat(detail: (process: string) => string | undefined): string[] {
+	const found: string[] = [];
 	for (const pid of readdirSync("/proc")) {
 		if (!/^\d+$/.test(pid)) continue;
-		const process = `/proc/${pid}`;
-		const isHolder =
-			["cwd", "root", "exe"].some((name) => inside(`${process}/${name}`)) ||
-			namesIn(`${process}/fd`).some((fd) => inside(`${process}/fd/${fd}`));
-		if (isHolder) holders.push(`${commandOf(process)} (pid ${pid})`);
-		if (holders.length >= HOLDERS_SHOWN) break;
+		const said = detail(`/proc/${pid}`);
+		if (said !== undefined) found.push(`${commandOf(`/proc/${pid}`)} (pid ${pid}${said})`);
+		if (found.length >= HOLDERS_SHOWN) break;
 	}
-	return holders;
+	return found;
+}
+
+/** Where in `target` a link of /proc points: `/` for `target` itself, undefined for what is elsewhere. */
+function placeIn(target: string, link: string): string | undefined {
+	try {
+		const at = readlinkSync(link);
+		if (at === target) return "/";
+		return at.startsWith(`${target}/`) ? at.slice(target.length) : undefined;
+	} catch {
+		// The process or its descriptor is gone, or is not ours to look at: then it cannot be named.
+		return undefined;
+	}
+}
+
+function isForWriting(process: string, fd: string): boolean {
+	try {
+		const [, flags = "0"] =
+			/^flags:\s*([0-7]+)$/m.exec(readFileSync(`${process}/fdinfo/${fd}`, "latin1")) ?? [];
+		// O_WRONLY and O_RDWR.
+		return (Number.parseInt(flags, 8) & 3) !== 0;
+	} catch {
+		// As above.
+		return false;
+	}
+}
+
+/** The first file in `target` that a process shares memory with. */
+function mappedIn(target: string, process: string): string | undefined {
+	try {
+		for (const line of readFileSync(`${process}/maps`, "utf8").split("\n")) {
+			const [, access = "", file = ""] = /^\S+ (\S+) \S+ \S+ \S+\s+(\/.*)$/.exec(line) ?? [];
+			if (access.endsWith("s") && file.startsWith(`${target}/`)) return file.slice(target.length);
+		}
+	} catch {
+		// As above.
+	}
+	return undefined;
 }
 
 function namesIn(directory: string): string[] {

@@ -58,9 +58,8 @@ export class Home {
 		linux.makeDirectory(home, HOME_MODE);
 		// A container's init in a user namespace walks through them to its root.
 		const { uid, gid } = hostRoot(idMaps);
-		for (const directory of [home, ...(root === home ? [path.join(home, "layers")] : [])]) {
-			chownSync(directory, uid, gid);
-		}
+		const trees = root === home ? ["layers", "mounts"] : [];
+		for (const name of ["", ...trees]) chownSync(path.join(home, name), uid, gid);
 		return new Home([lock, holdLayers(root)]);
 	}
 

@@ -81,6 +81,7 @@ export const FSCONFIG_CMD_CREATE = 6;
 export const FSCONFIG_CMD_RECONFIGURE = 7;
 
 export const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+export const MOVE_MOUNT_BENEATH = 0x200;
 
 export const OPEN_TREE_CLONE = 1;
 

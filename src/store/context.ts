@@ -9,8 +9,16 @@ import type { Digest, LayerJobs } from "../layer/index.ts";
 import type { PathLocks } from "../linux/index.ts";
 import type { FlattenPolicy, LayerId, LayerInfo, StoreTransaction } from "./contract.ts";
 import type { Database } from "./database/database.ts";
-import type { LayerRecord } from "./database/layer-record.ts";
-import { chainOf, childrenOf, findLayer, layerAt, layerRecord, replaceLayer } from "./database/layers.ts";
+import { type LayerRecord, mountNameOf } from "./database/layer-record.ts";
+import {
+	childrenOf,
+	findLayer,
+	layerAt,
+	layerRecord,
+	mountChainOf,
+	parentOf,
+	replaceLayer,
+} from "./database/layers.ts";
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
 import { flush } from "./disk/flush.ts";
@@ -20,6 +28,7 @@ import { sidecarOf, writeSidecar } from "./disk/sidecar.ts";
 import { errnoOf, storeFailure } from "./failure.ts";
 import type { Background } from "./processes/background.ts";
 import { crashPoint } from "./processes/crash-point.ts";
+import { holdsFile } from "./processes/mount-holds.ts";
 import type { Owner } from "./processes/owner.ts";
 import { layerInfo } from "./reading/layer-reader.ts";
 
@@ -97,26 +106,56 @@ export class StoreContext {
 	}
 
 	placeOf(record: LayerRecord): LayerPlace {
-		return { directory: this.directoryOf(record), form: record.form };
+		return this.placeAt(this.directoryOf(record), record);
+	}
+
+	/** The place of a layer whose files are in `directory`, which may be a staged one. */
+	placeAt(directory: string, record: Pick<LayerRecord, "n" | "mountName" | "form">): LayerPlace {
+		const mountPoint = path.join(this.layout.mounts, mountNameOf(record));
+		return { directory, mountPoint, form: record.form };
+	}
+
+	/** The file of the layer's holds. */
+	holdsOf(record: Pick<LayerRecord, "n" | "mountName">): string {
+		return holdsFile(this.layout, record);
 	}
 
 	/**
-	 * The places of a layer and of those below it, nearest first.
+	 * The places of a layer and of what it stands on, nearest first.
 	 * @throws {LamellaError} `ECORRUPT` where the data of one of them is missing
 	 */
 	placesFrom(record: LayerRecord): [LayerPlace, ...LayerPlace[]] {
-		const chain = chainOf(this.database, record);
-		const missing = [record, ...chain].find((each) => !existsSync(this.directoryOf(each)));
+		const chain = this.#below(record);
+		this.#mustBeThere([record, ...chain]);
+		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
+	}
+
+	/**
+	 * What a layer over `parent` stands on, nearest first, by the parent's fold where it has one.
+	 * @throws {LamellaError} `ECORRUPT` where the data of one of them is missing
+	 */
+	placesOver(parent: LayerRecord): LayerPlace[] {
+		const chain = mountChainOf(this.database, parent);
+		this.#mustBeThere(chain);
+		return chain.map((below) => this.placeOf(below));
+	}
+
+	/** What a layer stands on, nearest first, whether the data is there or not. */
+	placesBelow(record: LayerRecord): LayerPlace[] {
+		return this.#below(record).map((below) => this.placeOf(below));
+	}
+
+	#below(record: LayerRecord): LayerRecord[] {
+		const parent = parentOf(this.database, record);
+		return parent === undefined ? [] : mountChainOf(this.database, parent);
+	}
+
+	#mustBeThere(chain: readonly LayerRecord[]): void {
+		const missing = chain.find((each) => !existsSync(this.directoryOf(each)));
 		// Where the record is gone too, the layer was removed meanwhile, which the caller notices.
 		if (missing !== undefined && layerAt(this.database, missing.n) !== undefined) {
 			throw new LamellaError("ECORRUPT", missingDirectory(this.layout, missing), { layer: missing.id });
 		}
-		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
-	}
-
-	/** The places of the layers below one, nearest first, whether their data is there or not. */
-	placesBelow(record: LayerRecord): LayerPlace[] {
-		return chainOf(this.database, record).map((below) => this.placeOf(below));
 	}
 
 	infoOf(record: LayerRecord): LayerInfo {
@@ -181,11 +220,12 @@ export class StoreContext {
 
 	/**
 	 * Changes a layer's record, then its sidecar; durable when it resolves. Call it with the layer's lock. `flushWith` flushes
-	 * the new sidecar, and whatever else has to be durable before the record changes.
+	 * the new sidecar, and whatever else has to be durable before the record changes. `change` makes the transaction's changes.
 	 */
 	async replaceRecord(
 		after: LayerRecord,
 		flushWith: (sidecar: string) => Promise<unknown> = flush,
+		change: () => void = () => replaceLayer(this.database, after),
 	): Promise<LayerRecord> {
 		const staged = this.stagedPath();
 		const directory = this.directoryOf(after);
@@ -193,7 +233,7 @@ export class StoreContext {
 			await writeSidecar(staged, after);
 			await flushWith(staged);
 			crashPoint("update:staged");
-			await this.transaction(() => replaceLayer(this.database, after), { durable: false });
+			await this.transaction(change, { durable: false });
 			crashPoint("update:recorded");
 			await rename(staged, sidecarOf(directory));
 		} catch (error) {

@@ -43,6 +43,8 @@ export interface LayerInfo {
 	readonly depth: number;
 	/** `<state root>/layers/<n>`. */
 	readonly directory: string;
+	/** Where it is mounted, while it is (vfs mounts only what must not change). It stays the same as long as the layer is. */
+	readonly mountPoint: string;
 	/** How many holders the layer's mount has. Looked up when it is first read, and then stays what it is. */
 	readonly mountCount: number;
 }
@@ -206,6 +208,49 @@ export interface CommitOptions {
 	readonly signal?: AbortSignal | undefined;
 }
 
+/** Makes all who write to a layer stand still, and lets them go on. */
+export interface Freezer {
+	/** Resolves when all stand still. */
+	freeze(): Promise<void>;
+	thaw(): Promise<void>;
+}
+
+export interface CheckpointOptions {
+	/** Its name: such a checkpoint is kept until it is removed by it. Default `<layer>@<number>`, which goes with the layer. */
+	readonly as?: LayerId | undefined;
+	readonly labels?: Labels | undefined;
+	/**
+	 * Where files are open for writing: makes a copy of what the layer changed, by reflinks where the filesystem has them, while
+	 * its writers stand still. The layer itself goes on as it was, over the same parent.
+	 */
+	readonly live?: Freezer | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+/** A checkpoint in the history of its layer. */
+export interface CheckpointInfo extends LayerInfo {
+	/** It was given its name, and stays until it is removed by it. */
+	readonly named: boolean;
+	/** Layers over it that are not the layer itself or other checkpoints of it. */
+	readonly forks: readonly LayerId[];
+}
+
+export interface RollbackOptions {
+	/** A checkpoint of the layer. Default: the last one. */
+	readonly to?: LayerId | undefined;
+	/** What the layer has now becomes a checkpoint of this name, in place of going away. */
+	readonly keep?: LayerId | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
+export interface ForkOptions {
+	/** A committed layer, a checkpoint for example, to start from. Default: what the layer has now. */
+	readonly from?: LayerId | undefined;
+	/** Of the new layers. */
+	readonly labels?: Labels | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
 export interface SnapshotOptions {
 	readonly labels?: Labels | undefined;
 	readonly diffId?: DiffId | undefined;
@@ -239,6 +284,8 @@ export interface LayerReader {
 	/** Ancestors, nearest first. */
 	chain(id: LayerId): readonly LayerInfo[];
 	children(id: LayerId): readonly LayerId[];
+	/** The layer's checkpoints, newest first. @throws ENOTFOUND */
+	history(id: LayerId): readonly CheckpointInfo[];
 	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
 	records<T>(namespace: string): RecordsReader<T>;
 }
@@ -274,7 +321,33 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	 * @throws EEXISTS, ENOTFOUND, ENOSPACE, EABORTED
 	 */
 	snapshot(from: LayerId, name: LayerId | NameOfContent, options?: SnapshotOptions): Promise<LayerInfo>;
-	/** @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND */
+	/**
+	 * What the active layer has now becomes a committed layer, its checkpoint, and the layer goes on over it at the same path,
+	 * mounted or not. Its time does not go with what the layer has, but for the flush.
+	 * @throws EKIND, EBUSY (files are open for writing), EEXISTS, ENOTFOUND
+	 */
+	checkpoint(id: LayerId, options?: CheckpointOptions): Promise<LayerInfo>;
+	/**
+	 * The active layer is again as at a checkpoint of it, at the same path. Later checkpoints that have no name and no forks go.
+	 * @throws EKIND, EBUSY (files are open for writing), ENOTFOUND (no such checkpoint), EEXISTS (`keep`)
+	 */
+	rollback(id: LayerId, options?: RollbackOptions): Promise<LayerInfo>;
+	/**
+	 * New active layers `names` that start from where the layer is now, recorded in one transaction. `from` left out makes a
+	 * checkpoint, unless nothing was changed since the last one.
+	 * @throws EKIND, EBUSY (files are open for writing), EEXISTS, ENOTFOUND
+	 */
+	fork(id: LayerId, names: readonly LayerId[], options?: ForkOptions): Promise<readonly LayerInfo[]>;
+	/**
+	 * The layer's checkpoints become one, of the last one's name; those with a name or forks stay beside it. Returns the one.
+	 * A mounted layer that has changes since gets one more checkpoint, over it.
+	 * @throws EKIND, EBUSY (files are open for writing), ENOTFOUND (no checkpoint)
+	 */
+	squash(id: LayerId, options?: OperationOptions): Promise<LayerInfo>;
+	/**
+	 * Removes it, and with it the checkpoints of it that have no name and that nobody stands on.
+	 * @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND
+	 */
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
 	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
 	removeAll(ids: readonly LayerId[], options?: RemoveOptions): Promise<void>;

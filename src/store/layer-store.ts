@@ -14,21 +14,25 @@ import type {
 	ScratchDirectory,
 	StoreStatus,
 } from "./contract.ts";
-import type { LayerRecord } from "./database/layer-record.ts";
+import { type LayerRecord, mountNameOf } from "./database/layer-record.ts";
 import { allLayers, layerRecord } from "./database/layers.ts";
 import { recordsReader } from "./database/records-reader.ts";
 import { documentsAt } from "./disk/documents.ts";
 import { storeFailure } from "./failure.ts";
 import { checkLayer } from "./operations/checking.ts";
+import { checkpointLayer } from "./operations/checkpoint.ts";
 import { commitLayer } from "./operations/commit.ts";
 import { comparing, diffStream } from "./operations/comparing.ts";
 import { createLayer } from "./operations/create.ts";
 import { flattenLayer } from "./operations/flattening.ts";
+import { forkLayer } from "./operations/fork.ts";
 import { importChain } from "./operations/importing.ts";
 import { holdMount, mountHandle, releaseMount } from "./operations/mounting.ts";
 import { removeLayers } from "./operations/remove.ts";
+import { rollBackLayer } from "./operations/rollback.ts";
 import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
+import { squashLayer } from "./operations/squash.ts";
 import { layerUsage } from "./operations/usage.ts";
 import { heldLayers } from "./processes/mount-holds.ts";
 import { layerReader } from "./reading/layer-reader.ts";
@@ -65,6 +69,11 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 		commit: async (key, name, options = {}) => store.infoOf(await commitLayer(store, key, name, options)),
 		snapshot: async (from, name, options = {}) =>
 			store.infoOf(await snapshotLayer(store, from, name, options)),
+		checkpoint: async (id, options = {}) => store.infoOf(await checkpointLayer(store, id, options)),
+		rollback: async (id, options = {}) => store.infoOf(await rollBackLayer(store, id, options)),
+		fork: async (id, names, options = {}) =>
+			(await forkLayer(store, id, names, options)).map((record) => store.infoOf(record)),
+		squash: async (id, options = {}) => store.infoOf(await squashLayer(store, id, options)),
 		remove: (id, options = {}) => removeLayers(store, [id], options),
 		removeAll: (ids, options = {}) => removeLayers(store, ids, options),
 		setLabels: (id, labels) =>
@@ -182,7 +191,7 @@ function statusOf(store: StoreContext): StoreStatus {
 	const held = new Set(heldLayers(store.layout));
 	for (const record of layers) {
 		kinds[record.kind] += 1;
-		if (held.has(record.n) && store.infoOf(record).mountCount > 0) mounted += 1;
+		if (held.has(mountNameOf(record)) && store.infoOf(record).mountCount > 0) mounted += 1;
 		if (!directories.has(record.n)) {
 			problems.push(missingDirectory(store.layout, record));
 		} else if (record.parent !== undefined && !ids.has(record.parent)) {

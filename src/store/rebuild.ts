@@ -14,7 +14,7 @@ import { restoreLayer } from "./database/layers.ts";
 import { putRecord, readRecordFiles } from "./database/records.ts";
 import type { Layout } from "./disk/layout.ts";
 import type { Reserve } from "./disk/reserve.ts";
-import { readSidecar } from "./disk/sidecar.ts";
+import { nextSidecarOf, readSidecar } from "./disk/sidecar.ts";
 import { setLayerAside } from "./recovery.ts";
 
 export interface OpenedDatabase {
@@ -77,12 +77,13 @@ async function rebuild(layout: Layout, reserve: Reserve, why: string): Promise<O
 /** Every layer's sidecar, parents before children. */
 function readSidecars(layout: Layout, setAside: (n: string, problem: string) => void): LayerRecord[] {
 	const byId = new Map<string, LayerRecord>();
+	const found: LayerRecord[] = [];
 	for (const n of readdirSync(layout.layers)) {
 		const record = readSidecar(path.join(layout.layers, n));
-		if (record?.n !== n) {
-			setAside(n, "has no layer.json, or a damaged one");
-			continue;
-		}
+		if (record?.n === n) found.push(record);
+		else setAside(n, "has no layer.json, or a damaged one");
+	}
+	for (const record of found.map((one) => sealedSince(layout, one, found))) {
 		const known = byId.get(record.id);
 		// Two of one id: the older was being removed when the database was lost, and the newer took its id.
 		const [kept, lost] =
@@ -91,4 +92,15 @@ function readSidecars(layout: Layout, setAside: (n: string, problem: string) => 
 		if (lost !== undefined) setAside(lost.n, `is an older layer of the id "${lost.id}"`);
 	}
 	return [...byId.values()].sort((a, b) => a.depth - b.depth);
+}
+
+/** What the layer in a directory had become when the sidecar that says so was not in place yet. */
+function sealedSince(layout: Layout, record: LayerRecord, found: readonly LayerRecord[]): LayerRecord {
+	const directory = path.join(layout.layers, record.n);
+	const next = readSidecar(directory, nextSidecarOf(directory));
+	if (next?.n !== record.n) return record;
+	const isSealed = found.some(
+		(other) => other.n !== record.n && (other.id === record.id || other.parent === next.id),
+	);
+	return isSealed ? next : record;
 }

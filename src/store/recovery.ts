@@ -12,11 +12,13 @@
  */
 import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
+import { mountNamespace } from "../linux/index.ts";
 import { missingDirectory, type StoreContext } from "./context.ts";
-import { allNames, childrenOf, deleteLayer, layerAt } from "./database/layers.ts";
+import { allNames, childrenOf, deleteLayer, layerAt, layerOfMount } from "./database/layers.ts";
 import type { Layout } from "./disk/layout.ts";
 import { errnoOf } from "./failure.ts";
-import { sweepHolds } from "./processes/mount-holds.ts";
+import { settleMount } from "./operations/mounting.ts";
+import { heldLayers, isSealing, sweepHolds } from "./processes/mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./processes/owner.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
@@ -33,7 +35,7 @@ export async function recover(store: StoreContext): Promise<void> {
 		store,
 		[...recorded].filter((n) => !directories.has(n)),
 	);
-	sweepHolds(store.layout, (n) => recorded.has(n) || layerAt(store.database, n) !== undefined);
+	await settleMounts(store);
 }
 
 function deleteLeftovers(store: StoreContext): void {
@@ -87,6 +89,18 @@ async function dropWithoutDirectory(store: StoreContext, names: readonly string[
 			if (layerAt(store.database, record.n) !== undefined) deleteLayer(store.database, record);
 		});
 		store.notices.push(`layer "${record.id}" was lost in a power cut before it was flushed; make it again`);
+	}
+}
+
+/** Takes away the holds of layers that are no more, and ends what was begun with the mounts of others. */
+async function settleMounts(store: StoreContext): Promise<void> {
+	const namespace = mountNamespace();
+	sweepHolds(store.layout, (name) => layerOfMount(store.database, name) !== undefined);
+	for (const name of heldLayers(store.layout)) {
+		if (!isSealing(path.join(store.layout.mounts, `${name}.json`), namespace)) continue;
+		const layer = layerOfMount(store.database, name);
+		// With the lock: a living process may be in the middle of it, and then has ended it.
+		if (layer !== undefined) await store.withLayer(layer.id, (record) => settleMount(store, record));
 	}
 }
 

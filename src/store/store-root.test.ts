@@ -265,7 +265,7 @@ describe("a state root", () => {
 		expect(store.get(id("shared")).mountCount).toBe(1);
 		expect([...store.list()].map(({ id }) => id)).toEqual(["p-kept", "q-kept", "shared"]);
 		await held.unmount();
-		expect(existsSync(path.join(store.get(id("shared")).directory, "merged"))).toBe(false);
+		expect(existsSync(store.get(id("shared")).mountPoint)).toBe(false);
 		await store.cleanup();
 		expect(readdirSync(path.join(root, "layers"))).toHaveLength(3);
 	});

@@ -2,7 +2,7 @@
 import { LamellaError } from "../../errors/index.ts";
 import type { ImageInfo } from "../../image/index.ts";
 import { listImages } from "../../image/records/index.ts";
-import type { LayerInfo } from "../../store/index.ts";
+import type { CheckpointInfo, LayerId, LayerInfo } from "../../store/index.ts";
 import { openLayerReader } from "../../store/reading/index.ts";
 import type { OpenStoreOptions } from "../open.ts";
 import { stateRoot } from "../state-root.ts";
@@ -13,6 +13,8 @@ export interface StoreReader extends Disposable {
 	images(): readonly ImageInfo[];
 	layers(): readonly LayerInfo[];
 	tree(): readonly TreeNode[];
+	/** @throws {LamellaError} `ENOTFOUND` */
+	history(name: string): readonly CheckpointInfo[];
 }
 
 /**
@@ -33,6 +35,7 @@ export function openReader({
 		images,
 		layers,
 		tree: () => layerTree(layers(), images()),
+		history: (name) => reader.history(name as LayerId),
 		[Symbol.dispose]: () => reader[Symbol.dispose](),
 	};
 }

@@ -7,6 +7,7 @@ import { forPeople } from "../output/text.ts";
 
 interface Options {
 	against?: string;
+	since?: string;
 	null?: boolean;
 }
 
@@ -15,15 +16,16 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 		command
 			.argument("<layer>", "name of the layer")
 			.option("--against <layer>", "compare with this layer or image in place of its parent")
+			.option("--since <checkpoint>", "the same, of a checkpoint")
 			.option("-z, --null", "end each line with NUL, for names with line breaks")
 			.helpText(
 				"A is added, C is changed, D is deleted; in order of path. On a terminal, names are escaped (\\xNN).",
 			)
 			.examples(["lamella changes web1", "what was done in web1 since it was made"]);
 	},
-	run: async (context, [name], { against, null: nul }) => {
+	run: async (context, [name], { against, since, null: nul }) => {
 		await using store = await context.openStore();
-		const changes = await store.changes(name, { against, signal: context.signal });
+		const changes = await store.changes(name, { against: against ?? since, signal: context.signal });
 		if (context.json) return context.printJson(changes.map(changeJson));
 		if (stdout.stream.isTTY && nul !== true) {
 			return context.print(...changes.map(({ kind, path }) => `${kind} ${forPeople(path)}`));

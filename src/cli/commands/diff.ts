@@ -13,6 +13,7 @@ import { checkStdoutTakesBytes } from "../streams.ts";
 interface Options {
 	output?: string;
 	against?: string;
+	since?: string;
 	wholeSeconds?: boolean;
 	skipUnsupported?: boolean;
 }
@@ -23,15 +24,21 @@ export const command: CommandModule = defineCommand<[layer: string], Options>({
 			.argument("<layer>", "name of the layer")
 			.option("-o, --output <file>", "write to this file in place of stdout")
 			.option("--against <layer>", "compare with this layer or image in place of its parent")
+			.option("--since <checkpoint>", "the same, of a checkpoint")
 			.option("--whole-seconds", "cut times to seconds, for readers without PAX times")
 			.addOption(SKIP_UNSUPPORTED)
 			.examples(["lamella diff web1 > layer.tar", "the same bytes for the same changes"]);
 	},
-	run: async (context, [name], { output, against, wholeSeconds, skipUnsupported }) => {
+	run: async (context, [name], { output, against, since, wholeSeconds, skipUnsupported }) => {
 		const toFile = output !== undefined && output !== "-";
 		if (!toFile) checkStdoutTakesBytes(context, "send it on with > or |, or give a file with --output");
 		await using store = await context.openStore();
-		const tar = store.diff(name, { against, wholeSeconds, skipUnsupported, signal: context.signal });
+		const tar = store.diff(name, {
+			against: against ?? since,
+			wholeSeconds,
+			skipUnsupported,
+			signal: context.signal,
+		});
 		if (!toFile) {
 			await pipeline(tar, stdout.stream, { signal: context.signal, end: false });
 			context.warn((await tar.result).warnings);

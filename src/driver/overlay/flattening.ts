@@ -3,11 +3,12 @@
  * layers it is a fold: of the trees alone, for no file of an image can be linked to.
  */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
+import type { RunOptions } from "../../jobs/index.ts";
 import type { OverlayXattrPrefix } from "../../layer/index.ts";
-import type { Flattening, FlattenOptions, LayerJobRunner, LayerPlace } from "../driver.ts";
-import { foldedLayers, isPacked, type LayerForm, TREE_WITH_ROOT, treeWithFold } from "../form.ts";
+import type { Flattening, FlattenOptions, LayerJobRunner, LayerPlace, MadeRoot } from "../driver.ts";
+import { foldedLayers, isPacked, type LayerForm, TREE, TREE_WITH_ROOT, treeWithFold } from "../form.ts";
 import type { ChainImages } from "../packed/chain-image.ts";
-import { foldOf, lowersOf, rootOf } from "../place.ts";
+import { diffOf, foldOf, lowersFrom, lowersOf, rootOf } from "../place.ts";
 
 export class OverlayFlattening implements Flattening {
 	readonly #xattrPrefix: OverlayXattrPrefix;
@@ -24,21 +25,36 @@ export class OverlayFlattening implements Flattening {
 		layer: LayerPlace,
 		chain: readonly LayerPlace[],
 		target: string,
-		{ sync, ...options }: FlattenOptions,
-	): Promise<LayerForm> {
+		{ sync, fold, ...options }: FlattenOptions,
+	): Promise<MadeRoot> {
 		mkdirSync(target, { mode: 0o755 });
 		const all = [layer, ...chain];
 		await using image = await this.#images.holdBelow(all);
-		const lowers = lowersOf(all, image?.path);
-		const over = image === undefined ? [] : lowers.splice(-1);
+		const lowers = lowersFrom(layer, chain, image?.path);
+		const count = fold ?? (image === undefined ? undefined : all.findIndex(({ form }) => isPacked(form)));
+		const over = count === undefined ? [] : lowers.splice(count);
 		const xattrPrefix = this.#xattrPrefix;
-		await this.#jobs.run("flatten", { lowers, over, target, xattrPrefix, sync }, options);
-		return image === undefined ? TREE_WITH_ROOT : treeWithFold(all.findIndex(({ form }) => isPacked(form)));
+		const { entries } = await this.#jobs.run("flatten", { lowers, over, target, xattrPrefix, sync }, options);
+		if (count === undefined) return { form: TREE_WITH_ROOT, entries };
+		return { form: treeWithFold(count), entries, over: all[count] };
+	}
+
+	async merge(
+		staged: string,
+		layers: readonly LayerPlace[],
+		chain: readonly LayerPlace[],
+		options?: RunOptions,
+	): Promise<LayerForm> {
+		await using image = await this.#images.holdBelow(chain);
+		const target = diffOf({ directory: staged });
+		mkdirSync(target, { mode: 0o755 });
+		const [lowers, over] = [lowersOf(layers), lowersOf(chain, image?.path)];
+		await this.#jobs.run("flatten", { lowers, over, target, xattrPrefix: this.#xattrPrefix }, options);
+		return TREE;
 	}
 
 	place(directory: string, staged: string, form: LayerForm): void {
-		const layer = { directory, form };
-		const target = foldedLayers(form) === undefined ? rootOf(layer) : foldOf(layer);
+		const target = foldedLayers(form) === undefined ? rootOf({ directory }) : foldOf({ directory });
 		// One that is there was finished by a process that then died.
 		if (!existsSync(target)) renameSync(staged, target);
 	}

@@ -12,6 +12,8 @@ import { escapeLowerPath, escapeOptionPath } from "./options.ts";
 export type MountApi = "fsconfig" | "mount";
 
 export interface OverlayMount {
+	/** What mountinfo shows as the source; default `overlay`. */
+	readonly source?: string | undefined;
 	/** Top first. */
 	readonly lowers: readonly string[];
 	/** Without one the mount is read-only. */
@@ -55,7 +57,7 @@ export function makeDetachedOverlay(mount: OverlayMount): number {
 		path.includes("\\") || Buffer.byteLength(path) > FSCONFIG_TEXT_MAX ? open.shorten(path) : path;
 	const context = linux.fsopen("overlay");
 	try {
-		linux.fsconfigString(context, "source", "overlay");
+		linux.fsconfigString(context, "source", mount.source ?? "overlay");
 		for (const option of mount.options) {
 			const [key = option, setting] = option.split("=");
 			if (setting === undefined) linux.fsconfigFlag(context, key);
@@ -114,7 +116,34 @@ export function mountOverlay(api: MountApi, mount: OverlayMount, target: string)
 			`this kernel cannot merge ${mount.lowers.length} layers (Linux 6.8 and later can); flatten the layer below`,
 		);
 	}
-	linux.mount("overlay", target, "overlay", flags, options);
+	linux.mount(mount.source ?? "overlay", target, "overlay", flags, options);
+}
+
+/**
+ * Puts a mount in the place of the one at `target`: beneath it, before that one goes, where the kernel can (Linux 6.5). Else
+ * the path is bare for a moment.
+ * @throws as mountOverlay; what was mounted is then still there, or nothing is
+ */
+export function swapOverlay(api: MountApi, mount: OverlayMount, target: string): void {
+	const takeOld = (): void => linux.umount2(target, linux.UMOUNT_NOFOLLOW | linux.MNT_DETACH);
+	if (api === "mount") {
+		takeOld();
+		mountOverlay(api, mount, target);
+		return;
+	}
+	const detached = makeDetachedOverlay(mount);
+	const put = (flags: number): void =>
+		linux.moveMount(detached, "", linux.AT_FDCWD, target, linux.MOVE_MOUNT_F_EMPTY_PATH | flags);
+	try {
+		put(linux.MOVE_MOUNT_BENEATH);
+		takeOld();
+	} catch (error) {
+		if (!linux.isSystemError(error, "EINVAL")) throw error;
+		takeOld();
+		put(0);
+	} finally {
+		linux.close(detached);
+	}
 }
 
 /** A label that is silently not applied would leave the files open to others. */

@@ -32,6 +32,7 @@ import type {
 	PreparedApply,
 	PrepareOptions,
 	ReleaseOptions,
+	Sealing,
 	UnmountOptions,
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
@@ -51,17 +52,24 @@ import {
 	imageOf,
 	indexOf,
 	inheritTreeRoot,
+	lowersFrom,
 	lowersOf,
 	makeTreeRoot,
 	mapTreeRoot,
-	mergedOf,
 	rootOf,
 	tarOf,
 	workOf,
 } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
 import { OverlayFlattening } from "./flattening.ts";
-import { classicalOptions, type MountApi, mountOverlay, type OverlayMount } from "./mount-overlay.ts";
+import {
+	classicalOptions,
+	type MountApi,
+	mountOverlay,
+	type OverlayMount,
+	swapOverlay,
+} from "./mount-overlay.ts";
+import { OverlaySealing, writableSource } from "./sealing.ts";
 
 export interface OverlayFacts {
 	readonly api: MountApi;
@@ -87,6 +95,7 @@ export class OverlayDriver implements Driver {
 	readonly form: LayerForm = TREE;
 	readonly appliesSideBySide = true;
 	readonly flattening: Flattening;
+	readonly sealing: Sealing;
 	readonly #facts: OverlayFacts;
 	readonly #jobs: LayerJobRunner;
 	readonly #images: ChainImages;
@@ -98,6 +107,7 @@ export class OverlayDriver implements Driver {
 		this.#jobs = jobs;
 		this.#images = new ChainImages(options);
 		this.flattening = new OverlayFlattening(facts.xattrPrefix, jobs, this.#images);
+		this.sealing = new OverlaySealing(jobs, (request) => this.#swap(request));
 	}
 
 	status(): readonly (readonly [string, string])[] {
@@ -113,7 +123,7 @@ export class OverlayDriver implements Driver {
 		chain: readonly LayerPlace[],
 		{ kind, idMaps }: PrepareOptions,
 	): Promise<void> {
-		const layer = { directory: staged, form: TREE };
+		const layer = { directory: staged };
 		await makeTreeRoot(diffOf(layer));
 		await using image = await this.#holdTop(chain);
 		inheritFromChain(layer, chain, image?.path);
@@ -130,7 +140,7 @@ export class OverlayDriver implements Driver {
 				[Symbol.asyncDispose]: () => Promise.resolve(),
 			};
 		}
-		const layer = { directory: staged, form: TREE };
+		const layer = { directory: staged };
 		await makeTreeRoot(diffOf(layer));
 		const image = await this.#images.holdBelow(chain);
 		inheritFromChain(layer, chain, image?.path);
@@ -159,7 +169,7 @@ export class OverlayDriver implements Driver {
 	): Promise<void> {
 		const packed = packedChainOf([layer, ...chain]);
 		if (packed === undefined) return;
-		const user = path.basename(layer.directory);
+		const user = path.basename(layer.mountPoint);
 		await this.#images.release(packed, described ? [user, DESCRIBED + user] : [user]);
 	}
 
@@ -171,23 +181,24 @@ export class OverlayDriver implements Driver {
 	/** Mounts the image that the layer's mount stands on. */
 	async #attachImage({ layer, chain }: MountRequest, prefix: string): Promise<void> {
 		const packed = packedChainOf([layer, ...chain]);
-		if (packed !== undefined) await this.#images.attach(packed, prefix + path.basename(layer.directory));
+		if (packed !== undefined) await this.#images.attach(packed, prefix + path.basename(layer.mountPoint));
 	}
 
-	#plan({ layer, chain, kind, mountLabel: label }: MountRequest): Plan {
+	#plan({ layer, chain, kind, mountLabel: label }: MountRequest, { described = false } = {}): Plan {
 		const mountLabel = label === "" ? undefined : label;
 		const { options } = this.#facts;
 		const below = lowersOf(chain);
 		// A bind mount takes no label; overlayfs does, and merges two directories at least.
 		const filler = mountLabel === undefined ? [] : [emptyOf(layer)];
 		if (kind === "active") {
-			if (below.length === 0) below.push(...filler);
+			// What is bound cannot be sealed, so the driver's own mounts never are.
+			if (below.length === 0) below.push(...(described ? filler : [emptyOf(layer)]));
 			if (below.length === 0) return { type: "bind", source: diffOf(layer), readOnly: false };
 			const upper = { directory: diffOf(layer), work: workOf(layer) };
-			return { type: "overlay", lowers: below, upper, options, mountLabel };
+			return { type: "overlay", source: writableSource(layer), lowers: below, upper, options, mountLabel };
 		}
 		// A view has nothing of its own; a committed layer is seen with its own diff on top.
-		const lowers = kind === "view" && below.length > 0 ? below : lowersOf([layer, ...chain]);
+		const lowers = kind === "view" && below.length > 0 ? below : lowersFrom(layer, chain);
 		if (lowers.length === 1) lowers.push(...filler);
 		const [only = diffOf(layer), ...more] = lowers;
 		if (more.length === 0) return { type: "bind", source: only, readOnly: true };
@@ -196,7 +207,7 @@ export class OverlayDriver implements Driver {
 
 	async describeMount(request: MountRequest): Promise<MountDescription> {
 		await this.#attachImage(request, DESCRIBED);
-		const plan = this.#plan(request);
+		const plan = this.#plan(request, { described: true });
 		makeFiller(plan, request.layer);
 		if (plan.type === "bind") {
 			return { type: "bind", source: plan.source, options: [plan.readOnly ? "ro" : "rw", "rbind"] };
@@ -206,7 +217,7 @@ export class OverlayDriver implements Driver {
 
 	async mount(request: MountRequest): Promise<string> {
 		const { layer } = request;
-		const merged = mergedOf(layer);
+		const merged = layer.mountPoint;
 		if (isMountPoint(merged)) return merged;
 		await this.#attachImage(request, "");
 		try {
@@ -226,12 +237,24 @@ export class OverlayDriver implements Driver {
 		return merged;
 	}
 
+	async #swap(request: MountRequest): Promise<void> {
+		const { layer } = request;
+		await this.#attachImage(request, "");
+		const plan = this.#plan(request);
+		try {
+			makeFiller(plan, layer);
+			if (plan.type === "overlay") swapOverlay(this.#facts.api, plan, layer.mountPoint);
+		} catch (error) {
+			throw mountFailure(error, layer.mountPoint);
+		}
+	}
+
 	unmount(layer: LayerPlace, options: UnmountOptions = {}): void {
-		unmountTree(mergedOf(layer), options);
+		unmountTree(layer.mountPoint, options);
 	}
 
 	isMounted(layer: LayerPlace): boolean {
-		return isMountPoint(mergedOf(layer));
+		return isMountPoint(layer.mountPoint);
 	}
 
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths {
@@ -239,7 +262,7 @@ export class OverlayDriver implements Driver {
 		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : image;
 		const work = existsSync(workOf(layer)) ? workOf(layer) : undefined;
 		const upper = layer.form === PACKED ? undefined : diffOf(layer);
-		return { root, upper, lowers: lowersOf(chain), work, merged: mergedOf(layer) };
+		return { root, upper, lowers: lowersOf(chain), work, merged: layer.mountPoint };
 	}
 
 	async isUntouched(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<boolean | undefined> {
@@ -332,23 +355,22 @@ export class OverlayDriver implements Driver {
 			}
 			return PACKED;
 		}
-		const to = diffOf({ directory: staged, form: TREE });
+		const to = diffOf({ directory: staged });
 		const marks = this.#facts.xattrPrefix;
 		await this.#jobs.run("copy", { from: diffOf(layer), to, share, marks }, options);
 		return TREE;
 	}
 
 	async finishCommit(layer: LayerPlace): Promise<void> {
-		// Mounted by somebody already: merged/ goes with the unmount, the rest with the layer.
-		if (isMountPoint(mergedOf(layer))) return;
-		if (existsSync(mergedOf(layer))) unmountTree(mergedOf(layer));
+		// Mounted by somebody already: this goes with the layer.
+		if (isMountPoint(layer.mountPoint)) return;
 		await rm(workOf(layer), { recursive: true, force: true });
 		await rm(emptyOf(layer), { recursive: true, force: true });
 	}
 }
 
 function inheritFromChain(
-	layer: LayerPlace,
+	layer: Pick<LayerPlace, "directory">,
 	chain: readonly LayerPlace[],
 	imageAt: string | undefined,
 ): void {

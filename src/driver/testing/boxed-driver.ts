@@ -11,7 +11,11 @@ const BOXED = "boxed" as LayerForm;
 
 export function boxedDriver(inner: Driver): Driver {
 	const inBox = (directory: string): string => path.join(directory, "box");
-	const open = ({ directory }: LayerPlace): LayerPlace => ({ directory: inBox(directory), form: inner.form });
+	const open = ({ directory, mountPoint }: LayerPlace): LayerPlace => ({
+		directory: inBox(directory),
+		mountPoint,
+		form: inner.form,
+	});
 	const openAll = (chain: readonly LayerPlace[]): LayerPlace[] => chain.map(open);
 	const make = (staged: string): string => {
 		mkdirSync(inBox(staged), { mode: 0o710 });

@@ -23,7 +23,7 @@ import type {
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
 import { type LayerForm, WHOLE } from "../form.ts";
-import { inheritTreeRoot, makeTreeRoot, mapTreeRoot, mergedOf, rootOf } from "../place.ts";
+import { inheritTreeRoot, makeTreeRoot, mapTreeRoot, rootOf } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
 
 export class VfsDriver implements Driver {
@@ -52,7 +52,7 @@ export class VfsDriver implements Driver {
 		chain: readonly LayerPlace[],
 		{ idMaps }: Pick<PrepareOptions, "idMaps"> = {},
 	): Promise<void> {
-		const root = rootOf({ directory: staged, form: WHOLE });
+		const root = rootOf({ directory: staged });
 		await makeTreeRoot(root);
 		const [parent] = chain;
 		if (parent !== undefined) {
@@ -68,7 +68,7 @@ export class VfsDriver implements Driver {
 			form: WHOLE,
 			target: {
 				form: "plain",
-				directory: rootOf({ directory: staged, form: WHOLE }),
+				directory: rootOf({ directory: staged }),
 				lowers: [],
 				xattrPrefix: "trusted.overlay.",
 				shareInodes: false,
@@ -89,7 +89,7 @@ export class VfsDriver implements Driver {
 			);
 		}
 		if (kind === "active") return rootOf(layer);
-		const merged = mergedOf(layer);
+		const merged = layer.mountPoint;
 		if (isMountPoint(merged)) return merged;
 		try {
 			mkdirSync(merged, { recursive: true, mode: 0o700 });
@@ -101,7 +101,7 @@ export class VfsDriver implements Driver {
 	}
 
 	unmount(layer: LayerPlace, options: UnmountOptions = {}): void {
-		unmountTree(mergedOf(layer), options);
+		unmountTree(layer.mountPoint, options);
 	}
 
 	async prime(): Promise<void> {}
@@ -109,11 +109,11 @@ export class VfsDriver implements Driver {
 	async release(): Promise<void> {}
 
 	isMounted(layer: LayerPlace): boolean {
-		return isMountPoint(mergedOf(layer));
+		return isMountPoint(layer.mountPoint);
 	}
 
 	paths(layer: LayerPlace): LayerPaths {
-		return { root: rootOf(layer), lowers: [], merged: mergedOf(layer) };
+		return { root: rootOf(layer), lowers: [], merged: layer.mountPoint };
 	}
 
 	async isUntouched(): Promise<undefined> {
@@ -154,14 +154,10 @@ export class VfsDriver implements Driver {
 	}
 
 	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<LayerForm> {
-		const to = rootOf({ directory: staged, form: WHOLE });
+		const to = rootOf({ directory: staged });
 		await this.#jobs.run("copy", { from: rootOf(layer), to, share }, options);
 		return WHOLE;
 	}
 
-	async finishCommit(layer: LayerPlace): Promise<void> {
-		// Mounted by somebody already: merged/ goes with the unmount.
-		if (isMountPoint(mergedOf(layer))) return;
-		unmountTree(mergedOf(layer));
-	}
+	async finishCommit(): Promise<void> {}
 }

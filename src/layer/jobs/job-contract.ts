@@ -161,4 +161,9 @@ export interface LayerJobs {
 	/** Calls syncfs on the filesystem of `path`: everything written there before is durable afterwards. */
 	readonly sync: { request: { path: string }; result: undefined };
 	readonly flush: { request: FlushRequest; result: undefined };
+	/**
+	 * Makes the filesystem that is mounted at `target` read-only, everywhere it is mounted; that flushes it first. Throws a
+	 * SystemError, EBUSY where something is open for writing.
+	 */
+	readonly remount: { request: { target: string }; result: undefined };
 }

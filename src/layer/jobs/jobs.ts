@@ -1,5 +1,6 @@
 /** Entry of the worker threads that do the layers' bulk file work: job names and the functions that do them. */
 import type { JobFunctions } from "../../jobs/index.ts";
+import * as linux from "../../linux/index.ts";
 import { applyLayer } from "../apply/apply-job.ts";
 import { changesOf } from "../diff/changes.ts";
 import { diffSize, writeDiff } from "../diff/diff.ts";
@@ -25,5 +26,6 @@ export const jobs: JobFunctions<LayerJobs> = {
 	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),
 	sync: ({ path }) => syncFilesystem(path) as undefined,
+	remount: ({ target }) => linux.mount(null, target, null, linux.MS_REMOUNT | linux.MS_RDONLY) as undefined,
 	flush: (request) => flushAll(request) as undefined,
 };

@@ -19,8 +19,23 @@ export interface LayerRecord {
 	readonly usage?: Usage | undefined;
 	/** Number of layers below. */
 	readonly depth: number;
+	/** Name of its mount point and of its holds' file, where that is not `n`: they stay while a checkpoint changes `n`. */
+	readonly mountName?: string | undefined;
 	readonly mountLabel?: string | undefined;
 	readonly idMaps?: IdMaps | undefined;
+	/** Of a layer whose form has a fold: what the fold stands on, and how many files and directories it has. */
+	readonly fold?: { readonly over: string; readonly entries: number } | undefined;
+	/** Of a checkpoint: whose it is. */
+	readonly checkpoint?: Checkpoint | undefined;
+	/** Of a writable layer: how many checkpoints of it were made, which the next one's name goes by. */
+	readonly checkpoints?: number | undefined;
+}
+
+export interface Checkpoint {
+	/** The mount name of the layer that it is of: it is never another's. */
+	readonly of: string;
+	/** It was given no name, and goes with its layer. */
+	readonly auto: boolean;
 }
 
 export function formatLayerRecord(record: LayerRecord, indent?: string): string {
@@ -32,9 +47,9 @@ export function formatLayerRecord(record: LayerRecord, indent?: string): string 
 /** Checks every field: a record may have been edited, or cut off. Throws where one is wrong. */
 export function parseLayerRecord(text: string): LayerRecord {
 	const raw = JSON.parse(text) as Record<string, unknown>;
-	const { n, kind, form, labels, usage, diffId, idMaps, mountLabel } = raw;
-	// It becomes a path, so only names that an owner gives are taken.
-	if (typeof n !== "string" || !/^[0-9a-z]{7,40}$/.test(n)) throw wrong("n");
+	const { n, kind, form, labels, usage, diffId, idMaps, mountLabel, mountName } = raw;
+	if (!isName(n)) throw wrong("n");
+	if (mountName !== undefined && !isName(mountName)) throw wrong("mountName");
 	if (kind !== "active" && kind !== "view" && kind !== "committed") throw wrong("kind");
 	if (typeof form !== "string") throw wrong("form");
 	if (typeof labels !== "object" || labels === null) throw wrong("labels");
@@ -50,10 +65,24 @@ export function parseLayerRecord(text: string): LayerRecord {
 		updatedAtNs: nanoseconds(raw.updatedAtNs),
 		diffId: typeof diffId === "string" ? (diffId as DiffId) : undefined,
 		usage: typeof usage === "object" && usage !== null ? (usage as LayerRecord["usage"]) : undefined,
-		depth: count(raw.depth),
+		depth: count(raw.depth, "depth"),
+		mountName,
+		fold: foldOf(raw.fold),
+		checkpoint: checkpointOf(raw.checkpoint),
+		checkpoints: raw.checkpoints === undefined ? undefined : count(raw.checkpoints, "checkpoints"),
 		mountLabel: typeof mountLabel === "string" ? mountLabel : undefined,
 		idMaps: typeof idMaps === "object" && idMaps !== null ? (idMaps as LayerRecord["idMaps"]) : undefined,
 	};
+}
+
+/** It becomes a path, so only names that an owner gives are taken. */
+function isName(value: unknown): value is string {
+	return typeof value === "string" && /^[0-9a-z]{7,40}$/.test(value);
+}
+
+/** Name of a layer's mount point and of its holds' file. */
+export function mountNameOf({ n, mountName = n }: Pick<LayerRecord, "n" | "mountName">): string {
+	return mountName;
 }
 
 function nanoseconds(value: unknown): bigint {
@@ -61,8 +90,24 @@ function nanoseconds(value: unknown): bigint {
 	return BigInt(value);
 }
 
-function count(value: unknown): number {
-	if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw wrong("depth");
+function foldOf(value: unknown): LayerRecord["fold"] {
+	if (value === undefined) return undefined;
+	if (typeof value !== "object" || value === null) throw wrong("fold");
+	const { over, entries } = value as Record<string, unknown>;
+	if (!isName(over)) throw wrong("fold");
+	return { over, entries: count(entries, "fold") };
+}
+
+function checkpointOf(value: unknown): Checkpoint | undefined {
+	if (value === undefined) return undefined;
+	if (typeof value !== "object" || value === null) throw wrong("checkpoint");
+	const { of, auto } = value as Record<string, unknown>;
+	if (!isName(of) || typeof auto !== "boolean") throw wrong("checkpoint");
+	return { of, auto };
+}
+
+function count(value: unknown, field: string): number {
+	if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw wrong(field);
 	return value;
 }
 

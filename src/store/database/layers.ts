@@ -1,8 +1,9 @@
 /** The layers' rows: lookups, chains, and the changes that keep parents and children right. */
+import { foldedLayers, standsAlone } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import type { LayerId } from "../contract.ts";
 import type { Database } from "./database.ts";
-import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "./layer-record.ts";
+import { formatLayerRecord, type LayerRecord, mountNameOf, parseLayerRecord } from "./layer-record.ts";
 
 interface Row {
 	readonly n: string;
@@ -41,18 +42,77 @@ export function allNames(database: Database): string[] {
  */
 export function chainOf(database: Database, record: LayerRecord): LayerRecord[] {
 	const chain: LayerRecord[] = [];
-	for (let child = record; child.parent !== undefined; ) {
-		const parent = findLayer(database, child.parent);
-		if (parent === undefined || parent.depth >= child.depth) {
-			const message = `layer "${child.id}" is over "${child.parent}", which the store does not have`;
-			throw new LamellaError("ECORRUPT", `${message}; remove it, and import its image again`, {
-				layer: child.id,
-			});
-		}
-		chain.push(parent);
-		child = parent;
+	for (let below = parentOf(database, record); below !== undefined; below = parentOf(database, below)) {
+		chain.push(below);
 	}
 	return chain;
+}
+
+/**
+ * What a mount over `top` needs, `top` first: what a fold stands for is left out, and what is below a layer that stands
+ * alone. However long the chain, it has few steps where it is folded.
+ * @throws {LamellaError} `ECORRUPT` where one is missing
+ */
+export function mountChainOf(database: Database, top: LayerRecord): LayerRecord[] {
+	const chain: LayerRecord[] = [];
+	let layer: LayerRecord | undefined = top;
+	while (layer !== undefined) {
+		chain.push(layer);
+		if (standsAlone(layer.form)) break;
+		layer = foldedLayers(layer.form) === undefined ? parentOf(database, layer) : belowFold(database, layer);
+	}
+	return chain;
+}
+
+/** The layer that a layer's fold stands on. */
+function belowFold(database: Database, record: LayerRecord): LayerRecord | undefined {
+	if (record.fold !== undefined) {
+		const below = layerAt(database, record.fold.over);
+		if (below === undefined || below.depth >= record.depth) throw missingBelow(record, record.fold.over);
+		return below;
+	}
+	let below: LayerRecord | undefined = record;
+	for (let left = foldedLayers(record.form) ?? 0; left > 0 && below !== undefined; left--) {
+		below = parentOf(database, below);
+	}
+	return below;
+}
+
+/** @throws {LamellaError} `ECORRUPT` where it is missing */
+export function parentOf(database: Database, record: LayerRecord): LayerRecord | undefined {
+	if (record.parent === undefined) return undefined;
+	const parent = findLayer(database, record.parent);
+	if (parent === undefined || parent.depth >= record.depth) throw missingBelow(record, record.parent);
+	return parent;
+}
+
+function missingBelow({ id }: LayerRecord, below: string): LamellaError {
+	const message = `layer "${id}" is over "${below}", which the store does not have`;
+	return new LamellaError("ECORRUPT", `${message}; remove it, and import its image again`, { layer: id });
+}
+
+/** The checkpoints of a layer, newest first. */
+export function checkpointsOf(database: Database, layer: LayerRecord): LayerRecord[] {
+	const of = mountNameOf(layer);
+	const ofIt = "SELECT n, record FROM layers WHERE instr(record, ?) > 0";
+	return database
+		.all<Row>(ofIt, `"checkpoint":{"of":"${of}"`)
+		.map(parseRow)
+		.filter((record) => record.checkpoint?.of === of)
+		.sort((a, b) =>
+			a.createdAtNs === b.createdAtNs ? b.depth - a.depth : a.createdAtNs < b.createdAtNs ? 1 : -1,
+		);
+}
+
+/** The layer whose mount has that name. */
+export function layerOfMount(database: Database, mountName: string): LayerRecord | undefined {
+	const ofThatDirectory = layerAt(database, mountName);
+	if (ofThatDirectory !== undefined && mountNameOf(ofThatDirectory) === mountName) return ofThatDirectory;
+	const named = "SELECT n, record FROM layers WHERE instr(record, ?) > 0";
+	return database
+		.all<Row>(named, `"mountName":"${mountName}"`)
+		.map(parseRow)
+		.find((record) => mountNameOf(record) === mountName);
 }
 
 /**
@@ -117,8 +177,11 @@ function putRow(database: Database, record: LayerRecord, parentN: string | undef
 	);
 }
 
-/** Changes a layer's record; the id may change with it (commit). @throws {LamellaError} `EEXISTS`, `ENOTFOUND` */
-export function replaceLayer(database: Database, after: LayerRecord): void {
+/**
+ * Changes a layer's record; the id may change with it (commit), and the parent where the new one's directory is said.
+ * @throws {LamellaError} `EEXISTS`, `ENOTFOUND`
+ */
+export function replaceLayer(database: Database, after: LayerRecord, parentN?: string): void {
 	const before = layerAt(database, after.n);
 	if (before === undefined) {
 		throw new LamellaError("ENOTFOUND", `layer "${after.id}" was removed while it was being changed`, {
@@ -127,9 +190,10 @@ export function replaceLayer(database: Database, after: LayerRecord): void {
 	}
 	if (after.id !== before.id) mustBeFree(database, after.id);
 	database.run(
-		"UPDATE layers SET id = ?, record = ? WHERE n = ?",
+		"UPDATE layers SET id = ?, record = ?, parent = coalesce(?, parent) WHERE n = ?",
 		after.id,
 		formatLayerRecord(after),
+		parentN ?? null,
 		after.n,
 	);
 }

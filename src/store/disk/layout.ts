@@ -8,6 +8,7 @@
  *       records/<namespace>/     one JSON file a record of the rooms above, for a rebuild of the database
  *       documents/<sha256>       files of the rooms above, named by their digest
  *       layers/<n>/              a layer: layer.json (sidecar), and what the driver puts there
+ *       mounts/<n>/              where it is mounted, while it is
  *       mounts/<n>.json          how many holders its mount has (mount-holds.ts)
  *       staging/<owner>/<n>/     what is in the making; <owner>/ is flocked by its process
  *       trash/<name>/            what is being deleted

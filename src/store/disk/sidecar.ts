@@ -15,6 +15,14 @@ export function sidecarOf(directory: string): string {
 	return path.join(directory, "layer.json");
 }
 
+/**
+ * Where the sidecar waits that a directory will have when the layer in it becomes a committed one, and the layer itself goes on
+ * in another directory. It is put in place after the transaction; a rebuild counts it where that was cut off.
+ */
+export function nextSidecarOf(directory: string): string {
+	return path.join(directory, "layer.next.json");
+}
+
 /** Writes a sidecar where nobody reads it yet. Flushing it is the caller's. */
 export async function writeSidecar(file: string, record: LayerRecord): Promise<void> {
 	// Only making the file may have to wait for the disk; to write into memory takes less than asking a thread to.
@@ -27,9 +35,9 @@ export async function writeSidecar(file: string, record: LayerRecord): Promise<v
 }
 
 /** Reads a sidecar; undefined where it is missing or damaged. */
-export function readSidecar(directory: string): LayerRecord | undefined {
+export function readSidecar(directory: string, file: string = sidecarOf(directory)): LayerRecord | undefined {
 	try {
-		return parseLayerRecord(readFileSync(sidecarOf(directory), "utf8"));
+		return parseLayerRecord(readFileSync(file, "utf8"));
 	} catch {
 		// The rebuild moves such a layer to lost+found/ and says so.
 		return undefined;

@@ -7,7 +7,7 @@ import type { LayerRecord } from "../database/layer-record.ts";
 import { mustBeFree } from "../database/layers.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
-import { flattenLater } from "./flattening.ts";
+import { flattenLater, foldOf } from "./flattening.ts";
 import { mustBeUnmounted } from "./mounting.ts";
 import { countUsageLater } from "./usage.ts";
 
@@ -47,13 +47,13 @@ async function commitRecord(
 	const { driver, layout } = store;
 	const directory = store.directoryOf(record);
 	const nowNs = linux.realtimeNs();
-	const { mountLabel: _, usage: __, diffId: ___, ...kept } = record;
-	const form = flatten ? await flattenNow(store, record, signal) : record.form;
+	const { mountLabel: _, usage: __, diffId: ___, checkpoints: ____, ...kept } = record;
+	const root = flatten ? await flattenNow(store, record, signal) : { form: record.form };
 	const after: LayerRecord = {
 		...kept,
 		id: name,
 		kind: "committed",
-		form,
+		...root,
 		labels: labels ?? {},
 		createdAtNs: nowNs,
 		updatedAtNs: nowNs,
@@ -67,24 +67,24 @@ async function commitRecord(
 	return after;
 }
 
-/** Policy `always`: the root is made before the commit is recorded. Returns the form that the layer then has. */
+/** Policy `always`: the root is made before the commit is recorded. Returns how the layer is kept then. */
 async function flattenNow(
 	store: StoreContext,
 	record: LayerRecord,
 	signal: AbortSignal | undefined,
-): Promise<LayerRecord["form"]> {
+): Promise<Pick<LayerRecord, "form" | "fold">> {
 	const { flattening } = store.driver;
-	if (flattening === undefined) return record.form;
+	if (flattening === undefined) return { form: record.form };
 	const [place, ...chain] = store.placesFrom(record);
 	// A commit that was cut off left it, and the layer may have been written to since.
 	for (const stale of flattening.stale(place)) store.discard(stale);
-	if (store.flattenPolicy !== "always") return record.form;
+	if (store.flattenPolicy !== "always") return { form: record.form };
 	const staged = store.stagedPath();
 	try {
-		const form = await flattening.make(place, chain, staged, { signal, sync: false });
-		flattening.place(place.directory, staged, form);
+		const made = await flattening.make(place, chain, staged, { signal, sync: false });
+		flattening.place(place.directory, staged, made.form);
 		crashPoint("commit:flattened");
-		return form;
+		return { form: made.form, fold: foldOf(made) };
 	} finally {
 		store.discard(staged);
 	}

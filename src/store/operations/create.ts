@@ -1,6 +1,7 @@
 /** Making a writable layer or a view: made aside, renamed into place, recorded, flushed. */
 import { mkdir, rename } from "node:fs/promises";
 import path from "node:path";
+import type { LayerPlace } from "../../driver/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { CreateOptions, LayerId } from "../contract.ts";
@@ -19,13 +20,7 @@ export async function createLayer(
 	const { kind = "active", durable = true, idMaps, mountLabel } = options;
 	const { owner, database, driver, layout } = store;
 	mustBeFree(database, id);
-	let parent = options.parent === undefined ? undefined : committedParent(database, options.parent);
-	let below = parent === undefined ? [] : store.placesFrom(parent);
-	if (parent !== undefined && driver.mergeDepth(below) > HARD_DEPTH) {
-		// overlayfs takes 500 lowers at most, so this is done whatever the policy.
-		parent = await flattenLayer(store, parent.id, {});
-		below = [store.placeOf(parent)];
-	}
+	const { parent, below } = await baseOf(store, options.parent);
 	const n = owner.nextName();
 	const staged = path.join(owner.directory, n);
 	const directory = path.join(layout.layers, n);
@@ -64,4 +59,18 @@ export async function createLayer(
 		await Promise.all([database.flushed(), store.groupFlush.flush(written)]);
 	}
 	return record;
+}
+
+/** The parent that a new layer will have, and the places that it stands on. */
+export async function baseOf(
+	store: StoreContext,
+	id: LayerId | undefined,
+): Promise<{ parent: LayerRecord | undefined; below: readonly LayerPlace[] }> {
+	if (id === undefined) return { parent: undefined, below: [] };
+	const parent = committedParent(store.database, id);
+	const below = store.placesOver(parent);
+	if (store.driver.mergeDepth(below) <= HARD_DEPTH) return { parent, below };
+	// overlayfs takes 500 lowers at most, so this is done whatever the policy.
+	const flattened = await flattenLayer(store, parent.id, {});
+	return { parent: flattened, below: store.placesOver(flattened) };
 }

@@ -4,7 +4,8 @@
  * `never` only where overlayfs could not mount the chain.
  */
 
-import { isFlattened } from "../../driver/index.ts";
+import path from "node:path";
+import { isFlattened, type MadeRoot } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { LayerId, OperationOptions } from "../contract.ts";
@@ -39,7 +40,8 @@ export async function flattenLayer(
 	const staged = store.stagedPath();
 	try {
 		const [layer, ...chain] = store.placesFrom(seen);
-		const form = await flattening.make(layer, chain, staged, { ...options, sync: true });
+		const made = await flattening.make(layer, chain, staged, { ...options, sync: true });
+		const { form } = made;
 		crashPoint("flatten:staged");
 		return await store.withLayer(id, async (record) => {
 			if (record.n !== seen.n)
@@ -51,7 +53,7 @@ export async function flattenLayer(
 			flattening.place(directory, staged, form);
 			await flush(directory);
 			crashPoint("flatten:renamed");
-			const after = await store.replaceRecord({ ...record, form });
+			const after = await store.replaceRecord({ ...record, form, fold: foldOf(made) });
 			crashPoint("flatten:recorded");
 			return after;
 		});
@@ -61,10 +63,15 @@ export async function flattenLayer(
 	}
 }
 
+/** What a layer's record says of the fold that was made for it. */
+export function foldOf({ over, entries }: MadeRoot): LayerRecord["fold"] {
+	return over === undefined ? undefined : { over: path.basename(over.directory), entries };
+}
+
 /** Call it after a layer was committed or imported: with the policy `auto` a deep chain is flattened in the background. */
 export function flattenLater(store: StoreContext, record: LayerRecord): void {
 	if (isFlattened(record.form) || store.flattenPolicy !== "auto") return;
-	if (store.driver.mergeDepth(store.placesFrom(record)) <= AUTO_DEPTH) return;
+	if (store.driver.mergeDepth(store.placesOver(record)) <= AUTO_DEPTH) return;
 	store.background.run(`flatten layer "${record.id}"`, async () => {
 		try {
 			await flattenLayer(store, record.id, { signal: store.closing });

@@ -22,7 +22,7 @@ import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
-import { flattenLater } from "./flattening.ts";
+import { flattenLater, foldOf } from "./flattening.ts";
 import { sourceFromStream } from "./pipes.ts";
 
 /** Starting one more thread costs as much as digesting some dozen megabytes. */
@@ -39,6 +39,7 @@ interface Coming {
 	readonly digestAside: boolean;
 	/** Known once it is staged. */
 	form?: LayerForm | undefined;
+	fold?: LayerRecord["fold"];
 	applied?: ApplyResult | undefined;
 	record?: LayerRecord | undefined;
 }
@@ -51,7 +52,7 @@ export async function importChain(
 	// A stream may fail before a job reads it; the import then hears of it from the job.
 	for (const { source } of layers) if (source instanceof Readable) source.on("error", () => undefined);
 	const { missing, parent } = whatIsMissing(store, layers, options);
-	const below = parent === undefined ? [] : store.placesFrom(parent);
+	const below = parent === undefined ? [] : store.placesOver(parent);
 	const coming: Coming[] = missing.map(({ index, layer }) => {
 		const n = store.owner.nextName();
 		const staged = path.join(store.owner.directory, n);
@@ -62,12 +63,16 @@ export async function importChain(
 		crashPoint("import:applied");
 		await flattenAll(store, coming, below, options);
 		crashPoint("import:flattened");
-		await writeRecords(coming, parent);
+		await writeRecords(store, coming, parent);
 		const also = coming.flatMap(({ staged }) => [sidecarOf(staged), staged]);
 		const running = { signal: options.signal };
 		await Promise.all([
 			prime(store, coming, below, options),
-			store.driver.sealApplied(coming.map(placeOf), also, running),
+			store.driver.sealApplied(
+				coming.map((one) => placeOf(store, one)),
+				also,
+				running,
+			),
 		]);
 		crashPoint("import:synced");
 		for (const { staged, n } of coming) {
@@ -135,7 +140,7 @@ async function applyAll(
 	const failures: unknown[] = [];
 	const running: Promise<boolean>[] = [];
 	for (const [position, one] of coming.entries()) {
-		const chain = [...stagedBelow(coming, position), ...below];
+		const chain = [...stagedBelow(store, coming, position), ...below];
 		const lowersWhole = Promise.all(running).then((all) => all.every(Boolean));
 		// Whole trees are copied from the parent's: there is nothing to do before it is whole.
 		if (!store.driver.appliesSideBySide && !(await lowersWhole)) break;
@@ -253,16 +258,16 @@ async function streamsOwnFailure(
 	}
 }
 
-function stagedBelow(coming: readonly Coming[], position: number): LayerPlace[] {
+function stagedBelow(store: StoreContext, coming: readonly Coming[], position: number): LayerPlace[] {
 	return coming
 		.slice(0, position)
 		.reverse()
-		.map((one) => placeOf(one));
+		.map((one) => placeOf(store, one));
 }
 
-function placeOf({ staged, form, layer }: Coming): LayerPlace {
+function placeOf(store: StoreContext, { staged, n, form, layer }: Coming): LayerPlace {
 	if (form === undefined) throw new Error(`layer "${layer.id}" is not staged yet`);
-	return { directory: staged, form };
+	return store.placeAt(staged, { n, form });
 }
 
 /** Policy `always`: every layer gets its root before it is recorded. */
@@ -276,12 +281,14 @@ async function flattenAll(
 	if (store.flattenPolicy !== "always" || flattening === undefined) return;
 	let chain = below;
 	for (const one of coming) {
-		if (!isFlattened(placeOf(one).form)) {
+		if (!isFlattened(placeOf(store, one).form)) {
 			const root = store.stagedPath();
-			one.form = await flattening.make(placeOf(one), chain, root, { signal, sync: false });
+			const made = await flattening.make(placeOf(store, one), chain, root, { signal, sync: false });
+			one.form = made.form;
+			one.fold = foldOf(made);
 			flattening.place(one.staged, root, one.form);
 		}
-		chain = [placeOf(one), ...chain];
+		chain = [placeOf(store, one), ...chain];
 	}
 }
 
@@ -292,11 +299,15 @@ async function prime(
 	below: readonly LayerPlace[],
 	{ signal, mountSoon = false }: ImportChainOptions,
 ): Promise<void> {
-	const [top, ...others] = coming.map(placeOf).reverse();
+	const [top, ...others] = coming.map((one) => placeOf(store, one)).reverse();
 	if (mountSoon && top !== undefined) await store.driver.prime(top, [...others, ...below], { signal });
 }
 
-async function writeRecords(coming: readonly Coming[], parent: LayerRecord | undefined): Promise<void> {
+async function writeRecords(
+	store: StoreContext,
+	coming: readonly Coming[],
+	parent: LayerRecord | undefined,
+): Promise<void> {
 	const nowNs = linux.realtimeNs();
 	let below: Pick<LayerRecord, "id" | "depth"> | undefined = parent;
 	for (const one of coming) {
@@ -310,7 +321,8 @@ async function writeRecords(coming: readonly Coming[], parent: LayerRecord | und
 			updatedAtNs: nowNs,
 			diffId: one.applied?.diffId,
 			usage: one.applied?.usage,
-			form: placeOf(one).form,
+			form: placeOf(store, one).form,
+			fold: one.fold,
 			depth: below === undefined ? 0 : below.depth + 1,
 		};
 		await writeSidecar(sidecarOf(one.staged), record);

@@ -4,9 +4,17 @@ import { mountNamespace } from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { LayerId, Mount } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
+import { layerAt } from "../database/layers.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
-import { type Hold, holdsElsewhere, readHold, writeHold } from "../processes/mount-holds.ts";
+import {
+	type Hold,
+	holdsElsewhere,
+	isSealing,
+	readHold,
+	writeHold,
+	writeSealing,
+} from "../processes/mount-holds.ts";
 
 /** Takes one hold of the layer's mount; the first one mounts. Returns where the tree is. */
 export async function holdMount(
@@ -15,9 +23,10 @@ export async function holdMount(
 	options: { readonly mountLabel?: string | undefined },
 ): Promise<string> {
 	return await store.withLayer(id, async (record) => {
-		const directory = store.directoryOf(record);
+		const holds = store.holdsOf(record);
 		const namespace = mountNamespace();
-		const count = currentHold(store, record, namespace)?.count ?? 0;
+		await settleMount(store, record);
+		const before = currentHold(store, record, namespace);
 		const [layer, ...chain] = store.placesFrom(record);
 		try {
 			// What is mounted stays as it is: others hold it, or a killed process or another mount namespace left it.
@@ -29,7 +38,17 @@ export async function holdMount(
 				mountLabel,
 			});
 			crashPoint("mount:mounted");
-			writeHold(directory, namespace, { count: count + 1, mounted: store.driver.isMounted(layer) });
+			// The record may have gone without the lock, with the layer that it is a checkpoint of.
+			if (layerAt(store.database, record.n) === undefined) {
+				store.driver.unmount(layer);
+				throw new LamellaError("ENOTFOUND", `layer "${id}" was removed while it was mounted`, { layer: id });
+			}
+			const mounted = store.driver.isMounted(layer);
+			writeHold(holds, namespace, {
+				count: (before?.count ?? 0) + 1,
+				mounted,
+				mountLabel: before === undefined ? mountLabel : before.mountLabel,
+			});
 			crashPoint("mount:counted");
 			return path;
 		} catch (error) {
@@ -45,11 +64,12 @@ export async function releaseMount(
 	{ force = false }: { readonly force?: boolean | undefined },
 ): Promise<void> {
 	await store.withLayer(id, async (record) => {
-		const directory = store.directoryOf(record);
+		const holds = store.holdsOf(record);
 		const namespace = mountNamespace();
+		await settleMount(store, record);
 		const hold = currentHold(store, record, namespace);
 		if (hold !== undefined && hold.count > 1 && !force) {
-			writeHold(directory, namespace, { ...hold, count: hold.count - 1 });
+			writeHold(holds, namespace, { ...hold, count: hold.count - 1 });
 			crashPoint("unmount:counted");
 			return;
 		}
@@ -78,21 +98,22 @@ export function mountHandle(store: StoreContext, id: LayerId, path: string): Mou
 export async function mustBeUnmounted(
 	store: StoreContext,
 	record: LayerRecord,
-	doing: "commit" | "remove",
+	doing: "commit" | "remove" | "roll back",
 	{ force = false }: { readonly force?: boolean | undefined } = {},
 ): Promise<void> {
 	const namespace = mountNamespace();
+	await settleMount(store, record);
 	const hold = currentHold(store, record, namespace);
 	if (hold !== undefined && !force) {
 		const holders = hold.count === 1 ? "one holder" : `${hold.count} holders`;
 		const out = doing === "remove" ? "unmount it first, or remove it with force" : "unmount it first";
 		throw new LamellaError(
 			"EBUSY",
-			`cannot ${doing} layer "${record.id}": it is mounted below ${store.directoryOf(record)} (${holders}); ${out}`,
-			{ layer: record.id, path: store.directoryOf(record) },
+			`cannot ${doing} layer "${record.id}": it is mounted at ${store.placeOf(record).mountPoint} (${holders}); ${out}`,
+			{ layer: record.id, path: store.placeOf(record).mountPoint },
 		);
 	}
-	const elsewhere = holdsElsewhere(store.directoryOf(record), namespace);
+	const elsewhere = holdsElsewhere(store.holdsOf(record), namespace);
 	if (elsewhere > 0 && !force) {
 		throw new LamellaError(
 			"EBUSY",
@@ -116,16 +137,30 @@ async function unmountRecord(
 		store.driver.unmount(store.placeOf(record), { detach });
 		crashPoint("unmount:unmounted");
 		await store.driver.release(store.placeOf(record), store.placesBelow(record));
-		writeHold(store.directoryOf(record), namespace, undefined);
+		writeHold(store.holdsOf(record), namespace, undefined);
 		crashPoint("unmount:counted");
 	} catch (error) {
 		throw storeFailure(error, `unmount layer "${record.id}"`, record.id);
 	}
 }
 
+/**
+ * Ends what a process that was killed in the middle of a checkpoint or rollback left: a mount that is read-only, or of the
+ * directory that the layer had before. Call it with the lock.
+ */
+export async function settleMount(store: StoreContext, record: LayerRecord): Promise<void> {
+	const namespace = mountNamespace();
+	const holds = store.holdsOf(record);
+	if (!isSealing(holds, namespace)) return;
+	const [layer, ...chain] = store.placesFrom(record);
+	const mountLabel = readHold(holds, namespace)?.mountLabel;
+	await store.driver.sealing?.settle({ layer, chain, kind: record.kind, mountLabel });
+	writeSealing(holds, undefined);
+}
+
 /** The hold, checked with the kernel: where the mount is gone (umount by hand, a reused namespace number) there is none. */
-function currentHold(store: StoreContext, record: LayerRecord, namespace: string): Hold | undefined {
-	const hold = readHold(store.directoryOf(record), namespace);
+export function currentHold(store: StoreContext, record: LayerRecord, namespace: string): Hold | undefined {
+	const hold = readHold(store.holdsOf(record), namespace);
 	if (hold === undefined || hold.count < 1) return undefined;
 	return hold.mounted && !store.driver.isMounted(store.placeOf(record)) ? undefined : hold;
 }

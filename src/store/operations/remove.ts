@@ -1,9 +1,10 @@
-/** Removal: the records in one transaction, then the directories, outside of every lock. */
+/** Removal: the records in one transaction, those of checkpoints that go with a layer too, then the directories, outside of every lock. */
 import type { StoreContext } from "../context.ts";
 import type { LayerId, RemoveOptions, StoreTransaction } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { deleteLayer, layerRecord, mustBeChildless } from "../database/layers.ts";
 import { crashPoint } from "../processes/crash-point.ts";
+import { deleteWithLayer } from "./loose-checkpoints.ts";
 import { mustBeUnmounted } from "./mounting.ts";
 
 /** A child has to come before its parent. */
@@ -13,15 +14,21 @@ export async function removeLayers(
 	options: RemoveOptions,
 ): Promise<void> {
 	const unique = [...new Set(ids)];
-	const removed = await withLocked(store, unique, options, async (locked) => {
+	const gone: LayerRecord[] = [];
+	const removed = await withLocked(store, unique, options, async () => {
 		await store.transaction(
 			(transaction: StoreTransaction) => {
-				for (const id of unique) deleteLayer(store.database, layerRecord(store.database, id));
+				gone.splice(0);
+				for (const id of unique) {
+					const record = layerRecord(store.database, id);
+					deleteLayer(store.database, record);
+					gone.push(record, ...deleteWithLayer(store, record));
+				}
 				options.also?.(transaction);
 			},
 			{ durable: options.durable },
 		);
-		return locked;
+		return gone;
 	});
 	crashPoint("remove:recorded");
 	store.deleteRemoved(removed.map(({ n }) => `layers/${n}`));
@@ -32,17 +39,17 @@ async function withLocked<R>(
 	store: StoreContext,
 	ids: readonly LayerId[],
 	{ force }: RemoveOptions,
-	work: (locked: readonly LayerRecord[]) => Promise<R>,
+	work: () => Promise<R>,
 ): Promise<R> {
 	const order = [...ids].sort();
-	const locked: LayerRecord[] = [];
+	let locked = 0;
 	const next = async (): Promise<R> => {
-		const id = order[locked.length];
-		if (id === undefined) return await work(locked);
+		const id = order[locked];
+		if (id === undefined) return await work();
 		return await store.withLayer(id, async (record) => {
 			if (order.length === 1) mustBeChildless(store.database, record);
 			await mustBeUnmounted(store, record, "remove", { force });
-			locked.push(record);
+			locked += 1;
 			return await next();
 		});
 	};

@@ -5,8 +5,8 @@ import type { LayerPlace } from "../../driver/index.ts";
 import type { DiffResult } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
-import type { LayerId, NameOfContent, SnapshotOptions } from "../contract.ts";
-import type { LayerRecord } from "../database/layer-record.ts";
+import type { Freezer, LayerId, NameOfContent, SnapshotOptions } from "../contract.ts";
+import type { Checkpoint, LayerRecord } from "../database/layer-record.ts";
 import { committedParent, findLayer, insertLayer, layerRecord, mustBeFree } from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
@@ -15,11 +15,18 @@ import { crashPoint } from "../processes/crash-point.ts";
 import { flattenLater } from "./flattening.ts";
 import { countUsageLater } from "./usage.ts";
 
+/** A snapshot that is a checkpoint of the layer it is taken of. */
+export interface LiveCheckpoint {
+	readonly freezer: Freezer;
+	readonly checkpoint: Checkpoint;
+}
+
 export async function snapshotLayer(
 	store: StoreContext,
 	from: LayerId,
 	name: LayerId | NameOfContent,
 	options: SnapshotOptions,
+	live?: LiveCheckpoint,
 ): Promise<LayerRecord> {
 	const { owner, database, driver, layout } = store;
 	const { signal } = options;
@@ -33,8 +40,9 @@ export async function snapshotLayer(
 		mkdirSync(stagedDirectory, { mode: 0o710 });
 		const [layer, ...chain] = store.placesFrom(source);
 		// Nobody writes a committed layer, so its inodes can be shared.
-		const form = await driver.copy(stagedDirectory, layer, { share: source.kind === "committed", signal });
-		const staged = { directory: stagedDirectory, form };
+		const copy = () => driver.copy(stagedDirectory, layer, { share: source.kind === "committed", signal });
+		const form = live === undefined ? await copy() : await whileFrozen(live.freezer, copy);
+		const staged = store.placeAt(stagedDirectory, { n, form });
 		crashPoint("snapshot:staged");
 		const diff = typeof name === "string" ? undefined : await digest(store, staged, chain, options);
 		const nowNs = linux.realtimeNs();
@@ -50,6 +58,7 @@ export async function snapshotLayer(
 			diffId: diff?.diffId ?? options.diffId,
 			usage: source.usage,
 			depth: source.depth,
+			checkpoint: live?.checkpoint,
 		};
 		const sidecar = sidecarOf(staged.directory);
 		await writeSidecar(sidecar, record);
@@ -76,6 +85,16 @@ export async function snapshotLayer(
 		store.takeBack(n);
 		const what = typeof name === "string" ? `layer "${name}" of ` : "a snapshot of ";
 		throw storeFailure(error, `make ${what}layer "${from}"`, from);
+	}
+}
+
+async function whileFrozen<R>(freezer: Freezer, work: () => Promise<R>): Promise<R> {
+	try {
+		await freezer.freeze();
+		return await work();
+	} finally {
+		// Also where freezing failed half way.
+		await freezer.thaw();
 	}
 }
 

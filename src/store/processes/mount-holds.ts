@@ -1,9 +1,10 @@
 /**
- * `mounts/<n>.json`: how many holders the mount of the layer in `layers/<n>` has, in each mount namespace since this boot.
+ * `mounts/<name>.json`: how many holders the mount at `mounts/<name>/` has, in each mount namespace since this boot. The name
+ * is that of the layer's first directory in layers/.
  *
  * A mount is a thing of the running kernel, so the count is not in the database: it is read and written under
  * the layer's lock together with mount(2), has to outlive a killed process but not a power cut, and needs no flush.
- * In a copy of the store nothing is held: the file names the directory that it is about.
+ * In a copy of the store nothing is held: the file names the directory that it was made in.
  */
 import {
 	existsSync,
@@ -17,6 +18,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import * as linux from "../../linux/index.ts";
+import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
 import type { Layout } from "../disk/layout.ts";
 import { errnoOf } from "../failure.ts";
 
@@ -24,15 +26,21 @@ export interface Hold {
 	readonly count: number;
 	/** There is a mount in mountinfo (vfs may hand out a directory). */
 	readonly mounted: boolean;
+	/** What it was mounted with. */
+	readonly mountLabel?: string | undefined;
 }
 
 interface HoldsFile {
 	readonly bootId: string;
-	/** Device and inode of the layer's directory: they stay when it is moved, and a copy has others. */
+	/** Device and inode of mounts/: they stay when the store is moved, and a copy has others. */
 	readonly directory: string;
 	/** Mount namespace's inode number → its holds. */
 	readonly namespaces: Readonly<Record<string, Hold>>;
+	/** The mount namespace in which the mount is being sealed, or was when a process was killed. */
+	readonly sealing?: string | undefined;
 }
+
+const NONE = { namespaces: {} };
 
 let bootIdOnce: string | undefined;
 
@@ -42,29 +50,48 @@ export function bootId(): string {
 	return bootIdOnce;
 }
 
-/** The `<n>` of layers that may have holders. */
+/** Where the holds of a layer are kept. */
+export function holdsFile({ mounts }: Layout, record: Pick<LayerRecord, "n" | "mountName">): string {
+	return path.join(mounts, `${mountNameOf(record)}.json`);
+}
+
+/** The mount names of layers that may have holders. */
 export function heldLayers({ mounts }: Layout): readonly string[] {
-	return existsSync(mounts) ? readdirSync(mounts).map((name) => path.basename(name, ".json")) : [];
+	const files = existsSync(mounts) ? readdirSync(mounts).filter((name) => name.endsWith(".json")) : [];
+	return files.map((name) => path.basename(name, ".json"));
 }
 
 /** Takes away what is kept of layers that are no more. */
-export function sweepHolds(layout: Layout, isLayer: (n: string) => boolean): void {
-	for (const n of heldLayers(layout)) {
-		if (!isLayer(n)) rmSync(path.join(layout.mounts, `${n}.json`), { force: true });
+export function sweepHolds(layout: Layout, isLayer: (mountName: string) => boolean): void {
+	for (const name of heldLayers(layout)) {
+		if (!isLayer(name)) rmSync(path.join(layout.mounts, `${name}.json`), { force: true });
 	}
 }
 
 /** The holds in one mount namespace; undefined where there are none since this boot. */
-export function readHold(directory: string, namespace: string): Hold | undefined {
-	return readHolds(directory)[namespace];
+export function readHold(file: string, namespace: string): Hold | undefined {
+	return readHolds(file).namespaces[namespace];
+}
+
+/** Whether the mount was being sealed in this namespace: its holder was killed, or has the layer's lock. */
+export function isSealing(file: string, namespace: string): boolean {
+	return readHolds(file).sealing === namespace;
+}
+
+/** Notes before a mount is sealed that it is, and (undefined) after it that it is not. Call it with the layer's lock. */
+export function writeSealing(file: string, sealing: string | undefined): void {
+	write(file, { ...readHolds(file), sealing });
 }
 
 /** Sets or (undefined) clears the holds of one namespace. Call it with the layer's lock. */
-export function writeHold(directory: string, namespace: string, hold: Hold | undefined): void {
-	const { [namespace]: _, ...others } = readHolds(directory);
-	const namespaces = hold === undefined ? others : { ...others, [namespace]: hold };
-	const file = holdsFile(directory);
-	if (Object.keys(namespaces).length === 0) {
+export function writeHold(file: string, namespace: string, hold: Hold | undefined): void {
+	const { namespaces: before, sealing } = readHolds(file);
+	const { [namespace]: _, ...others } = before;
+	write(file, { namespaces: hold === undefined ? others : { ...others, [namespace]: hold }, sealing });
+}
+
+function write(file: string, { namespaces, sealing }: Pick<HoldsFile, "namespaces" | "sealing">): void {
+	if (Object.keys(namespaces).length === 0 && sealing === undefined) {
 		try {
 			unlinkSync(file);
 		} catch (error) {
@@ -72,39 +99,34 @@ export function writeHold(directory: string, namespace: string, hold: Hold | und
 		}
 		return;
 	}
-	const holds: HoldsFile = { bootId: bootId(), directory: identityOf(directory), namespaces };
+	const holds: HoldsFile = { bootId: bootId(), directory: directoryOf(file), namespaces, sealing };
 	writeFileSync(`${file}.next`, JSON.stringify(holds), { mode: 0o600 });
 	renameSync(`${file}.next`, file);
 }
 
 /** Holds in other mount namespaces that some process still lives in. */
-export function holdsElsewhere(directory: string, namespace: string): number {
-	const others = Object.entries(readHolds(directory)).filter(([name]) => name !== namespace);
+export function holdsElsewhere(file: string, namespace: string): number {
+	const others = Object.entries(readHolds(file).namespaces).filter(([name]) => name !== namespace);
 	if (others.length === 0) return 0;
 	const alive = livingNamespaces();
 	return others.reduce((sum, [name, hold]) => (alive.has(name) ? sum + hold.count : sum), 0);
 }
 
-function readHolds(directory: string): Readonly<Record<string, Hold>> {
-	const file = holdsFile(directory);
+function readHolds(file: string): Pick<HoldsFile, "namespaces" | "sealing"> {
 	// Most layers have no such file, and a throw costs four times the question.
-	if (statSync(file, { throwIfNoEntry: false }) === undefined) return {};
+	if (statSync(file, { throwIfNoEntry: false }) === undefined) return NONE;
 	try {
 		const holds = JSON.parse(readFileSync(file, "utf8")) as HoldsFile;
-		return holds.bootId === bootId() && holds.directory === identityOf(directory) ? holds.namespaces : {};
+		return holds.bootId === bootId() && holds.directory === directoryOf(file) ? holds : NONE;
 	} catch (error) {
 		// Gone in between, or cut off by a power cut, which ended the mounts too.
-		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return {};
+		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return NONE;
 		throw error;
 	}
 }
 
-function holdsFile(directory: string): string {
-	return path.join(directory, "../../mounts", `${path.basename(directory)}.json`);
-}
-
-function identityOf(directory: string): string {
-	const { dev, ino } = statSync(directory, { bigint: true });
+function directoryOf(file: string): string {
+	const { dev, ino } = statSync(path.dirname(file), { bigint: true });
 	return `${dev}:${ino}`;
 }
 

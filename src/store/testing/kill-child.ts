@@ -68,6 +68,44 @@ say(`perhaps ${id("quickest")}`);
 await store.remove(id("quickest"));
 await store.snapshot(id("done"), id("same"));
 say(`have ${id("same")} committed`);
+await store.create(id("line"), { parent: id("done") });
+say(`have ${id("line")} active`);
+const line = await store.mount(id("line"));
+/** What the layer has to show from now on: these names, or those of `next` where what comes next has been done. */
+const shows = (names: string, next = names): void => say(`shows ${id("line")} ${names} ${next}`);
+const write = (name: string): void => {
+	const fd = openSync(`${line.path}/${name}`, "w");
+	writeSync(fd, name);
+	fsyncSync(fd);
+	closeSync(fd);
+};
+write("one");
+shows("one");
+await store.checkpoint(id("line"));
+say(`have ${id("line@1")} committed`);
+write("two");
+shows("one,two");
+await store.checkpoint(id("line"), { as: id("second") });
+say(`have ${id("second")} committed`);
+write("three");
+shows("one,two,three");
+await store.checkpoint(id("line"));
+say(`have ${id("line@3")} committed`);
+shows("one,two,three", "one");
+say(`perhaps ${id("line@3")}`);
+await store.rollback(id("line"), { to: id("line@1"), keep: id("kept") });
+shows("one");
+say(`have ${id("kept")} committed`);
+await store.fork(id("line"), [id("fork1"), id("fork2")]);
+for (const name of ["fork1", "fork2"]) say(`have ${id(name)} active`);
+await line.unmount();
+// As many as get a fold in the background.
+for (let i = 1; i <= 8; i++) {
+	await store.checkpoint(id("fork1"));
+	say(`have ${id(`fork1@${i}`)} committed`);
+}
+for (let i = 1; i < 8; i++) say(`perhaps ${id(`fork1@${i}`)}`);
+await store.squash(id("fork1"));
 await store.create(id("held"), { parent: id("done") });
 say(`have ${id("held")} active`);
 await store.mount(id("held"));
