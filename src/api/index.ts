@@ -26,6 +26,7 @@ export type {
 	WarningKind,
 } from "../layer/index.ts";
 export type {
+	CheckedLayer,
 	CheckpointInfo,
 	FlattenPolicy,
 	Freezer,

@@ -22,6 +22,7 @@ import {
 } from "../image/index.ts";
 import type { Change, DiffResult } from "../layer/index.ts";
 import {
+	type CheckedLayer,
 	type CheckpointInfo,
 	type DiffOptions,
 	engineOf,
@@ -418,6 +419,29 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	/** What the store is and how much it holds. */
 	status(): StoreStatus {
 		return { ...this.layerStore.status(), images: this.#images.list().length };
+	}
+
+	/**
+	 * Looks whether committed layers are still what came in: those of the names given (layers, or images for all their layers),
+	 * or all. Reads every byte of packed layers; a layer that is a tree of files has nothing to be compared with.
+	 * @throws {LamellaError} `ENOTFOUND`, `EABORTED`
+	 */
+	async check(
+		names: readonly string[] = [],
+		options: { readonly signal?: AbortSignal | undefined } = {},
+	): Promise<readonly CheckedLayer[]> {
+		const ids =
+			names.length > 0
+				? names.flatMap((name) => this.#layersOf(name))
+				: this.layers().flatMap(({ id, kind }) => (kind === "committed" ? [id] : []));
+		const checked: CheckedLayer[] = [];
+		for (const id of new Set(ids)) checked.push(await this.layerStore.check(id, options));
+		return checked;
+	}
+
+	#layersOf(name: string): readonly LayerId[] {
+		const found = this.inspect(name);
+		return found.type === "layer" ? [found.layer.id] : found.image.layers.map(({ layer }) => layer);
 	}
 
 	/** Deletes what stopped processes left behind. Opening a store does so too, but for what they made as `temporary`. */

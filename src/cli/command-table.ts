@@ -91,6 +91,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 				"show all that is known of an image or a layer, as JSON",
 				() => import("./commands/inspect.ts"),
 			),
+			command("check", "look whether layers are still what came in", () => import("./commands/check.ts")),
 			command(
 				"cleanup",
 				"delete what stopped or killed processes left behind",

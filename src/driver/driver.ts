@@ -4,7 +4,7 @@
  */
 import type { IdMaps } from "../idmap/index.ts";
 import type { RunOptions } from "../jobs/index.ts";
-import type { ApplyTarget, DiffSubject, LayerJobs, Usage } from "../layer/index.ts";
+import type { ApplyTarget, DiffId, DiffSubject, KeptTar, LayerJobs, Usage } from "../layer/index.ts";
 import type { LayerForm } from "./form.ts";
 
 /** A layer's directory, `<state root>/layers/<n>` or a staged one that will be renamed there, and its form. */
@@ -74,14 +74,9 @@ export interface ReleaseOptions {
 	readonly described?: boolean | undefined;
 }
 
-export interface ApplyOptions {
-	/** The tar's owners will be mapped to the host by these. */
-	readonly idMaps?: IdMaps | undefined;
-}
-
 /** Where the parts of a layer are, in the words of moby's graph drivers. */
 export interface LayerPaths {
-	/** The whole tree, where there is one that needs no mount. */
+	/** Where the whole tree is, if the layer has one; that of a packed layer only while something stands on it. */
 	readonly root?: string | undefined;
 	readonly upper?: string | undefined;
 	/** Top first. */
@@ -180,7 +175,7 @@ export interface Driver {
 	/** Whether layers of a chain may be applied side by side: `prepareApply` then only looks at what is there of the chain. */
 	readonly appliesSideBySide: boolean;
 	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
-	prepareApply(staged: string, chain: readonly LayerPlace[], options?: ApplyOptions): Promise<PreparedApply>;
+	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply>;
 	/** Makes what the first mount of a layer that was just applied will need, ahead of it. */
 	prime(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<void>;
 	/** Describes the layer's mount, for somebody else to make it. What it stands on is there until `release`. */
@@ -207,6 +202,18 @@ export interface Driver {
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
 	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject>;
+	/** Compares a committed layer's content with what was kept of it, and with its diffID where that is known. */
+	check(
+		layer: LayerPlace,
+		chain: readonly LayerPlace[],
+		diffId: DiffId | undefined,
+		options?: RunOptions,
+	): Promise<{ readonly isVerified: boolean; readonly problems: readonly string[] }>;
+	/**
+	 * The layer's tar, where the driver keeps it as a file, just as a diff without options would be.
+	 * @throws {LamellaError} `ECORRUPT` where that file was changed
+	 */
+	keptTar(layer: LayerPlace): KeptTar | undefined;
 	/** Counts the disk use of what is the layer's own. */
 	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage>;
 	/**
@@ -219,7 +226,7 @@ export interface Driver {
 	 * Removes what only an active layer needs (work/), after the commit. Leaves it where the committed layer is
 	 * mounted already: the commit of a killed process may be finished while others look at the layer.
 	 */
-	finishCommit(layer: LayerPlace): void;
+	finishCommit(layer: LayerPlace): Promise<void>;
 	/**
 	 * Fills the staged directory of a new committed layer with the content of `layer`, over the same chain. `share`: by
 	 * hard links, where the filesystem takes them (only of a committed layer, which nobody writes); else by reflinks or copies.

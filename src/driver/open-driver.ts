@@ -18,6 +18,8 @@ export interface OpenDriverOptions {
 	readonly trialIn?: string | undefined;
 	/** Default `auto`. */
 	readonly name?: DriverName | "auto" | undefined;
+	/** `auto` is an error where only vfs works. */
+	readonly mustMount?: boolean | undefined;
 	readonly jobs: LayerJobRunner;
 }
 
@@ -29,7 +31,7 @@ type Status = readonly (readonly [string, string])[];
  * the rights to mount or to write there; `ENOTSUPPORTED` where the kernel has no overlay; `ENATIVE`
  */
 export function openDriver(options: OpenDriverOptions): Driver {
-	const { root, trialIn = root, name = "auto", jobs } = options;
+	const { root, trialIn = root, name = "auto", mustMount = false, jobs } = options;
 	const filesystem = inRoot(root, () => inspectBackingFilesystem(root));
 	if (name === "vfs") return new VfsDriver(jobs, statusOf(filesystem));
 	const probe = inRoot(root, () => probeOverlay(trialIn));
@@ -39,7 +41,7 @@ export function openDriver(options: OpenDriverOptions): Driver {
 		return openOverlay(options, filesystem, probe, { packs: name !== "overlay" && problem === undefined });
 	}
 	const refusal = refuse(root, filesystem, probe);
-	if (name !== "auto") throw refusal;
+	if (name !== "auto" || mustMount) throw refusal;
 	return new VfsDriver(jobs, [...statusOf(filesystem), ["Not overlay because", refusal.message]]);
 }
 

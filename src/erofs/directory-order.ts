@@ -51,28 +51,52 @@ export function orderDirectories(tree: FileTree): DirectoryOrder {
 		const directory = waiting.pop();
 		if (directory === undefined) return order;
 		const start = filled;
-		for (let at = tree.firstChild(directory); at !== NONE; at = tree.nextSibling(at))
-			order.entries[filled++] = at;
+		filled = collectChildren(tree, order.entries, directory, start);
 		sorter.sort(start, filled);
-		let subdirectories = 0;
-		for (let n = filled - 1; n >= start; n--) {
-			const child = order.entries[n] ?? 0;
-			if (tree.isDirectory(child)) {
-				waiting.push(child);
-				subdirectories++;
-			} else if (tree.firstChild(child) !== NONE) {
-				const path = tree.pathOf(child);
-				throw new LamellaError("EINVALID", `"${path}" is no directory, but entries are below it`, { path });
-			}
-		}
-		filled = insertDots(tree, order.entries, start, filled);
 		order.entry[number] = directory;
 		order.numberOf[directory] = number;
+		order.subdirectories[number] = pushSubdirectories(tree, order.entries, start, filled, waiting);
+		filled = insertDots(tree, order.entries, start, filled);
 		order.start[number] = start;
 		order.end[number] = filled;
-		order.subdirectories[number] = subdirectories;
 		order.sizeBytes[number] = directorySize(tree, order.entries, start, filled);
 	}
+}
+
+// Loops are functions of their own in this room: the compiler is slow to optimize one loop within another.
+
+/** Oldest first, which is often sorted already: archives mostly are. Gives the end. */
+function collectChildren(tree: FileTree, entries: Uint32Array, directory: number, start: number): number {
+	let end = start;
+	for (let at = tree.firstChild(directory); at !== NONE; at = tree.nextSibling(at)) entries[end++] = at;
+	for (let low = start, high = end - 1; low < high; low++, high--) {
+		const entry = entries[low] ?? 0;
+		entries[low] = entries[high] ?? 0;
+		entries[high] = entry;
+	}
+	return end;
+}
+
+/** The last one first, so that the first one is walked first. Gives their number. */
+function pushSubdirectories(
+	tree: FileTree,
+	entries: Uint32Array,
+	start: number,
+	end: number,
+	waiting: number[],
+): number {
+	let count = 0;
+	for (let at = end - 1; at >= start; at--) {
+		const child = entries[at] ?? 0;
+		if (tree.isDirectory(child)) {
+			waiting.push(child);
+			count++;
+		} else if (tree.firstChild(child) !== NONE) {
+			const path = tree.pathOf(child);
+			throw new LamellaError("EINVALID", `"${path}" is no directory, but entries are below it`, { path });
+		}
+	}
+	return count;
 }
 
 /** Bytes that an entry's name takes. */
@@ -118,18 +142,8 @@ function countDirectories(tree: FileTree): number {
 
 /** Puts `.` and `..` where they belong among the sorted entries; gives the new end. */
 function insertDots(tree: FileTree, entries: Uint32Array, start: number, end: number): number {
-	const names = tree.nameBytes;
-	const firstNotBelow = (isBelow: (at: number) => boolean): number => {
-		let at = start;
-		while (at < end && isBelow(tree.nameStart(entries[at] ?? 0))) at++;
-		return at;
-	};
-	// Names are not empty; a name that begins with a dot has another byte, which is never the end of another name.
-	const dot = firstNotBelow((name) => (names[name] ?? 0) < DOT_BYTE);
-	const dotDot = firstNotBelow((name) => {
-		const first = names[name] ?? 0;
-		return first < DOT_BYTE || (first === DOT_BYTE && (names[name + 1] ?? 0) < DOT_BYTE);
-	});
+	const dot = endOfNamesBelow(tree, entries, start, end, false);
+	const dotDot = endOfNamesBelow(tree, entries, dot, end, true);
 	entries.copyWithin(dotDot + 2, dotDot, end);
 	entries[dotDot + 1] = DOT_DOT;
 	entries.copyWithin(dot + 1, dot, dotDot);
@@ -137,7 +151,28 @@ function insertDots(tree: FileTree, entries: Uint32Array, start: number, end: nu
 	return end + 2;
 }
 
-/** Sorts ranges of entries by name: by numbers made of four bytes of each name, then those that are alike by the next four. */
+/** Where the sorted names that are below "." (or, `withSecond`, "..") end. No name is one of the two. */
+function endOfNamesBelow(
+	tree: FileTree,
+	entries: Uint32Array,
+	start: number,
+	end: number,
+	withSecond: boolean,
+): number {
+	const names = tree.nameBytes;
+	let at = start;
+	for (; at < end; at++) {
+		const name = tree.nameStart(entries[at] ?? 0);
+		const first = names[name] ?? 0;
+		// What begins with a dot is above "."; it is below ".." if its second byte is below a dot.
+		const isBelow =
+			first < DOT_BYTE || (withSecond && first === DOT_BYTE && (names[name + 1] ?? 0) < DOT_BYTE);
+		if (!isBelow) break;
+	}
+	return at;
+}
+
+/** Sorts ranges of entries by name: by numbers made of four bytes of each, then those that are alike by the next four. */
 class NameSorter {
 	readonly #tree: FileTree;
 	readonly #entries: Uint32Array;
@@ -152,6 +187,7 @@ class NameSorter {
 	}
 
 	sort(start: number, end: number): void {
+		if (this.#isSorted(start, end)) return;
 		const length = end - start;
 		if (length > this.#keys.length) {
 			this.#keys = new Float64Array(2 * length);
@@ -160,40 +196,57 @@ class NameSorter {
 		this.#sortFrom(start, end, 0);
 	}
 
+	#isSorted(start: number, end: number): boolean {
+		for (let at = start + 1; at < end; at++) {
+			if (this.#isBelow(this.#entries[at] ?? 0, this.#entries[at - 1] ?? 0, 0)) return false;
+		}
+		return true;
+	}
+
 	/** All in the range have the same first `depth` bytes. A name has 255, so this nests 85 deep at most. */
 	#sortFrom(start: number, end: number, depth: number): void {
-		const length = end - start;
-		if (length < SHORT) {
+		if (end - start < SHORT) {
 			this.#sortShort(start, end, depth);
 			return;
 		}
 		// A key is bytes of the name and the position, together in the 53 bits that a number holds exactly.
-		const bytes = length <= 2 ** 21 ? 4 : 3;
+		const bytes = end - start <= 2 ** 21 ? 4 : 3;
 		const positions = 2 ** (53 - 8 * bytes);
-		const entries = this.#entries;
-		const keys = this.#keys.subarray(0, length);
-		const copy = this.#copy;
-		for (let n = 0; n < length; n++) {
-			const entry = entries[start + n] ?? 0;
-			copy[n] = entry;
-			keys[n] = this.#digit(entry, depth, bytes) * positions + n;
+		this.#makeKeys(start, end, depth, bytes, positions);
+		this.#keys.subarray(0, end - start).sort();
+		const runs = this.#takeOrder(start, end, positions);
+		if (runs.length === end - start) return;
+		runs.push(end);
+		this.#sortRuns(runs, depth + bytes);
+	}
+
+	#makeKeys(start: number, end: number, depth: number, bytes: number, positions: number): void {
+		for (let at = start, n = 0; at < end; at++, n++) {
+			const entry = this.#entries[at] ?? 0;
+			this.#copy[n] = entry;
+			this.#keys[n] = this.#digit(entry, depth, bytes) * positions + n;
 		}
-		keys.sort();
+	}
+
+	/** Puts the entries as the keys are; gives where each run of alike ones begins. */
+	#takeOrder(start: number, end: number, positions: number): number[] {
 		const runs: number[] = [];
 		let last = -1;
-		for (let n = 0; n < length; n++) {
-			const key = keys[n] ?? 0;
+		for (let at = start, n = 0; at < end; at++, n++) {
+			const key = this.#keys[n] ?? 0;
 			const digit = Math.floor(key / positions);
-			entries[start + n] = copy[key - digit * positions] ?? 0;
-			if (digit !== last) runs.push(start + n);
+			this.#entries[at] = this.#copy[key - digit * positions] ?? 0;
+			if (digit !== last) runs.push(at);
 			last = digit;
 		}
-		if (runs.length === length) return;
-		runs.push(end);
+		return runs;
+	}
+
+	#sortRuns(runs: readonly number[], depth: number): void {
 		for (let n = 0; n + 1 < runs.length; n++) {
 			const from = runs[n] ?? 0;
 			const to = runs[n + 1] ?? 0;
-			if (to - from > 1) this.#sortFrom(from, to, depth + bytes);
+			if (to - from > 1) this.#sortFrom(from, to, depth);
 		}
 	}
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { isLamellaError } from "../errors/index.ts";
 import { encodeDevice, FileTree, NONE } from "./index.ts";
 import { S_IFDIR, S_IFREG } from "./inode-table.ts";
+import { codeOf } from "./testing/code-of.ts";
 
 function make(tree: FileTree, directory: number, name: string | Uint8Array, mode: number = S_IFREG): number {
 	const inode = tree.newInode();
@@ -21,16 +21,6 @@ function children(tree: FileTree, directory: number): string[] {
 		names.push(Buffer.from(tree.nameOf(at)).toString());
 	}
 	return names.sort();
-}
-
-function codeOf(action: () => void): string | undefined {
-	try {
-		action();
-	} catch (error) {
-		if (isLamellaError(error)) return error.code;
-		throw error;
-	}
-	return undefined;
 }
 
 describe("a tree", () => {
@@ -122,6 +112,13 @@ describe("a tree", () => {
 			const own = children(tree, directory).filter((name) => !name.startsWith("dir"));
 			expect(own).toEqual(expected.map((key) => key.slice(key.indexOf("/") + 1)).sort());
 		}
+	});
+
+	test.each([0, 1, 30, 5000])("takes 5,000 entries where it was made for %i", (expected) => {
+		const tree = new FileTree(expected);
+		for (let n = 0; n < 5000; n++) make(tree, tree.root, `n${n}`);
+		expect(find(tree, tree.root, "n4999")).toBe(5000);
+		expect([tree.entryCount, tree.inodeCount, tree.linksOf(5000)]).toEqual([5001, 5001, 1]);
 	});
 
 	test("takes and removes 100,000 directories, each in the one before", () => {

@@ -1,13 +1,13 @@
 /**
- * Owns one filesystem's tree while it is put together: entries (a name in a directory) in columns, found by a hash
- * table over directory and name. Inodes are apart (InodeTable), so a hard link is one more entry of an inode.
+ * Owns one filesystem's tree while it is put together: entries, which are names in directories (EntryNames), and what
+ * hangs together. Inodes are apart (InodeTable), so a hard link is one more entry of an inode.
  *
  * No entry has an object, string or Buffer of its own: it takes about 100 bytes with its inode. Nothing here recurses, so
  * trees may be as deep as memory lasts.
  */
-import { randomInt } from "node:crypto";
 import { escapePath, LamellaError } from "../errors/index.ts";
-import { ByteStore, grown } from "./columns.ts";
+import { grown } from "./columns.ts";
+import { EntryNames } from "./entry-names.ts";
 import { InodeTable, NONE, S_IFDIR, S_IFMT } from "./inode-table.ts";
 import { type Xattr, XattrSets } from "./xattr-sets.ts";
 
@@ -18,38 +18,32 @@ const DOT = 0x2e;
 
 export class FileTree {
 	/** The entry of the root directory; it has no name. */
-	readonly root: number;
-	readonly inodes: InodeTable = new InodeTable();
+	readonly root: number = 0;
+	readonly inodes: InodeTable;
 	readonly xattrSets: XattrSets = new XattrSets();
 
-	#capacity = 1024;
-	#entryCount = 0;
-	#slotsUsed = 0;
-	/** Removed entries, chained by #next, for reuse. */
-	#free = NONE;
-	#parent = new Uint32Array(this.#capacity);
-	#inode = new Uint32Array(this.#capacity);
-	#nameStart = new Uint32Array(this.#capacity);
-	#nameLength = new Uint8Array(this.#capacity);
-	#hash = new Uint32Array(this.#capacity);
-	#firstChild = new Int32Array(this.#capacity);
-	#next = new Int32Array(this.#capacity);
-	#previous = new Int32Array(this.#capacity);
+	readonly #names: EntryNames;
+	#inode: Uint32Array;
+	#firstChild: Int32Array;
+	#next: Int32Array;
+	#previous: Int32Array;
 	/** By inode: how many entries it has. */
-	#links = new Uint32Array(this.#capacity);
-	readonly #names = new ByteStore();
+	#links: Uint32Array;
 
-	// Open addressing, linear probing, at most half full; a slot holds entry + 1.
-	#table = new Int32Array(4 * this.#capacity);
-	#mask = this.#table.length - 1;
-	// Unlike in every tree, so that an archive cannot be made of names that collide.
-	readonly #seed = randomInt(2 ** 32);
-	readonly #factor = randomInt(2 ** 31) * 2 + 1;
-
-	constructor() {
+	/** With room for so many entries; it grows, which takes time and, meanwhile, twice the memory. */
+	constructor(expectedEntries: number = 1000) {
+		// One more: the root.
+		const capacity = expectedEntries + 1;
+		this.inodes = new InodeTable(capacity);
+		this.#names = new EntryNames(capacity);
+		this.#inode = new Uint32Array(capacity);
+		this.#firstChild = new Int32Array(capacity);
+		this.#next = new Int32Array(capacity);
+		this.#previous = new Int32Array(capacity);
+		this.#links = new Uint32Array(capacity);
 		const inode = this.newInode();
 		this.inodes.setMode(inode, S_IFDIR | 0o755);
-		this.root = this.#newEntry(0, inode);
+		this.#setInode(this.root, inode);
 	}
 
 	/** A new inode, of no entry yet; its attributes are set in `inodes`. */
@@ -66,12 +60,12 @@ export class FileTree {
 
 	/** Entries in the tree, the root among them. */
 	get entryCount(): number {
-		return this.#entryCount;
+		return this.#names.count;
 	}
 
 	/** More than the highest number of an entry: the length of a column over entries. */
 	get entryLimit(): number {
-		return this.#slotsUsed;
+		return this.#names.limit;
 	}
 
 	/** Every inode made, also those that have no entry (any more). */
@@ -81,8 +75,7 @@ export class FileTree {
 
 	/** The entry of that name in `directory`, or NONE. The name is `bytes` from `start` to `end`. */
 	lookup(directory: number, bytes: Uint8Array, start: number, end: number): number {
-		const slot = this.#find(directory, bytes, start, end, this.#hashOf(directory, bytes, start, end));
-		return (this.#table[slot] ?? 0) - 1;
+		return this.#names.find(directory, bytes, start, end);
 	}
 
 	/**
@@ -95,20 +88,11 @@ export class FileTree {
 		if (!this.isDirectory(directory)) {
 			throw this.#refused("EINVALID", directory, bytes, start, end, "what it is in is no directory");
 		}
-		const hash = this.#hashOf(directory, bytes, start, end);
-		let slot = this.#find(directory, bytes, start, end, hash);
-		if (this.#table[slot] !== 0) {
+		const entry = this.#names.add(directory, bytes, start, end);
+		if (entry === NONE) {
 			throw this.#refused("EEXISTS", directory, bytes, start, end, "there is one already");
 		}
-		if (2 * (this.#entryCount + 1) > this.#mask) {
-			this.#growTable();
-			slot = this.#find(directory, bytes, start, end, hash);
-		}
-		const entry = this.#newEntry(directory, inode);
-		this.#nameStart[entry] = this.#names.append(bytes, start, end);
-		this.#nameLength[entry] = end - start;
-		this.#hash[entry] = hash;
-		this.#table[slot] = entry + 1;
+		this.#setInode(entry, inode);
 		const first = this.#firstChild[directory] ?? NONE;
 		this.#next[entry] = first;
 		if (first !== NONE) this.#previous[first] = entry;
@@ -152,7 +136,7 @@ export class FileTree {
 
 	/** The directory that the entry is in; the root's is the root. */
 	parentOf(entry: number): number {
-		return this.#parent[entry] ?? 0;
+		return this.#names.parentOf(entry);
 	}
 
 	isDirectory(entry: number): boolean {
@@ -185,11 +169,11 @@ export class FileTree {
 	}
 
 	nameStart(entry: number): number {
-		return this.#nameStart[entry] ?? 0;
+		return this.#names.start(entry);
 	}
 
 	nameLength(entry: number): number {
-		return this.#nameLength[entry] ?? 0;
+		return this.#names.length(entry);
 	}
 
 	/** The path from the root, for messages: `usr/bin/sh`, escaped; `.` for the root. */
@@ -199,20 +183,22 @@ export class FileTree {
 		return names.length === 0 ? "." : names.reverse().join("/");
 	}
 
-	#newEntry(parent: number, inode: number): number {
-		let entry = this.#free;
-		if (entry === NONE) {
-			entry = this.#slotsUsed++;
-			if (entry === this.#capacity) this.#growEntries();
-		} else this.#free = this.nextSibling(entry);
-		this.#entryCount++;
-		this.#parent[entry] = parent;
+	/** Of a new entry. */
+	#setInode(entry: number, inode: number): void {
+		if (entry === this.#inode.length) this.#grow();
 		this.#inode[entry] = inode;
 		this.#firstChild[entry] = NONE;
 		this.#next[entry] = NONE;
 		this.#previous[entry] = NONE;
 		this.#links[inode] = this.linksOf(inode) + 1;
-		return entry;
+	}
+
+	#grow(): void {
+		const capacity = 2 * this.#inode.length;
+		this.#inode = grown(this.#inode, capacity);
+		this.#firstChild = grown(this.#firstChild, capacity);
+		this.#next = grown(this.#next, capacity);
+		this.#previous = grown(this.#previous, capacity);
 	}
 
 	#removeLeaf(entry: number): void {
@@ -221,90 +207,9 @@ export class FileTree {
 		if (previous === NONE) this.#firstChild[this.parentOf(entry)] = next;
 		else this.#next[previous] = next;
 		if (next !== NONE) this.#previous[next] = previous;
-		this.#removeFromTable(entry);
+		this.#names.remove(entry);
 		const inode = this.inodeOf(entry);
 		this.#links[inode] = this.linksOf(inode) - 1;
-		this.#next[entry] = this.#free;
-		this.#free = entry;
-		this.#entryCount--;
-	}
-
-	#hashOf(directory: number, bytes: Uint8Array, start: number, end: number): number {
-		const factor = this.#factor;
-		let hash = Math.imul(this.#seed ^ directory, factor);
-		hash ^= hash >>> 15;
-		for (let at = start; at < end; at++) {
-			hash = Math.imul(hash ^ (bytes[at] ?? 0), factor);
-			hash ^= hash >>> 15;
-		}
-		return hash >>> 0;
-	}
-
-	/** The slot that holds the entry of that name, or the empty one where it would go. */
-	#find(directory: number, bytes: Uint8Array, start: number, end: number, hash: number): number {
-		const mask = this.#mask;
-		for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-			const entry = (this.#table[slot] ?? 0) - 1;
-			if (entry === NONE) return slot;
-			if (this.#hash[entry] === hash && this.#parent[entry] === directory) {
-				if (this.#hasName(entry, bytes, start, end)) return slot;
-			}
-		}
-	}
-
-	#hasName(entry: number, bytes: Uint8Array, start: number, end: number): boolean {
-		if (this.#nameLength[entry] !== end - start) return false;
-		const names = this.#names.bytes;
-		for (let at = start, own = this.nameStart(entry); at < end; at++, own++) {
-			if (names[own] !== bytes[at]) return false;
-		}
-		return true;
-	}
-
-	/** Entries after it move up, so that no lookup stops at the gap (Knuth 6.4, algorithm R). */
-	#removeFromTable(entry: number): void {
-		const table = this.#table;
-		const mask = this.#mask;
-		let gap = (this.#hash[entry] ?? 0) & mask;
-		while (table[gap] !== entry + 1) gap = (gap + 1) & mask;
-		for (let slot = (gap + 1) & mask; ; slot = (slot + 1) & mask) {
-			const other = (table[slot] ?? 0) - 1;
-			if (other === NONE) break;
-			const home = (this.#hash[other] ?? 0) & mask;
-			// It may move to the gap unless its home lies behind the gap.
-			if (((slot - home) & mask) >= ((slot - gap) & mask)) {
-				table[gap] = other + 1;
-				gap = slot;
-			}
-		}
-		table[gap] = 0;
-	}
-
-	#growTable(): void {
-		const old = this.#table;
-		const table = new Int32Array(2 * old.length);
-		const mask = table.length - 1;
-		for (const held of old) {
-			if (held === 0) continue;
-			let slot = (this.#hash[held - 1] ?? 0) & mask;
-			while (table[slot] !== 0) slot = (slot + 1) & mask;
-			table[slot] = held;
-		}
-		this.#table = table;
-		this.#mask = mask;
-	}
-
-	#growEntries(): void {
-		const capacity = 2 * this.#capacity;
-		this.#parent = grown(this.#parent, capacity);
-		this.#inode = grown(this.#inode, capacity);
-		this.#nameStart = grown(this.#nameStart, capacity);
-		this.#nameLength = grown(this.#nameLength, capacity);
-		this.#hash = grown(this.#hash, capacity);
-		this.#firstChild = grown(this.#firstChild, capacity);
-		this.#next = grown(this.#next, capacity);
-		this.#previous = grown(this.#previous, capacity);
-		this.#capacity = capacity;
 	}
 
 	#checkName(directory: number, bytes: Uint8Array, start: number, end: number): void {

@@ -59,10 +59,7 @@ export class ImageLayout {
 		this.#placeEntry(tree.root);
 		for (let number = 0; number < order.count; number++) {
 			this.#placeDirectoryBlocks(number);
-			for (let at = order.start[number] ?? 0, end = order.end[number] ?? 0; at < end; at++) {
-				const entry = order.entries[at] ?? 0;
-				if (entry < DOT_DOT) this.#placeEntry(entry);
-			}
+			this.#placeChildren(number);
 		}
 		this.#startBlock();
 		if (this.xattrs.sharedBytes > 0) this.xattrBlock = this.#at / BLOCK_BYTES;
@@ -132,6 +129,14 @@ export class ImageLayout {
 			);
 		}
 		if ((tree.inodes.modeOf(inode) & S_IFMT) === S_IFLNK) this.#placeTarget(entry, inline);
+	}
+
+	#placeChildren(directory: number): void {
+		const { end, entries, start } = this.#order;
+		for (let at = start[directory] ?? 0, last = end[directory] ?? 0; at < last; at++) {
+			const entry = entries[at] ?? 0;
+			if (entry < DOT_DOT) this.#placeEntry(entry);
+		}
 	}
 
 	#placeTarget(entry: number, inline: number): void {

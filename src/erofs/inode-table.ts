@@ -37,23 +37,39 @@ function check(what: string, value: number, least: number, most: number): void {
 /** Attributes by inode number; a new inode is a regular file of mode 0, empty, of root, at time 0. */
 export class InodeTable {
 	#count = 0;
-	#capacity = 1024;
-	#mode = new Uint16Array(this.#capacity);
-	#uid = new Uint32Array(this.#capacity);
-	#gid = new Uint32Array(this.#capacity);
-	#mtimeSeconds = new Float64Array(this.#capacity);
-	#mtimeNanoseconds = new Uint32Array(this.#capacity);
-	#sizeBytes = new Float64Array(this.#capacity);
-	#rdev = new Uint32Array(this.#capacity);
-	#device = new Uint16Array(this.#capacity);
-	#deviceBlock = new Uint32Array(this.#capacity);
+	#capacity: number;
+	#mode: Uint16Array;
+	#uid: Uint32Array;
+	#gid: Uint32Array;
+	#mtimeSeconds: Float64Array;
+	#mtimeNanoseconds: Uint32Array;
+	#sizeBytes: Float64Array;
+	#rdev: Uint32Array;
+	#device: Uint16Array;
+	#deviceBlock: Uint32Array;
 	// 0 is none, so that a new element need not be set.
-	#xattrs = new Uint32Array(this.#capacity);
-	#target = new Uint32Array(this.#capacity);
+	#xattrs: Uint32Array;
+	#target: Uint32Array;
 	readonly #targetBytes = new ByteStore();
 	#targetCount = 0;
 	#targetStart = new Uint32Array(64);
 	#targetEnd = new Uint32Array(64);
+
+	/** With room for `capacity` inodes; it grows. */
+	constructor(capacity: number) {
+		this.#capacity = capacity;
+		this.#mode = new Uint16Array(capacity);
+		this.#uid = new Uint32Array(capacity);
+		this.#gid = new Uint32Array(capacity);
+		this.#mtimeSeconds = new Float64Array(capacity);
+		this.#mtimeNanoseconds = new Uint32Array(capacity);
+		this.#sizeBytes = new Float64Array(capacity);
+		this.#rdev = new Uint32Array(capacity);
+		this.#device = new Uint16Array(capacity);
+		this.#deviceBlock = new Uint32Array(capacity);
+		this.#xattrs = new Uint32Array(capacity);
+		this.#target = new Uint32Array(capacity);
+	}
 
 	get count(): number {
 		return this.#count;

@@ -12,7 +12,9 @@ import { S_IFDIR, S_IFREG } from "./inode-table.ts";
 import { makeRandomTree } from "./testing/random-tree.ts";
 import { differences } from "./testing/read-tree.ts";
 
-const SEEDS = process.env.LAMELLA_TEST_LONG === "1" ? 1000 : 40;
+const IS_LONG = process.env.LAMELLA_TEST_LONG === "1";
+const SEEDS = IS_LONG ? 1000 : 40;
+const TIMEOUT_MS = IS_LONG ? 3_600_000 : 60_000;
 
 /** Before 1.8, erofs-utils do not know blocks of 512 bytes. */
 function hasErofsUtils(): boolean {
@@ -29,14 +31,18 @@ beforeAll(() => {
 afterAll(() => filesystem[Symbol.dispose]());
 
 describe("the kernel", () => {
-	test(`says the same of every file as the tree, for ${SEEDS} random trees`, () => {
-		for (let seed = 0; seed < SEEDS; seed++) {
-			const { contents, devices, expected, tree } = makeRandomTree(seed);
-			using mounted = mountImage(filesystem.path, writeImage(tree, { devices }), contents);
-			const found = differences(readMounted(mounted.path, expected), expected);
-			expect({ seed, differences: found }).toEqual({ seed, differences: [] });
-		}
-	});
+	test(
+		`says the same of every file as the tree, for ${SEEDS} random trees`,
+		() => {
+			for (let seed = 0; seed < SEEDS; seed++) {
+				const { contents, devices, expected, tree } = makeRandomTree(seed);
+				using mounted = mountImage(filesystem.path, writeImage(tree, { devices }), contents);
+				const found = differences(readMounted(mounted.path, expected), expected);
+				expect({ seed, differences: found }).toEqual({ seed, differences: [] });
+			}
+		},
+		TIMEOUT_MS,
+	);
 
 	test("finds each of 100,000 names in one directory, and no other", () => {
 		const tree = new FileTree();
@@ -118,15 +124,19 @@ describe("the kernel", () => {
 });
 
 describe.skipIf(!hasErofsUtils())("erofs-utils (1.8 or later)", () => {
-	test(`fsck.erofs finds nothing wrong with ${SEEDS} random trees`, () => {
-		for (let seed = 0; seed < SEEDS; seed++) {
-			const { contents, devices, tree } = makeRandomTree(seed);
-			using mounted = mountImage(filesystem.path, writeImage(tree, { devices }), contents);
-			const given = mounted.deviceFiles.map((file) => `--device=${file}`);
-			const { stderr, stdout } = run("fsck.erofs", ["-d3", ...given, mounted.imageFile]);
-			expect(stdout + stderr).not.toMatch(/<E>/);
-		}
-	});
+	test(
+		`fsck.erofs finds nothing wrong with ${SEEDS} random trees`,
+		() => {
+			for (let seed = 0; seed < SEEDS; seed++) {
+				const { contents, devices, tree } = makeRandomTree(seed);
+				using mounted = mountImage(filesystem.path, writeImage(tree, { devices }), contents);
+				const given = mounted.deviceFiles.map((file) => `--device=${file}`);
+				const { stderr, stdout } = run("fsck.erofs", ["-d3", ...given, mounted.imageFile]);
+				expect(stdout + stderr).not.toMatch(/<E>/);
+			}
+		},
+		TIMEOUT_MS,
+	);
 
 	test("dump.erofs says of a file what was set", () => {
 		const tree = new FileTree();

@@ -101,14 +101,10 @@ class ImageWriter {
 	}
 
 	write(): Uint8Array {
-		const order = this.#order;
 		this.#writeInode(this.#tree.root);
-		for (let number = 0; number < order.count; number++) {
+		for (let number = 0; number < this.#order.count; number++) {
 			this.#writeDirectory(number);
-			for (let at = order.start[number] ?? 0, end = order.end[number] ?? 0; at < end; at++) {
-				const entry = order.entries[at] ?? 0;
-				if (entry < DOT_DOT) this.#writeInode(entry);
-			}
+			this.#writeChildren(number);
 		}
 		this.#layout.xattrs.writeShared(this.#image, this.#layout.xattrBlock * BLOCK_BYTES);
 		this.#writeDevices();
@@ -150,6 +146,14 @@ class ImageWriter {
 			this.#image.write(tag, at, "latin1");
 			this.#view.setUint32(at + DEVICE_SLOT.blocksAt, this.#blocks[n + 1] ?? 0, true);
 			this.#view.setUint32(at + DEVICE_SLOT.mappedBlockAt, this.#firstBlock[n + 1] ?? 0, true);
+		}
+	}
+
+	#writeChildren(directory: number): void {
+		const { end, entries, start } = this.#order;
+		for (let at = start[directory] ?? 0, last = end[directory] ?? 0; at < last; at++) {
+			const entry = entries[at] ?? 0;
+			if (entry < DOT_DOT) this.#writeInode(entry);
 		}
 	}
 
@@ -263,8 +267,6 @@ class ImageWriter {
 
 	#writeDirents(directory: number, from: number, to: number, start: number): void {
 		const tree = this.#tree;
-		const names = tree.nameBytes;
-		const image = this.#image;
 		const view = this.#view;
 		let nameAt = start + (to - from) * DIRENT.bytes;
 		for (let n = from, at = start; n < to; n++, at += DIRENT.bytes) {
@@ -274,15 +276,20 @@ class ImageWriter {
 			view.setUint32(at + DIRENT.nidAt, this.#layout.nid[inode] ?? 0, true);
 			view.setUint16(at + DIRENT.nameOffsetAt, nameAt - start, true);
 			view.setUint8(at + DIRENT.typeAt, FILE_TYPES[tree.inodes.modeOf(inode) >>> 12] ?? 0);
-			const length = nameLength(tree, entry);
-			if (entry >= DOT_DOT) image.fill(".", nameAt, nameAt + length);
-			else {
-				for (let byte = 0, name = tree.nameStart(entry); byte < length; byte++) {
-					image[nameAt + byte] = names[name + byte] ?? 0;
-				}
-			}
-			nameAt += length;
+			nameAt = this.#writeName(entry, nameAt);
 		}
+	}
+
+	/** Gives the end of the name. */
+	#writeName(entry: number, at: number): number {
+		const end = at + nameLength(this.#tree, entry);
+		if (entry >= DOT_DOT) this.#image.fill(".", at, end);
+		else {
+			const names = this.#tree.nameBytes;
+			for (let to = at, from = this.#tree.nameStart(entry); to < end; to++, from++)
+				this.#image[to] = names[from] ?? 0;
+		}
+		return end;
 	}
 
 	/** 64 bits, two's complement. */

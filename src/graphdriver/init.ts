@@ -37,7 +37,7 @@ export async function init(
 			: { uids: checkIdMap(uidMaps), gids: checkIdMap(gidMaps) };
 	const store =
 		shared === undefined
-			? await openLayerStore({ root: home, driver: driver ?? "overlay", flatten }).catch(tellOption)
+			? await openLayerStore({ root: home, driver, mustMount: true, flatten }).catch(tellOption)
 			: borrowed(shared, options, idMaps);
 	try {
 		const claimed = Home.claim(home, shared?.status().root ?? home, idMaps);

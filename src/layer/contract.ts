@@ -64,6 +64,13 @@ export type DiffSubject =
 	| { readonly form: "trees"; readonly from?: string | undefined; readonly to: string }
 	| { readonly form: "packed"; readonly layer: string; readonly lowers: readonly string[] };
 
+/** A layer's tar as a file. Nobody writes it. */
+export interface KeptTar {
+	readonly path: string;
+	readonly diffId: DiffId;
+	readonly sizeBytes: number;
+}
+
 /** A subject that is walked as directories. */
 export type TreeSubject = Exclude<DiffSubject, { form: "packed" }>;
 

@@ -5,6 +5,7 @@ export type {
 	Change,
 	DiffId,
 	DiffSubject,
+	KeptTar,
 	OverlayXattrPrefix,
 	PackedTarget,
 	TreeTarget,
@@ -28,5 +29,6 @@ export type {
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
 export { type DeviceIdentity, readDeviceTag } from "./packed/device-tag.ts";
-export { openLayerFile } from "./packed/index-file.ts";
+export { openLayerFile } from "./packed/layer-files.ts";
+export { keptTar } from "./packed/packed-diff.ts";
 export { joinWarnings } from "./warnings.ts";

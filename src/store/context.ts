@@ -236,8 +236,9 @@ export class StoreContext {
 			await this.transaction(change, { durable: false });
 			crashPoint("update:recorded");
 			await rename(staged, sidecarOf(directory));
-		} finally {
+		} catch (error) {
 			await rm(staged, { force: true });
+			throw error;
 		}
 		await Promise.all([this.database.flushed(), flush(directory)]);
 		return after;
@@ -278,13 +279,21 @@ export class StoreContext {
 		this.deleteRemoved(paths);
 	}
 
-	/** Deletes what a transaction removed: paths of the table `removed`. */
+	/** Deletes what a transaction removed, in the background: paths of the table `removed`. */
 	deleteRemoved(paths: readonly string[]): void {
-		for (const removed of paths) {
-			this.#removed.add(removed);
-			if (removed.startsWith("layers/")) this.discard(path.join(this.layout.root, removed));
-		}
+		for (const removed of paths) this.#removed.add(removed);
 		if (paths.length > 0) this.#deleteLater();
+	}
+
+	async #moveToTrash(removed: string): Promise<void> {
+		const trashed = path.join(this.layout.trash, this.owner.nextName());
+		try {
+			await rename(path.join(this.layout.root, removed), trashed);
+			this.#trash.push(trashed);
+		} catch (error) {
+			// Somebody else who found the row moved it.
+			if (errnoOf(error) !== "ENOENT") throw error;
+		}
 	}
 
 	/** Starts deleting now, instead of after `BATCH_MS`. */
@@ -297,8 +306,10 @@ export class StoreContext {
 			this.#deleteNow = undefined;
 			const removed = [...this.#removed];
 			this.#removed.clear();
-			// Nothing is deleted that a power cut could bring the record of back.
+			// Nothing is moved that a power cut could bring the record of back.
 			if (removed.length > 0) await this.database.flushed();
+			for (const one of removed) if (one.startsWith("layers/")) await this.#moveToTrash(one);
+			crashPoint("remove:renamed");
 			await this.jobs.run("remove", { paths: this.#trash.splice(0) });
 			crashPoint("remove:deleted");
 			// The rename has to be durable first: a power cut could bring the directory back, and no row would name it.

@@ -5,7 +5,16 @@
 import type { Readable } from "node:stream";
 import type { LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
-import type { ApplyResult, Change, DiffId, DiffResult, Digest, LayerSource, Usage } from "../layer/index.ts";
+import type {
+	ApplyResult,
+	Change,
+	DiffId,
+	DiffResult,
+	Digest,
+	KeptTar,
+	LayerSource,
+	Usage,
+} from "../layer/index.ts";
 
 /** Key of an active layer or name of a committed one; see `parseLayerId`. Opaque: never becomes a path. */
 export type LayerId = string & { readonly __layerId: true };
@@ -118,6 +127,15 @@ export interface ImportChainOptions {
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
 
+/** What a check found of a layer. */
+export interface CheckedLayer {
+	readonly layer: LayerId;
+	/** Whether there was something to compare its content with: a tree of files has nothing. */
+	readonly isVerified: boolean;
+	/** Sentences for people; empty where all is well. */
+	readonly problems: readonly string[];
+}
+
 /** `applied` is absent for a layer that was there already. */
 export interface ImportedLayer extends LayerInfo {
 	readonly applied?: ApplyResult | undefined;
@@ -168,6 +186,11 @@ export interface StoreTransaction {
 export interface RemoveOptions {
 	/** Unmounts first, however many hold the mount. Children are never removed with it. */
 	readonly force?: boolean | undefined;
+	/**
+	 * `false`: answer without the flush, for one who would remove it again: a power cut may bring the layer back, whole. A kill
+	 * cannot.
+	 */
+	readonly durable?: boolean | undefined;
 	/** Part of the transaction that removes the records; what it throws undoes it all. */
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
@@ -346,6 +369,17 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	isUntouched(id: LayerId): Promise<boolean>;
 	changes(id: LayerId, options?: DiffOptions): Promise<readonly Change[]>;
 	diff(id: LayerId, options?: DiffOptions): DiffStream;
+	/**
+	 * Looks whether a committed layer's content is still what was recorded; reads all of it where there is something to
+	 * compare it with.
+	 * @throws {LamellaError} `ENOTFOUND`, `EABORTED`
+	 */
+	check(id: LayerId, options?: OperationOptions): Promise<CheckedLayer>;
+	/**
+	 * The layer's tar where the store keeps it as a file, just as `diff` without options would give it.
+	 * @throws {LamellaError} `ENOTFOUND`; `ECORRUPT` where that file was changed
+	 */
+	keptTar(id: LayerId): KeptTar | undefined;
 	diffSize(id: LayerId, options?: DiffOptions): Promise<number>;
 	usage(id: LayerId, options?: OperationOptions): Promise<Usage>;
 	/** Makes the layer's `root/`; no-op where it has one. */

@@ -19,6 +19,7 @@ import { allLayers, layerRecord } from "./database/layers.ts";
 import { recordsReader } from "./database/records-reader.ts";
 import { documentsAt } from "./disk/documents.ts";
 import { storeFailure } from "./failure.ts";
+import { checkLayer } from "./operations/checking.ts";
 import { checkpointLayer } from "./operations/checkpoint.ts";
 import { commitLayer } from "./operations/commit.ts";
 import { comparing, diffStream } from "./operations/comparing.ts";
@@ -97,6 +98,8 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const [layer, ...chain] = store.placesFrom(record);
 			return store.driver.paths(layer, chain);
 		},
+		check: (id, options = {}) => checkLayer(store, id, options),
+		keptTar: (id) => store.driver.keptTar(store.placesFrom(read(id))[0]),
 		isUntouched: async (id) => {
 			const record = read(id);
 			if (record.parent === undefined) return false;

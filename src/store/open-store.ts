@@ -33,6 +33,8 @@ export interface LayerStoreOptions {
 	readonly root: string;
 	/** Default `auto`: what the store was made with, else overlay where it works. Fixed once layers exist. */
 	readonly driver?: DriverName | "auto" | undefined;
+	/** `auto` is an error where layers could only be whole copies (vfs). */
+	readonly mustMount?: boolean | undefined;
 	/** Default `auto`. */
 	readonly flatten?: FlattenPolicy | undefined;
 	/** Threads for bulk file work. Default: the machine's parallelism, at least 2. */
@@ -80,7 +82,7 @@ async function open(
 	}
 	if (isNew) makeRoot(layout);
 	const reserve = new Reserve(layout.root);
-	reserve.makeRoom();
+	const isNearlyFull = reserve.makeRoom();
 	opened.push(() => reserve.takeBack());
 	const lock = await lockRoot(layout);
 	opened.push(() => lock.release());
@@ -98,6 +100,8 @@ async function open(
 		const { name } = store.driver;
 		await database.transaction(() => putFact(database, "driver", name));
 	}
+	// A driver's trial makes a few files, for which there is no room once the reserve is taken back.
+	if (isNearlyFull) void store.driver;
 	await recover(store);
 	if (lock.alone) {
 		sweepDocuments(database, layout);
@@ -137,7 +141,8 @@ function contextOf(
 		layout,
 		database,
 		openDriver: (): Driver => {
-			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, jobs });
+			const { mustMount } = options;
+			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, mustMount, jobs });
 			return options.replaceDriver?.(driver) ?? driver;
 		},
 		jobs,

@@ -80,10 +80,13 @@ function kindOf(typeFlag: number, path: Buffer): Kind {
 	return FILE;
 }
 
-/** Makes members of one archive: it remembers the last user and group name, for they seldom change. */
+/** Makes members of one archive: it remembers the last user and group name and time, for they seldom change. */
 export class MemberReader {
 	readonly #limits: TarLimits;
-	readonly #last: { uname: Buffer; gname: Buffer } = { uname: NO_BYTES, gname: NO_BYTES };
+	readonly #last: { uname: Buffer; gname: Buffer; mtimeSeconds: number; mtimeNs: bigint } = {
+		...{ uname: NO_BYTES, gname: NO_BYTES },
+		...{ mtimeSeconds: 0, mtimeNs: 0n },
+	};
 
 	constructor(limits: TarLimits) {
 		this.#limits = limits;
@@ -130,10 +133,6 @@ export class MemberReader {
 			: NO_BYTES;
 		if (isLink && linkPath.length === 0) throw new Malformed("the link has no target");
 		const isDevice = kind.type === "character" || kind.type === "block";
-		const device = (stated: number | null | undefined, field: Field): number => {
-			if (!isDevice) return 0;
-			return stated ?? (format === "v7" ? 0 : readNumber(block, at, field));
-		};
 
 		const entry: TarEntry = {
 			// GNU tar takes a directory without a name for the one that the archive is extracted to.
@@ -142,20 +141,28 @@ export class MemberReader {
 			mode: readMode(block, at),
 			uid: local?.uid ?? global?.uid ?? readNumber(block, at, FIELDS.uid),
 			gid: local?.gid ?? global?.gid ?? readNumber(block, at, FIELDS.gid),
-			uname: pick(local?.uname, global?.uname, () => this.#readName("uname", block, at, format)),
-			gname: pick(local?.gname, global?.gname, () => this.#readName("gname", block, at, format)),
+			uname: pick(local?.uname, global?.uname, this.#readName("uname", block, at, format)),
+			gname: pick(local?.gname, global?.gname, this.#readName("gname", block, at, format)),
 			sizeBytes,
-			mtimeNs:
-				local?.mtimeNs ?? global?.mtimeNs ?? BigInt(readNumber(block, at, FIELDS.mtime)) * 1_000_000_000n,
-			atimeNs: pick(local?.atimeNs, global?.atimeNs, () => times?.atimeNs),
-			ctimeNs: pick(local?.ctimeNs, global?.ctimeNs, () => times?.ctimeNs),
+			mtimeNs: local?.mtimeNs ?? global?.mtimeNs ?? this.#readMtime(block, at),
+			atimeNs: pick(local?.atimeNs, global?.atimeNs, times?.atimeNs),
+			ctimeNs: pick(local?.ctimeNs, global?.ctimeNs, times?.ctimeNs),
 			linkPath,
-			deviceMajor: device(local?.deviceMajor, FIELDS.deviceMajor),
-			deviceMinor: device(local?.deviceMinor, FIELDS.deviceMinor),
+			deviceMajor: isDevice ? deviceNumber(local?.deviceMajor, block, at, format, FIELDS.deviceMajor) : 0,
+			deviceMinor: isDevice ? deviceNumber(local?.deviceMinor, block, at, format, FIELDS.deviceMinor) : 0,
 			xattrs: xattrsOf(local, global),
 			dataExtents: undefined,
 		};
 		return { entry, storedBytes, hasContent, sparse };
+	}
+
+	#readMtime(block: Uint8Array, at: number): bigint {
+		const seconds = readNumber(block, at, FIELDS.mtime);
+		if (seconds !== this.#last.mtimeSeconds) {
+			this.#last.mtimeSeconds = seconds;
+			this.#last.mtimeNs = BigInt(seconds) * 1_000_000_000n;
+		}
+		return this.#last.mtimeNs;
 	}
 
 	#readName(
@@ -185,11 +192,20 @@ export function plainName(block: Uint8Array, at: number): Buffer {
 function pick<T>(
 	local: T | null | undefined,
 	global: T | null | undefined,
-	header: () => T | undefined,
+	header: T | undefined,
 ): T | undefined {
 	if (local !== undefined) return local ?? undefined;
-	if (global !== undefined && global !== null) return global;
-	return header();
+	return global ?? header;
+}
+
+function deviceNumber(
+	stated: number | null | undefined,
+	block: Uint8Array,
+	at: number,
+	format: BlockFormat,
+	field: Field,
+): number {
+	return stated ?? (format === "v7" ? 0 : readNumber(block, at, field));
 }
 
 function sameText(block: Uint8Array, at: number, { at: fieldAt, bytes }: Field, text: Buffer): boolean {

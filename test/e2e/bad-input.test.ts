@@ -170,7 +170,11 @@ describe("a full disk", () => {
 		for (let i = 0; i < 400; i++) writeFileSync(path.join(many, `file${i}`), "");
 		run("tar", ["-C", many, "-cf", at("many.tar"), "."]);
 		const source = layout("many", readFileSync(at("many.tar")));
-		expect(failing(root, "import", source, "--name", "many:1").message).toMatch(/the disk is full/);
+		// A packed layer takes three inodes, however many files it has.
+		const asTrees = ["--driver", "overlay"];
+		expect(failing(root, "import", source, "--name", "many:1", ...asTrees).message).toMatch(
+			/the disk is full/,
+		);
 		expect(contentOf(root)).toEqual([]);
 		expect(lamella(root, "import", image.archive, "--name", "small:1")).toMatch(/^small:1 /);
 	});

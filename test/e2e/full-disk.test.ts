@@ -1,7 +1,7 @@
 /** On a disk without a single block left, a store still answers, and what fills the disk can be removed. */
 
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { debianImage } from "../support/debian-image.ts";
@@ -28,12 +28,12 @@ function stagedIn(root: string): string[] {
 	return ["staging", "trash"].flatMap((name) => readdirSync(path.join(root, name)));
 }
 
-describe("with a container that has filled the disk", () => {
+describe.each([1024, 4096])("with a container that has filled a disk of blocks of %i bytes", (blockBytes) => {
 	let disk: TestFilesystem;
 	let root: string;
 
 	beforeEach(() => {
-		disk = makeFilesystem("ext4", 64 * MIB);
+		disk = makeFilesystem("ext4", 64 * MIB, { mkfs: ["-b", String(blockBytes)] });
 		root = path.join(disk.path, "store");
 		lamella(root, "import", image.archive, "--name", "box:1");
 		lamella(root, "create", "web1", "box:1");
@@ -85,6 +85,7 @@ describe("with a container that has filled the disk", () => {
 		lamella(root, "rm", "web1");
 		lamella(root, "export", "box:1", at("elsewhere.tar"), "-q");
 		expect(statSync(at("elsewhere.tar")).size).toBeGreaterThan(MIB);
+		rmSync(at("elsewhere.tar"));
 	});
 
 	test("where others take the reserve as well, it works again once they have made room", () => {

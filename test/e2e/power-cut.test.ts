@@ -5,7 +5,15 @@
  * `LAMELLA_TEST_LONG=1` makes many more cuts. What fails says its seed; `LAMELLA_POWER_CUT_SEED` begins with that one.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -57,6 +65,19 @@ function treeOf(directory: string): Tree {
 	return snapshotTree(directory, { ignoreHoles: true });
 }
 
+/** What a layer holds, in its directory: a tree, or a tar. */
+function contentOf(layer: string): Tree {
+	const packed = path.join(layer, "layer.tar");
+	if (!existsSync(packed)) return treeOf(path.join(layer, "diff"));
+	const directory = mkdtempSync(path.join(base, "packed-"));
+	try {
+		applyTar({ directory }, [readFileSync(packed)]);
+		return treeOf(directory);
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
+}
+
 /** When the disk is cut: so long after the store was opened, or after the `count`th acknowledgement of an operation. */
 type Moment =
 	| { readonly afterMs: number }
@@ -71,11 +92,20 @@ function momentOf(seed: number): Moment {
 			// The hardest: what is committed was often made without a flush just before.
 			return { after: "commit", count: 1 + ((turn * 7) % 20), delayMs };
 		case 1:
-			return { after: "remove", count: 4 + (turn % 9), delayMs };
+			return { after: turn % 2 === 0 ? "remove" : "remove volatile", count: 2 + (turn % 9), delayMs };
 		case 2:
 			return { afterMs: 20 + ((seed * 7919) % 1500) };
 		default: {
-			const after = ["commit", "create", "create volatile", "apply", "labels", "remove", "records"];
+			const after = [
+				"commit",
+				"create",
+				"create volatile",
+				"apply",
+				"labels",
+				"remove",
+				"remove volatile",
+				"records",
+			];
 			return { after: after[turn % after.length] ?? "commit", count: 1 + (seed % 5), delayMs };
 		}
 	}
@@ -171,7 +201,7 @@ async function checkRecovered(
 	const wrong: string[] = [];
 	{
 		await using store = await openLayerStore({ root, threads: 2 });
-		wrong.push(...model.check(store, (directory) => treeOf(path.join(directory, "diff")), how));
+		wrong.push(...model.check(store, contentOf, how));
 		for (const info of store.list()) wrong.push(...checkLayer(store, info));
 		for (const [key, text] of store.status().details) if (key === "Problem") wrong.push(`Problem: ${text}`);
 		await tryAll(store);

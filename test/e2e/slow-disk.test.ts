@@ -1,4 +1,5 @@
-/** A disk on which every flush takes long: what waits for one waits, and nothing else does. */
+/** A disk on which every flush takes long, or on which they are counted: what waits for one waits, and nothing else does. */
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { expect, test } from "vitest";
@@ -26,7 +27,9 @@ test("calls that need no flush go on while others wait for theirs, which are mad
 	let calls = 0;
 	while (tookMs === 0) {
 		expect(store.get(id("there")).kind).toBe("active");
-		await store.create(id(`volatile-${calls++}`), { durable: false });
+		const volatile = id(`volatile-${calls++}`);
+		await store.create(volatile, { durable: false });
+		await store.remove(volatile, { durable: false });
 		await new Promise((resolve) => setTimeout(resolve, 5));
 	}
 	await creates;
@@ -37,6 +40,48 @@ test("calls that need no flush go on while others wait for theirs, which are mad
 	expect(tookMs).toBeGreaterThan(FLUSH_MS);
 	expect(tookMs).toBeLessThan((CREATES * aloneMs) / 2);
 });
+
+test.each([
+	["ext4", 4],
+	["xfs", 6],
+] as const)(
+	"on %s what is made and removed without a flush takes none, a commit %i, and one of many files 6",
+	async (type, most) => {
+		await using disk = await VolatileDisk.make(type, 1024 * MIB);
+		await using store = await openLayerStore({ root: path.join(disk.path, "store") });
+		const flushesOf = async (work: () => Promise<unknown>): Promise<number> => {
+			const before = disk.counts.flushes;
+			await work();
+			return disk.counts.flushes - before;
+		};
+		const none: number[] = [];
+		const some: number[] = [];
+		const many: number[] = [];
+		for (let n = 0; n < 8; n++) {
+			const removed = id(`removed-${n}`);
+			const made = id(`made-${n}`);
+			none.push(
+				await flushesOf(async () => {
+					await store.create(removed, { durable: false });
+					await store.remove(removed, { durable: false });
+					await store.create(made, { durable: false });
+				}),
+			);
+			some.push(await flushesOf(() => store.commit(made, id(`committed-${n}`))));
+			const large = id(`large-${n}`);
+			await store.create(large, { durable: false });
+			const { upper = "" } = store.paths(large);
+			for (let file = 0; file < 20; file++) writeFileSync(path.join(upper, String(file)), "content");
+			many.push(await flushesOf(() => store.commit(large, id(`committed-large-${n}`))));
+			// What is removed and counted in the background flushes, too.
+			await store.cleanup();
+		}
+		// At some moments the filesystem has something of its own to flush, or the database's log grows.
+		expect(Math.min(...none)).toBe(0);
+		expect(Math.min(...some)).toBeLessThanOrEqual(most);
+		expect(Math.min(...many)).toBeLessThanOrEqual(6);
+	},
+);
 
 async function msOf(work: () => Promise<unknown>): Promise<number> {
 	const startMs = performance.now();

@@ -43,9 +43,10 @@ async function run(
 	root: string,
 	policy: string,
 	prefix: string,
+	driver: string,
 	{ at, afterMs }: { at?: string; afterMs?: number },
 ): Promise<Outcome> {
-	const process_ = spawn(process.execPath, [child, root, tar, policy, prefix], {
+	const process_ = spawn(process.execPath, [child, root, tar, policy, prefix, driver], {
 		env: { ...process.env, LAMELLA_CRASH_POINT: at ?? "" },
 		stdio: ["ignore", "pipe", "pipe"],
 	});
@@ -135,7 +136,7 @@ function tidy(root: string): void {
 	rmSync(root, { recursive: true, force: true });
 }
 
-describe("a store whose process is killed", () => {
+describe.each(["packed", "overlay"])("a store (%s) whose process is killed", (driver) => {
 	for (const point of [
 		...CRASH_POINTS,
 		"create:renamed#4",
@@ -145,7 +146,7 @@ describe("a store whose process is killed", () => {
 			const root = path.join(base, "store");
 			try {
 				const policy = point === "commit:flattened" || point === "import:flattened" ? "always" : "auto";
-				const { lines, killed } = await run(root, policy, "p", { at: point });
+				const { lines, killed } = await run(root, policy, "p", driver, { at: point });
 				expect({ point, killed }).toEqual({ point, killed: true });
 				await verifyAndRemove(root, lines);
 			} finally {
@@ -153,14 +154,19 @@ describe("a store whose process is killed", () => {
 			}
 		});
 	}
+});
 
+describe("a store of both drivers' layers whose processes are killed", () => {
 	it("recovers from 50 kills at random moments in one store", async () => {
 		const root = path.join(base, "store");
 		const all: string[] = [];
 		try {
 			for (let round = 0; round < 50; round++) {
 				const policy = round % 2 === 0 ? "auto" : "always";
-				const { lines } = await run(root, policy, `p${round}`, { afterMs: 150 + Math.random() * 900 });
+				const driver = round % 3 === 0 ? "overlay" : "packed";
+				const { lines } = await run(root, policy, `p${round}`, driver, {
+					afterMs: 150 + Math.random() * 900,
+				});
 				all.push(...lines);
 			}
 			await verifyAndRemove(root, all);

@@ -10,20 +10,27 @@ export class LamellaSnapshotter extends Service {
 	readonly socket: string = path.join(this.home, "lamella.sock");
 	readonly root: string = path.join(this.home, "store");
 	readonly #options: readonly string[];
+	readonly #env: NodeJS.ProcessEnv;
 
-	private constructor(home: string, options: readonly string[]) {
+	private constructor(home: string, options: readonly string[], env: NodeJS.ProcessEnv) {
 		super(home);
 		this.#options = options;
+		this.#env = env;
 	}
 
 	/** `home` gets the store, the socket and the log. `options` are more words for the command line. */
-	static async start(home: string, options: readonly string[] = []): Promise<LamellaSnapshotter> {
-		return new LamellaSnapshotter(home, options).started();
+	static async start(
+		home: string,
+		options: readonly string[] = [],
+		env: NodeJS.ProcessEnv = {},
+	): Promise<LamellaSnapshotter> {
+		return new LamellaSnapshotter(home, options, env).started();
 	}
 
 	protected spawn(): Daemon {
 		const words = ["--root", this.root, "serve", "containerd", "--socket", this.socket, ...this.#options];
-		return new Daemon(process.execPath, [CLI, ...words], { logFile: path.join(this.home, "lamella.log") });
+		const logFile = path.join(this.home, "lamella.log");
+		return new Daemon(process.execPath, [CLI, ...words], { logFile, env: { ...process.env, ...this.#env } });
 	}
 
 	protected answers(): Promise<boolean> {

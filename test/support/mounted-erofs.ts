@@ -5,6 +5,7 @@ import path from "node:path";
 import { encodeDevice, type Xattr } from "../../src/erofs/index.ts";
 import type { ExpectedFile } from "../../src/erofs/testing/random-tree.ts";
 import { escapePath } from "../../src/errors/index.ts";
+import { mountErofs } from "../../src/layer/testing/mount-erofs.ts";
 import * as linux from "../../src/linux/index.ts";
 
 export interface MountedImage extends Disposable {
@@ -29,8 +30,9 @@ export function mountImage(
 		writeFileSync(file, content);
 		return file;
 	});
+	let mounted: Disposable;
 	try {
-		mount(target, imageFile, deviceFiles);
+		mounted = mountErofs(target, imageFile, deviceFiles);
 	} catch (error) {
 		rmSync(home, { recursive: true });
 		throw error;
@@ -38,31 +40,10 @@ export function mountImage(
 	return {
 		...{ path: target, imageFile, deviceFiles },
 		[Symbol.dispose](): void {
-			linux.umount2(target);
+			mounted[Symbol.dispose]();
 			rmSync(home, { recursive: true });
 		},
 	};
-}
-
-function mount(target: string, imageFile: string, deviceFiles: readonly string[]): void {
-	const open = [linux.fsopen("erofs")];
-	const [context = -1] = open;
-	const opened = (file: string): string => {
-		const fd = linux.openat(linux.AT_FDCWD, file, linux.O_RDONLY);
-		open.push(fd);
-		return `/proc/self/fd/${fd}`;
-	};
-	try {
-		linux.fsconfigString(context, "source", opened(imageFile));
-		for (const file of deviceFiles) linux.fsconfigString(context, "device", opened(file));
-		linux.fsconfigFlag(context, "ro");
-		linux.fsconfigCreate(context);
-		const detached = linux.fsmount(context, linux.MOUNT_ATTR_RDONLY);
-		open.push(detached);
-		linux.moveMount(detached, "", linux.AT_FDCWD, target, linux.MOVE_MOUNT_F_EMPTY_PATH);
-	} finally {
-		for (const fd of open) linux.close(fd);
-	}
 }
 
 /**

@@ -125,7 +125,7 @@ export class PowerCutModel {
 				this.#records.set(key, [operation.value]);
 				this.#recordFiles.delete(key);
 			}
-		} else if (layer !== undefined && operation.op === "remove") {
+		} else if (layer !== undefined && durable && operation.op === "remove") {
 			layer.states = [undefined];
 		} else if (layer !== undefined && durable) {
 			layer.states = layer.states.filter((state) => !before.includes(state));

@@ -5,14 +5,20 @@
  * Layers whose tars are applied become trees, or, by the name `packed`, packed layers where all below them are, too. Either
  * driver mounts what the other one has made.
  */
-import { constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
-import { copyFile, link, mkdir } from "node:fs/promises";
+import { constants, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { copyFile, link, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import type { DiffSubject, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
+import {
+	type DiffId,
+	type DiffSubject,
+	type KeptTar,
+	keptTar,
+	type OverlayXattrPrefix,
+	type Usage,
+} from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
-	ApplyOptions,
 	CopyOptions,
 	Driver,
 	DriverName,
@@ -42,6 +48,8 @@ import {
 	diffOf,
 	emptyOf,
 	foldOf,
+	imageMountOf,
+	imageOf,
 	indexOf,
 	inheritTreeRoot,
 	lowersFrom,
@@ -123,13 +131,8 @@ export class OverlayDriver implements Driver {
 		if (kind === "active") await mkdir(workOf(layer), { mode: 0o700 });
 	}
 
-	async prepareApply(
-		staged: string,
-		chain: readonly LayerPlace[],
-		{ idMaps }: ApplyOptions = {},
-	): Promise<PreparedApply> {
-		// A packed layer keeps its tar as it came, and a tar has the container's owners.
-		if (this.#facts.packs && idMaps === undefined && chain.every(({ form }) => form === PACKED)) {
+	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply> {
+		if (this.#facts.packs && chain.every(({ form }) => form === PACKED)) {
 			const lowers = chain.map(({ directory }) => directory);
 			return {
 				form: PACKED,
@@ -255,7 +258,8 @@ export class OverlayDriver implements Driver {
 	}
 
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths {
-		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : undefined;
+		const image = layer.form === PACKED ? imageMountOf(layer) : undefined;
+		const root = layer.form === TREE_WITH_ROOT ? rootOf(layer) : image;
 		const work = existsSync(workOf(layer)) ? workOf(layer) : undefined;
 		const upper = layer.form === PACKED ? undefined : diffOf(layer);
 		return { root, upper, lowers: lowersOf(chain), work, merged: layer.mountPoint };
@@ -283,6 +287,29 @@ export class OverlayDriver implements Driver {
 			subject: { form: "upper", upper: diffOf(layer), lowers, xattrPrefix },
 			[Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose](),
 		};
+	}
+
+	async check(
+		layer: LayerPlace,
+		chain: readonly LayerPlace[],
+		diffId: DiffId | undefined,
+		options?: RunOptions,
+	): Promise<{ isVerified: boolean; problems: readonly string[] }> {
+		if (layer.form !== PACKED) return { isVerified: false, problems: [] };
+		const { directory } = layer;
+		const problems = [...(await this.#jobs.run("checkPacked", { layer: directory }, options))];
+		const [kept] = problems.length === 0 ? [keptTar(directory)] : [];
+		if (diffId !== undefined && kept !== undefined && kept.diffId !== diffId)
+			problems.push(`"${kept.path}" is the tar of another layer; remove the layer and import it again`);
+		if (existsSync(imageOf(layer))) {
+			const layers = [layer, ...chain].map((each) => each.directory);
+			problems.push(...(await this.#jobs.run("checkImage", { layers, image: imageOf(layer) }, options)));
+		}
+		return { isVerified: true, problems };
+	}
+
+	keptTar(layer: LayerPlace): KeptTar | undefined {
+		return layer.form === PACKED ? keptTar(layer.directory) : undefined;
 	}
 
 	async usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
@@ -334,11 +361,11 @@ export class OverlayDriver implements Driver {
 		return TREE;
 	}
 
-	finishCommit(layer: LayerPlace): void {
+	async finishCommit(layer: LayerPlace): Promise<void> {
 		// Mounted by somebody already: this goes with the layer.
 		if (isMountPoint(layer.mountPoint)) return;
-		rmSync(workOf(layer), { recursive: true, force: true });
-		rmSync(emptyOf(layer), { recursive: true, force: true });
+		await rm(workOf(layer), { recursive: true, force: true });
+		await rm(emptyOf(layer), { recursive: true, force: true });
 	}
 }
 

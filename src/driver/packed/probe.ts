@@ -1,9 +1,10 @@
 /**
  * Owns the trial that decides whether packed layers work on a filesystem: a small image over a file is mounted, attached
- * nowhere, and overlayfs over it; a file is read, copied up and changed. Versions of kernels are not compared: some that
- * should can not, and some that should not can.
+ * nowhere, and overlayfs over it; a file is read, copied up and changed. Versions of kernels are not compared, since some that
+ * should can not, and some that should not can; but for those that a trial would end.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { FileTree, writeImage } from "../../erofs/index.ts";
 import { LamellaError } from "../../errors/index.ts";
@@ -12,6 +13,9 @@ import { makeDetachedOverlay } from "../overlay/mount-overlay.ts";
 import { makeDetachedErofs } from "./mount-erofs.ts";
 
 const BLOCK_BYTES = 512;
+/** Linux 6.12 and 6.12.1 panic where an image with blocks of 512 bytes is mounted from a file (CVE-2024-56750). */
+const PANICS = /^6\.12(\.[01])?(?![.\d])/;
+
 const CONTENT = "content in a device";
 const XATTR = "trusted.lamella.trial";
 
@@ -20,6 +24,7 @@ const XATTR = "trusted.lamella.trial";
  * @throws {SystemError} where `parent` itself cannot be written to
  */
 export function probePacked(parent: string, overlayOptions: readonly string[]): LamellaError | undefined {
+	if (PANICS.test(os.release())) return refusal(`Linux ${os.release()} would end at the trial`);
 	const directory = mkdtempSync(path.join(parent, "probe-"));
 	const open: number[] = [];
 	try {

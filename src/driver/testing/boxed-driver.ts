@@ -28,8 +28,8 @@ export function boxedDriver(inner: Driver): Driver {
 		status: () => inner.status(),
 		mergeDepth: (chain) => inner.mergeDepth(openAll(chain)),
 		prepare: (staged, chain, options) => inner.prepare(make(staged), openAll(chain), options),
-		prepareApply: async (staged, chain, options) => {
-			const prepared = await inner.prepareApply(make(staged), openAll(chain), options);
+		prepareApply: async (staged, chain) => {
+			const prepared = await inner.prepareApply(make(staged), openAll(chain));
 			return { ...prepared, form: BOXED };
 		},
 		describeMount: (request) =>
@@ -43,6 +43,8 @@ export function boxedDriver(inner: Driver): Driver {
 		release: (layer, chain, options) => inner.release(open(layer), openAll(chain), options),
 		isMounted: (layer) => inner.isMounted(open(layer)),
 		hold: (layer, chain) => inner.hold(open(layer), openAll(chain)),
+		check: (layer, chain, diffId, options) => inner.check(open(layer), openAll(chain), diffId, options),
+		keptTar: (layer) => inner.keptTar(open(layer)),
 		usage: (layer, options) => inner.usage(open(layer), options),
 		seal: (layer, also, options) => inner.seal(open(layer), also, options),
 		sealApplied: (layers, also, options) => inner.sealApplied(openAll(layers), also, options),

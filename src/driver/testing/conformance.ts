@@ -46,7 +46,7 @@ class Layers implements Disposable {
 		const layer = await this.make(chain);
 		change(await this.mount(layer, chain));
 		this.#driver.unmount(layer);
-		this.#driver.finishCommit(layer);
+		await this.#driver.finishCommit(layer);
 		return layer;
 	}
 
@@ -133,11 +133,11 @@ const RULES: Readonly<Record<string, (tools: Tools) => Promise<void>>> = {
 		const chain = await threeLayers(layers);
 		const [top, ...below] = chain;
 		const tree = await layers.mount(top, below, "committed");
-		driver.finishCommit(top);
+		await driver.finishCommit(top);
 		checkThreeLayers(tree);
 		assert.equal(driver.isMounted(top), true);
 		driver.unmount(top);
-		driver.finishCommit(top);
+		await driver.finishCommit(top);
 		assert.equal(driver.isMounted(top), false);
 	},
 	async "changes stay in the layer: its parents and its siblings do not see them"({ layers }) {

@@ -129,6 +129,14 @@ export class VfsDriver implements Driver {
 		});
 	}
 
+	async check(): Promise<{ isVerified: boolean; problems: readonly string[] }> {
+		return { isVerified: false, problems: [] };
+	}
+
+	keptTar(): undefined {
+		return undefined;
+	}
+
 	usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
 		return this.#jobs.run("usage", { directories: [rootOf(layer)] }, options);
 	}
@@ -151,5 +159,5 @@ export class VfsDriver implements Driver {
 		return WHOLE;
 	}
 
-	finishCommit(): void {}
+	async finishCommit(): Promise<void> {}
 }

@@ -3,25 +3,14 @@
  * hard links, xattrs, far times, deep and wide directories.
  */
 import { Buffer } from "node:buffer";
-import { encodeDevice, FileTree, type ImageDevice, type Xattr } from "../index.ts";
+import { encodeDevice, FileTree, type ImageDevice, type ImageInode, type Xattr } from "../index.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../inode-table.ts";
 import { Random } from "./random.ts";
 
 /** What stat(2) and others should say of one path. */
-export interface ExpectedFile {
-	readonly mode: number;
-	readonly uid: number;
-	readonly gid: number;
-	readonly links: number;
-	readonly mtimeSeconds: number;
-	readonly mtimeNanoseconds: number;
-	readonly rdev: number;
+export interface ExpectedFile extends Omit<ImageInode, "nid" | "sizeBytes" | "target"> {
 	/** Of a regular file. */
 	readonly content: Buffer;
-	readonly device: number;
-	readonly deviceOffsetBytes: number;
-	/** Sorted by name. */
-	readonly xattrs: readonly Xattr[];
 	readonly target: Buffer | undefined;
 	/** Paths with the same number are one inode. */
 	readonly inode: number;

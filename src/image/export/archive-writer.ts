@@ -17,10 +17,13 @@ export async function writeArchive(
 	output: Output,
 	signal: AbortSignal | undefined,
 ): Promise<number> {
-	let pending: Buffer[] = [];
+	let pending: Uint8Array[] = [];
 	let written = 0;
-	// The writer's buffer is reused, and the output takes its time.
-	const writer = new TarWriter((chunk) => pending.push(Buffer.from(chunk)), { bufferSizeBytes: COPY_BYTES });
+	const content = Buffer.allocUnsafeSlow(COPY_BYTES);
+	// The writer's buffer is reused, and the output takes its time. Content is written before more of it is read.
+	const keep = (chunk: Uint8Array): Uint8Array =>
+		chunk.buffer === content.buffer ? chunk : Uint8Array.from(chunk);
+	const writer = new TarWriter((chunk) => pending.push(keep(chunk)), { bufferSizeBytes: COPY_BYTES });
 	const drain = async (): Promise<void> => {
 		const chunks = pending;
 		pending = [];
@@ -42,12 +45,11 @@ export async function writeArchive(
 			writer.entry(entryOf(member.name, "file", member.sizeBytes));
 			const file = await fs.promises.open(member.path, "r");
 			try {
-				const buffer = Buffer.allocUnsafe(COPY_BYTES);
 				for (;;) {
 					checkAborted(signal, "export");
-					const { bytesRead } = await file.read(buffer, 0, COPY_BYTES);
+					const { bytesRead } = await file.read(content, 0, COPY_BYTES);
 					if (bytesRead === 0) break;
-					writer.data(buffer.subarray(0, bytesRead));
+					writer.data(content.subarray(0, bytesRead));
 					await drain();
 				}
 			} finally {

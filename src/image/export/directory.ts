@@ -18,6 +18,7 @@ export async function exportDirectory(exported: Export, output: string): Promise
 		await fs.promises.mkdir(path.join(aside, "blobs", "sha256"), { recursive: true });
 		const layers = await writeLayerBlobs(exported, aside);
 		const { members, result } = layoutOf(exported, layers);
+		const made = new Set(layers.filter(({ isKept }) => !isKept).map(({ path }) => path));
 		let sizeBytes = 0;
 		for (const member of members) {
 			checkAborted(exported.options.signal, "export");
@@ -26,12 +27,13 @@ export async function exportDirectory(exported: Export, output: string): Promise
 				await fs.promises.writeFile(place, member.bytes, { flush: true });
 				sizeBytes += member.bytes.length;
 			} else {
-				await fs.promises.rename(member.path, place);
+				if (made.has(member.path)) await fs.promises.rename(member.path, place);
+				else await copyFlushed(member.path, place);
 				sizeBytes += member.sizeBytes;
 			}
 		}
 		// Blobs that another layer had already stand beside under their first names.
-		for (const { path: leftover } of layers) await fs.promises.rm(leftover, { force: true });
+		for (const leftover of made) await fs.promises.rm(leftover, { force: true });
 		for (const directory of ["blobs/sha256", "blobs", "."]) await syncDirectory(path.join(aside, directory));
 		// An empty directory may be replaced; anything else that came in the meantime makes this fail.
 		await fs.promises.rename(aside, target);
@@ -40,6 +42,18 @@ export async function exportDirectory(exported: Export, output: string): Promise
 	} catch (error) {
 		await fs.promises.rm(aside, { recursive: true, force: true });
 		throw error;
+	}
+}
+
+/** By a reflink where the filesystem has them. */
+async function copyFlushed(from: string, to: string): Promise<void> {
+	await fs.promises.copyFile(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
+	await fs.promises.chmod(to, 0o644);
+	const file = await fs.promises.open(to, "r");
+	try {
+		await file.sync();
+	} finally {
+		await file.close();
 	}
 }
 

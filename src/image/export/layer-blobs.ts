@@ -19,6 +19,8 @@ export interface LayerBlob {
 	readonly sizeBytes: number;
 	readonly diffId: DiffId;
 	readonly warnings: readonly Warning[];
+	/** `path` is the store's own file, which stays as it is. */
+	readonly isKept: boolean;
 }
 
 /** Writes the blobs of all layers to new files of `directory`; bottom first. @throws what a diff throws; ENOSPC */
@@ -70,6 +72,11 @@ async function writeLayerBlob(
 			totalBytes: layer.tarSizeBytes,
 		});
 	report("writing", 0);
+	const kept = compression === "none" ? store.keptTar(layer.layer) : undefined;
+	if (kept !== undefined) {
+		report("done", kept.sizeBytes);
+		return { ...kept, digest: kept.diffId, warnings: [], isKept: true };
+	}
 	const { skipUnsupported } = options;
 	const onProgress = (doneBytes: number): void => report("writing", doneBytes);
 	const { stream, result } = store.diff(layer.layer, { signal, onProgress, skipUnsupported });
@@ -89,7 +96,7 @@ async function writeLayerBlob(
 	const { diffId, tarSizeBytes, warnings }: DiffResult = await result;
 	report("done", tarSizeBytes);
 	const digest = `sha256:${hash.digest("hex")}` as Digest;
-	return { path: place, digest, sizeBytes: counted.sizeBytes, diffId, warnings };
+	return { path: place, digest, sizeBytes: counted.sizeBytes, diffId, warnings, isKept: false };
 }
 
 /** Hashes and counts what passes through. */

@@ -90,7 +90,8 @@ function streamOutput(stream: Writable, signal: AbortSignal | undefined): Output
 			start((error) => (error ? reject(error) : resolve()));
 		});
 	return {
-		write: (chunk) => call((done) => stream.write(chunk, done)),
+		// Whoever reads the stream may keep what it gets.
+		write: (chunk) => call((done) => stream.write(Buffer.from(chunk), done)),
 		finish: async () => {
 			// Standard output cannot be ended, and need not be.
 			if (stream !== process.stdout) await call((done) => stream.end(done));

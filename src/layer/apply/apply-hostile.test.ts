@@ -130,6 +130,11 @@ const BREAKOUTS: readonly Breakout[] = [
 		],
 		"ETAR",
 	],
+	[
+		"a name over 255 bytes by a symlink",
+		() => [linkOf("l", `new/${"n".repeat(256)}`, "symlink"), entryOf("l/.wh.x")],
+		"ETAR",
+	],
 	["an entry below a file", () => [fileOf("f2", "x"), fileOf("f2/x", "x")], "ETAR"],
 	[
 		"an entry below a device",

@@ -450,6 +450,8 @@ test.each<[string, readonly Member[], number]>([
 		xattrPrefix: "trusted.overlay.",
 	} as const;
 	expect(diffSize(subject, quietContext)).toBe(expected);
+	const packed = place.make("packed");
+	expect(packMembers(packed, [packTree(place, lower)], members).contentSizeBytes).toBe(expected);
 });
 
 test("a sparse file keeps its holes", () => {

@@ -10,7 +10,7 @@ import { OPAQUE_NAME, WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
 
 /** NAME_MAX of Linux. */
-const NAME_BYTES_MAX = 255;
+export const NAME_BYTES_MAX = 255;
 
 const NOT_ASCII = /[\x80-\xff]/;
 const NEEDS_CLEANING = /^\/|\/$|\/\/|(?:^|\/)\.\.?(?:\/|$)/;
@@ -64,7 +64,7 @@ function clean(text: string): string {
 	return components.join("/");
 }
 
-function nameTooLong(name: string): LamellaError {
+export function nameTooLong(name: string): LamellaError {
 	const start = forPeople(name.slice(0, 60));
 	return new LamellaError(
 		"ETAR",

@@ -15,7 +15,7 @@ import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { removeEntry } from "../tree/remove.ts";
 import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
 import { CALL_PATH_BYTES, runWalk, type Walk } from "../tree/walk.ts";
-import { latin1, toBytes } from "./entry-path.ts";
+import { latin1, NAME_BYTES_MAX, nameTooLong, toBytes } from "./entry-path.ts";
 import { belowFile, SYMLINKS_MAX, tooManySymlinks, whiteoutDirectory } from "./refusals.ts";
 import { Directory, OpenDirectories } from "./target-directory.ts";
 
@@ -317,7 +317,8 @@ export class TargetTree implements Disposable {
 		if (name.startsWith(WHITEOUT_PREFIX)) {
 			throw whiteoutDirectory(current.pathOf(name));
 		}
-		// Through symbolic links it can be longer than the entry's own.
+		// Names and paths of symbolic links can be longer than an entry's own.
+		if (name.length > NAME_BYTES_MAX) throw nameTooLong(name);
 		if (current.path.length + name.length + 1 > PATH_BYTES_MAX) {
 			throw pathTooLong(Buffer.from(current.pathOf(name), "latin1"));
 		}

@@ -3,10 +3,14 @@ import fs from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import * as linux from "../../linux/index.ts";
+import type { Change } from "../contract.ts";
 import { flattenTree } from "../overlay/flatten.ts";
+import { checkPacked } from "../packed/check-packed.ts";
+import { makeImage } from "../packed/image-job.ts";
 import { diffToFile } from "../testing/diff-to-file.ts";
 import { upperSubject } from "../testing/edited-layer.ts";
 import { Workplace } from "../testing/overlay-mount.ts";
+import { packMembers, packTar, packTree } from "../testing/packed-layers.ts";
 import { applyMembers, applyTar, entryOf, quietContext } from "../testing/tar-of.ts";
 import { copyTree } from "../tree/copy.ts";
 import { removeTree } from "../tree/remove.ts";
@@ -30,7 +34,14 @@ function makeDeep(top: string, depth: number, name: string, leaf?: string): void
 	linux.close(fd);
 }
 
-test("12,000 directories in each other: changes, diff, apply, flatten, copy, usage, removal", {
+/** As toEqual, which takes minutes for paths of this length. */
+function sameChanges(a: readonly Change[], b: readonly Change[]): boolean {
+	const isSame = ({ kind, path }: Change, i: number): boolean =>
+		b[i]?.kind === kind && b[i].path.equals(path);
+	return a.length === b.length && a.every(isSame);
+}
+
+test("12,000 directories in each other: changes, diff, apply, pack, flatten, copy, usage, removal", {
 	timeout: 300_000,
 }, () => {
 	using place = new Workplace();
@@ -48,6 +59,15 @@ test("12,000 directories in each other: changes, diff, apply, flatten, copy, usa
 	expect(usage.inodes).toBe(DEPTH + 2);
 	expect(usageOf([applied], quietContext)).toEqual(usage);
 	expect(diffToFile(place, upperSubject(applied, [])).result.diffId).toBe(result.diffId);
+
+	const packed = place.make("packed");
+	expect(packTar(packed, [], tar).entries).toBe(DEPTH + 2);
+	expect(sameChanges(changesOf({ form: "packed", layer: packed, lowers: [] }, quietContext), changes)).toBe(
+		true,
+	);
+	const image = path.join(place.make("image"), "root.erofs");
+	expect(makeImage({ layers: [packed], target: image }, quietContext).entries).toBe(DEPTH + 2);
+	expect(checkPacked(packed, quietContext)).toEqual([]);
 
 	const flat = place.make("flat");
 	const xattrPrefix = "trusted.overlay.";
@@ -70,6 +90,11 @@ test("a layer goes deep into a lower: a new file, a deleted one, directories wit
 	const changes = changesOf(upperSubject(layer, [lower]), quietContext);
 	const files = changes.filter(({ path }) => path.length > deep.length);
 	expect(files.map(({ kind, path }) => `${kind} ${path}`)).toEqual([`D /${deep}leaf`, `A /${deep}new`]);
+	const packedLower = packTree(place, lower);
+	const packed = place.make("packed");
+	packMembers(packed, [packedLower], [entryOf(`${deep}new`), entryOf(`${deep}.wh.leaf`)]);
+	const packedChanges = changesOf({ form: "packed", layer: packed, lowers: [packedLower] }, quietContext);
+	expect(sameChanges(packedChanges, changes)).toBe(true);
 	const { tar } = diffToFile(place, upperSubject(layer, [lower]));
 	applyTar({ directory: lower, form: "plain" }, [tar]);
 	expect(changesOf({ form: "trees", to: lower }, quietContext).at(-1)?.path.toString()).toBe(`/${deep}new`);

@@ -73,7 +73,8 @@ function keptValue(entry: TarEntry, name: string, value: Buffer): KeptAcl {
 
 function isCapability(value: Buffer): boolean {
 	if (value.length < 4) return false;
-	return CAPABILITY_BYTES.get((value.readUInt32LE(0) & 0xff00_0000) >>> 0) === value.length;
+	// The lowest bit says "effective"; there are no others besides the revision.
+	return CAPABILITY_BYTES.get((value.readUInt32LE(0) & ~1) >>> 0) === value.length;
 }
 
 function noRoom(name: string, where: () => string): LamellaError {

@@ -1,11 +1,7 @@
 /**
- * The files of a packed layer, and the format of its index.
+ * The format of a packed layer's index on disk (layer.index): what a merge needs to know of every entry.
  *
- *     layer.tar     the layer's uncompressed tar as it came
- *     layer.data    the content of sparse files, whose pieces a tar keeps without the holes; absent where there is none
- *     layer.index   what a merge needs to know of every entry
- *
- * The index is a header of 128 bytes and a body, compressed by zstd: records and text of the entries (index-entries.ts),
+ * It is a header of 124 bytes and a body, compressed by zstd: records and text of the entries (index-entries.ts),
  * the sets of xattrs, and the ID maps that the owners went through, as JSON. Numbers are little-endian.
  *
  *       0  "LAMELIDX"
@@ -29,16 +25,13 @@ import * as linux from "../../linux/index.ts";
 import type { Xattr } from "../../tar/index.ts";
 import type { DiffId } from "../digest/digest.ts";
 import { asLamellaError } from "../system-failure.ts";
-import { type DeviceIdentity, deviceTag } from "./device-tag.ts";
 import { ENTRY, ENTRY_MAX, IndexEntries, RECORD_BYTES, TEXT_BYTES_MAX } from "./index-entries.ts";
-
-export const TAR_FILE = "layer.tar";
-export const DATA_FILE = "layer.data";
-export const INDEX_FILE = "layer.index";
+import { INDEX_FILE } from "./layer-files.ts";
+import { decodeXattrSets, encodeXattrSets } from "./xattr-set-bytes.ts";
 
 const MAGIC = Buffer.from("LAMELIDX");
 const VERSION = 1;
-const HEADER_BYTES = 128;
+const HEADER_BYTES = 124;
 const CHECKED_BYTES = 120;
 const NEEDS_LOWERS = 1;
 const BODY_BYTES_MAX = 2 ** 31;
@@ -66,51 +59,6 @@ export interface LayerIndex extends LayerIndexHeader {
 	readonly xattrSets: readonly (readonly Xattr[])[];
 	/** What the owners of the tar went through. */
 	readonly idMaps: IdMaps | undefined;
-}
-
-/** A further device of an image: one file of a packed layer. */
-export interface LayerDevice extends DeviceIdentity {
-	readonly path: string;
-	/** What the image's table says of it. */
-	readonly tag: string;
-}
-
-/**
- * Opens a file of a layer, and makes sure that it is the one that its index is of.
- * @throws {LamellaError} `ECORRUPT` where it is missing, or its size or time is another
- */
-export function openLayerFile(file: string, sizeBytes: number, mtimeNs: bigint): number {
-	const wrong = (why: string): LamellaError =>
-		new LamellaError("ECORRUPT", `"${file}" ${why}; remove the layer and import it again`, { path: file });
-	let fd: number;
-	try {
-		fd = linux.openat(linux.AT_FDCWD, file, linux.O_RDONLY | linux.O_NOFOLLOW);
-	} catch (error) {
-		if (linux.isSystemError(error, "ENOENT")) throw wrong("is missing");
-		throw asLamellaError(error, "open", () => file);
-	}
-	const stat = linux.fstat(fd);
-	if (linux.isRegular(stat) && stat.sizeBytes === sizeBytes && stat.mtimeNs === mtimeNs) return fd;
-	linux.close(fd);
-	throw wrong(
-		stat.sizeBytes === sizeBytes
-			? "was changed or replaced since its layer came in"
-			: `has ${stat.sizeBytes} bytes, and ${sizeBytes} came in`,
-	);
-}
-
-/** The layer's files as devices of an image, in the order of the table; an empty file is none. */
-export function layerDevices(directory: string, header: LayerIndexHeader): readonly LayerDevice[] {
-	const { diffId } = header;
-	const tar = { isData: false, sizeBytes: header.tarSizeBytes, mtimeNs: header.tarMtimeNs };
-	const data = { isData: true, sizeBytes: header.dataSizeBytes, mtimeNs: header.dataMtimeNs };
-	return [tar, data]
-		.filter(({ sizeBytes }) => sizeBytes > 0)
-		.map((identity) => ({
-			...identity,
-			path: path.join(directory, identity.isData ? DATA_FILE : TAR_FILE),
-			tag: deviceTag(diffId, identity),
-		}));
 }
 
 /**
@@ -181,6 +129,7 @@ export function readIndex(directory: string): LayerIndex {
 		checkEntries(entries, counts.xattrSets);
 		const xattrs = rest.subarray(counts.textBytes, counts.textBytes + counts.xattrsBytes);
 		const xattrSets = decodeXattrSets(xattrs, counts.xattrSets);
+		if (xattrSets === undefined) throw corrupt("its xattrs are not as long as they should be");
 		const idMaps = rest.subarray(counts.textBytes + counts.xattrsBytes);
 		return {
 			...header,
@@ -250,43 +199,6 @@ function checkEntries(entries: IndexEntries, xattrSets: number): void {
 		}
 	}
 	if (textBytes !== entries.textLength) throw corrupt("its names are not as long as they should be");
-}
-
-/** Of each set: u16 how many; of each xattr: u16 and u16 how long name and value are, and both. */
-function encodeXattrSets(sets: readonly (readonly Xattr[])[]): Buffer {
-	const parts: Buffer[] = [];
-	for (const set of sets) {
-		const head = Buffer.alloc(2);
-		head.writeUInt16LE(set.length);
-		parts.push(head);
-		for (const { name, value } of set) {
-			const lengths = Buffer.alloc(4);
-			lengths.writeUInt16LE(name.length, 0);
-			lengths.writeUInt16LE(value.length, 2);
-			parts.push(lengths, name, value);
-		}
-	}
-	return Buffer.concat(parts);
-}
-
-function decodeXattrSets(bytes: Buffer, count: number): readonly (readonly Xattr[])[] {
-	let at = 0;
-	const take = (length: number): Buffer => {
-		if (at + length > bytes.length) throw corrupt("its xattrs are cut off");
-		at += length;
-		return bytes.subarray(at - length, at);
-	};
-	const sets: Xattr[][] = [];
-	for (let i = 0; i < count; i++) {
-		const set: Xattr[] = [];
-		for (let left = take(2).readUInt16LE(0); left > 0; left--) {
-			const lengths = take(4);
-			set.push({ name: take(lengths.readUInt16LE(0)), value: take(lengths.readUInt16LE(2)) });
-		}
-		sets.push(set);
-	}
-	if (at !== bytes.length) throw corrupt("its xattrs are longer than they should be");
-	return sets;
 }
 
 function withIndex<T>(directory: string, read: (fd: number) => T): T {

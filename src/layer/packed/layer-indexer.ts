@@ -27,7 +27,6 @@ const TARGET_BYTES_MAX = 4095;
 const DATA_BYTES_MAX = 2 ** 41;
 const XATTRS_BYTES_MAX = 256 << 20;
 const NS_PER_SECOND = 1_000_000_000n;
-const NS_PER_SECOND_NUMBER = 1e9;
 
 export interface IndexerOptions {
 	readonly owners: OwnerMapper;
@@ -42,7 +41,7 @@ export class LayerIndexer implements TarHandler {
 	readonly entries: IndexEntries = new IndexEntries();
 	readonly xattrSets: (readonly Xattr[])[] = [];
 	readonly warnings: WarningList = new WarningList();
-	/** Length of layer.data. */
+	/** Length of layer.data: whole blocks, so that a mount finds all of the last one. */
 	dataSizeBytes = 0;
 	tarEntries = 0;
 
@@ -50,6 +49,8 @@ export class LayerIndexer implements TarHandler {
 	readonly #merger: LayerMerger;
 	readonly #setIds = new Map<string, number>();
 	#xattrsBytes = 0;
+	/** The last entry's, which often is the next one's, too. */
+	readonly #mtime = { ns: 0n, seconds: 0, nanoseconds: 0 };
 	#entry: TarEntry | undefined;
 	/** Of the sparse file that is being read, in layer.data; -1 where there is none. */
 	#dataStart = -1;
@@ -130,7 +131,7 @@ export class LayerIndexer implements TarHandler {
 			owners.gid(entry.gid),
 			xattrs,
 		);
-		setMtime(entries, index, entry.mtimeNs);
+		this.#setMtime(index, entry.mtimeNs);
 		switch (entry.type) {
 			case "file":
 				this.#setContent(index, entry, contentOffset);
@@ -144,6 +145,18 @@ export class LayerIndexer implements TarHandler {
 				entries.setContent(index, 0, encodeDevice(entry.deviceMajor, entry.deviceMinor));
 		}
 		return index;
+	}
+
+	#setMtime(index: number, mtimeNs: bigint): void {
+		const last = this.#mtime;
+		if (mtimeNs !== last.ns) {
+			let nanoseconds = mtimeNs % NS_PER_SECOND;
+			if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND;
+			last.ns = mtimeNs;
+			last.seconds = Number((mtimeNs - nanoseconds) / NS_PER_SECOND);
+			last.nanoseconds = Number(nanoseconds);
+		}
+		this.entries.setMtime(index, last.seconds, last.nanoseconds);
 	}
 
 	#symlinkTarget({ type, linkPath }: TarEntry): Buffer {
@@ -162,7 +175,7 @@ export class LayerIndexer implements TarHandler {
 			entries.setContent(index, sizeBytes, sizeBytes === 0 ? 0 : contentOffset / BLOCK_BYTES);
 			return;
 		}
-		const start = Math.ceil(this.dataSizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+		const start = this.dataSizeBytes;
 		if (start + sizeBytes > DATA_BYTES_MAX) {
 			throw new LamellaError(
 				"ENOTSUPPORTED",
@@ -172,7 +185,7 @@ export class LayerIndexer implements TarHandler {
 		}
 		entries.setSparse(index, sizeBytes, start / BLOCK_BYTES);
 		this.#dataStart = start;
-		this.dataSizeBytes = start + sizeBytes;
+		this.dataSizeBytes = Math.ceil((start + sizeBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 	}
 
 	/** The number of the entry's set, from 1; 0 where nothing of it is kept. */
@@ -199,16 +212,4 @@ export class LayerIndexer implements TarHandler {
 		this.#setIds.set(key, this.xattrSets.length);
 		return this.xattrSets.length;
 	}
-}
-
-function setMtime(entries: IndexEntries, index: number, mtimeNs: bigint): void {
-	const asNumber = Number(mtimeNs);
-	// A double has whole seconds exactly, up to where no clock goes; few times have a fraction.
-	if (asNumber % NS_PER_SECOND_NUMBER === 0 && BigInt(asNumber) === mtimeNs) {
-		entries.setMtime(index, asNumber / NS_PER_SECOND_NUMBER, 0);
-		return;
-	}
-	let nanoseconds = mtimeNs % NS_PER_SECOND;
-	if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND;
-	entries.setMtime(index, Number((mtimeNs - nanoseconds) / NS_PER_SECOND), Number(nanoseconds));
 }

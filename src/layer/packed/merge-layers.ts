@@ -3,7 +3,8 @@
  */
 import { FileTree } from "../../erofs/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
-import { type LayerDevice, type LayerIndex, layerDevices, readIndex } from "./index-file.ts";
+import { type LayerIndex, readIndex } from "./index-file.ts";
+import { type LayerDevice, layerDevices } from "./layer-files.ts";
 import { LayerMerger } from "./layer-merger.ts";
 
 type Mergeable = Pick<LayerIndex, "entries" | "xattrSets">;

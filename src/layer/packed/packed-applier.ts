@@ -15,7 +15,8 @@ import type { Applied, LayerReceiver, ReceivedTar } from "../apply/layer-receive
 import type { PackedTarget } from "../contract.ts";
 import type { DiffId } from "../digest/digest.ts";
 import { asLamellaError } from "../system-failure.ts";
-import { DATA_FILE, TAR_FILE, writeIndex } from "./index-file.ts";
+import { writeIndex } from "./index-file.ts";
+import { DATA_FILE, TAR_FILE } from "./layer-files.ts";
 import { LayerIndexer } from "./layer-indexer.ts";
 import { contentOver } from "./merge-layers.ts";
 

@@ -10,7 +10,8 @@ import { ContentComparer } from "../tree/compare.ts";
 import { TreePath } from "../tree/tree-path.ts";
 import { runWalk, type Walk } from "../tree/walk.ts";
 import { sameXattrs } from "../tree/xattrs.ts";
-import { type LayerDevice, layerDevices, readIndex } from "./index-file.ts";
+import { readIndex } from "./index-file.ts";
+import { type LayerDevice, layerDevices } from "./layer-files.ts";
 import type { LayerMerger } from "./layer-merger.ts";
 import { mergeIndex, mergeLayers } from "./merge-layers.ts";
 

@@ -8,11 +8,12 @@ import type { IdMaps } from "../../idmap/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import { TarReader, TarWriter } from "../../tar/index.ts";
-import type { DiffSubject } from "../contract.ts";
+import type { DiffSubject, KeptTar } from "../contract.ts";
 import { TarOutput } from "../diff/tar-output.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
-import { openLayerFile, readIndex, readIndexHeader, TAR_FILE } from "./index-file.ts";
+import { readIndex, readIndexHeader } from "./index-file.ts";
+import { openLayerFile, TAR_FILE } from "./layer-files.ts";
 import { MemberRewriter } from "./member-rewriter.ts";
 
 const CHUNK_BYTES = 1 << 20;
@@ -36,7 +37,8 @@ export function writePackedDiff(
 	try {
 		const idMaps = { from: header.isIdMapped ? readIndex(layer).idMaps : undefined, to: request.idMaps };
 		const sameOwners = isDeepStrictEqual(meaningOf(idMaps.from), meaningOf(idMaps.to));
-		if (sameOwners && request.wholeSeconds !== true && request.expandHoles !== true) {
+		const expandHoles = request.expandHoles === true && header.dataSizeBytes > 0;
+		if (sameOwners && request.wholeSeconds !== true && !expandHoles) {
 			send(tarFd, request.fd, tarSizeBytes, context);
 			return { diffId, tarSizeBytes, contentSizeBytes, warnings: [] };
 		}
@@ -45,7 +47,7 @@ export function writePackedDiff(
 		const reader = new TarReader(
 			new MemberRewriter(writer, {
 				idMaps: sameOwners ? undefined : idMaps,
-				expandHoles: request.expandHoles === true,
+				expandHoles,
 			}),
 		);
 		for (const chunk of chunksOf(tarFd, tarSizeBytes, context)) reader.write(chunk);
@@ -79,6 +81,18 @@ export function* chunksOf(fd: number, sizeBytes: number, context: JobContext): G
 /** Without ranges every number is itself, as without maps. */
 function meaningOf(maps: IdMaps | undefined): IdMaps | undefined {
 	return maps !== undefined && maps.uids.length + maps.gids.length > 0 ? maps : undefined;
+}
+
+/**
+ * The layer's tar where it is the very bytes that a diff without options gives: with its owners as they came.
+ * @throws {LamellaError} `ECORRUPT` where layer.tar is not the file that was indexed
+ */
+export function keptTar(directory: string): KeptTar | undefined {
+	const { diffId, tarSizeBytes, tarMtimeNs, isIdMapped } = readIndexHeader(directory);
+	if (isIdMapped) return undefined;
+	const file = path.join(directory, TAR_FILE);
+	linux.close(openLayerFile(file, tarSizeBytes, tarMtimeNs));
+	return { path: file, diffId, sizeBytes: tarSizeBytes };
 }
 
 function send(fromFd: number, toFd: number, sizeBytes: number, context: JobContext): void {

@@ -4,7 +4,7 @@
  */
 import { type FileTree, NONE } from "../../erofs/index.ts";
 import * as linux from "../../linux/index.ts";
-import { latin1 } from "../apply/entry-path.ts";
+import { latin1, NAME_BYTES_MAX, nameTooLong } from "../apply/entry-path.ts";
 import { SYMLINKS_MAX, tooManySymlinks, whiteoutDirectory } from "../apply/refusals.ts";
 import { WHITEOUT_PREFIX } from "../overlay/whiteout.ts";
 import { PATH_BYTES_MAX, pathTooLong } from "../tree/tree-path.ts";
@@ -30,7 +30,8 @@ export class PathWalk {
 	readonly #path: Name;
 	/** Parts of the way that are left, the next one last. */
 	readonly #pending: { readonly bytes: Uint8Array; at: number; readonly end: number }[];
-	#symlinks = 0;
+	/** How many the way went through. */
+	symlinks = 0;
 	/** Of the path so far, from the first symbolic link on. */
 	#lengthBytes = 0;
 
@@ -73,7 +74,7 @@ export class PathWalk {
 			if (this.#tree.isDirectory(entry)) {
 				this.directory = entry;
 				this.#lengthBytes += end - start + 1;
-				if (this.#symlinks > 0) this.#checkLength();
+				if (this.symlinks > 0) this.#checkLength();
 				return true;
 			}
 			if (this.#follow(entry)) return true;
@@ -81,7 +82,8 @@ export class PathWalk {
 		this.missing.push({ bytes, start, end });
 		this.#lengthBytes += end - start + 1;
 		if (startsWith(bytes, start, end, WHITEOUT_START)) throw whiteoutDirectory(this.#pathSoFar());
-		if (this.#symlinks > 0) this.#checkLength();
+		if (end - start > NAME_BYTES_MAX) throw nameTooLong(latin1(bytes.subarray(start, end)));
+		if (this.symlinks > 0) this.#checkLength();
 		return true;
 	}
 
@@ -90,8 +92,8 @@ export class PathWalk {
 		const { inodes } = this.#tree;
 		const inode = this.#tree.inodeOf(entry);
 		if ((inodes.modeOf(inode) & linux.S_IFMT) !== linux.S_IFLNK) return false;
-		this.#symlinks += 1;
-		if (this.#symlinks > SYMLINKS_MAX) {
+		this.symlinks += 1;
+		if (this.symlinks > SYMLINKS_MAX) {
 			const { bytes, start, end } = this.#path;
 			throw tooManySymlinks(latin1(bytes.subarray(start, end)));
 		}

@@ -21,5 +21,5 @@ export function mountErofs(target: string, image: string, devices: readonly stri
 	} finally {
 		for (const fd of open) linux.close(fd);
 	}
-	return { [Symbol.dispose]: () => linux.umount2(target, linux.MNT_DETACH) };
+	return { [Symbol.dispose]: () => linux.umount2(target) };
 }

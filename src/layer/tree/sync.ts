@@ -13,21 +13,36 @@ export function syncFilesystem(path: string): void {
 	attempt(path, () => withFile(path, linux.O_RDONLY, linux.syncfs));
 }
 
+/** As many flushes as cost less than one of the whole filesystem. */
+const FEW_PATHS = 12;
+
 /**
- * Makes what is below `directories` durable, and themselves: file by file where that is little, else with everything that
- * their filesystem has. What others write there at the same time then does not have to be waited for.
+ * Makes the files and directories `paths` durable, in their order, and `trees` with all that is below: one by one where that is
+ * little, else with everything that their filesystem has. What others write there at the same time then does not have to be
+ * waited for. The first path should be a file that was just written: where the filesystem has a journal, flushing it commits
+ * what the others changed as well, and each of them is asked for little.
  * @throws {LamellaError} `ESYSTEM`, `ENOSPACE`
  */
-function syncTrees(directories: readonly string[]): void {
-	const budget: Budget = { files: FEW_FILES, entries: FEW_ENTRIES };
-	for (const directory of directories) {
-		const flushed = attempt(directory, () =>
-			withFile(directory, linux.O_RDONLY | linux.O_DIRECTORY, (fd) => flushTree(fd, budget)),
-		);
-		if (flushed) continue;
-		syncFilesystem(directory);
-		return;
+export function flushAll({ trees, paths }: FlushRequest): void {
+	const [any] = [...paths, ...trees];
+	if (any === undefined) return;
+	// Counted before anything is flushed, so that nothing is flushed twice.
+	const areFew = paths.length + trees.length <= FEW_PATHS && visitFew(trees, () => undefined);
+	if (areFew) {
+		for (const path of paths) attempt(path, () => withFile(path, linux.O_RDONLY, linux.fsync));
+		if (visitFew(trees, linux.fsync)) return;
 	}
+	syncFilesystem(any);
+}
+
+/** Calls `visit` with each directory and each regular file of the trees; false where they are more than few. */
+function visitFew(trees: readonly string[], visit: (fd: number) => void): boolean {
+	const budget: Budget = { files: FEW_FILES, entries: FEW_ENTRIES };
+	return trees.every((tree) =>
+		attempt(tree, () =>
+			withFile(tree, linux.O_RDONLY | linux.O_DIRECTORY, (fd) => visitTree(fd, budget, visit)),
+		),
+	);
 }
 
 /** How many there may be yet. */
@@ -36,50 +51,31 @@ interface Budget {
 	entries: number;
 }
 
-/** Flushes an open directory and what is in it; false where there is more than the budget allows. */
-function flushTree(fd: number, budget: Budget): boolean {
+function visitTree(fd: number, budget: Budget, visit: (fd: number) => void): boolean {
 	// Before it is read: the time of access that reading may leave is not worth a commit of the journal.
-	linux.fsync(fd);
+	visit(fd);
 	for (const { name } of linux.readDirectory(fd)) {
 		const stat = linux.fstatat(fd, name, linux.AT_SYMLINK_NOFOLLOW);
 		budget.entries -= 1;
 		if (linux.isRegular(stat) && stat.sizeBytes > 0) budget.files -= 1;
 		if (budget.entries < 0 || budget.files < 0) return false;
 		if (linux.isDirectory(stat)) {
-			if (!withChild(fd, name, (childFd) => flushTree(childFd, budget))) return false;
+			if (!withChild(fd, name, (childFd) => visitTree(childFd, budget, visit))) return false;
 		} else if (linux.isRegular(stat)) {
-			flushFile(fd, name);
+			visitFile(fd, name, visit);
 		}
 		// What is neither is durable with the directory that it is in.
 	}
 	return true;
 }
 
-function flushFile(fd: number, name: Buffer): void {
+function visitFile(fd: number, name: Buffer, visit: (fd: number) => void): void {
 	const file = linux.openat(fd, name, linux.O_RDONLY | linux.O_NOFOLLOW);
 	try {
-		linux.fsync(file);
+		visit(file);
 	} finally {
 		linux.close(file);
 	}
-}
-
-/** As many flushes as cost less than one of the whole filesystem. */
-const FEW_PATHS = 12;
-
-/**
- * Makes what is below `trees` durable, and the files and directories `paths`, each of which may need the ones before.
- * @throws {LamellaError} `ESYSTEM`, `ENOSPACE`
- */
-export function flushAll({ trees, paths }: FlushRequest): void {
-	const [any] = [...paths, ...trees];
-	if (any === undefined) return;
-	if (paths.length + trees.length > FEW_PATHS) {
-		syncFilesystem(any);
-		return;
-	}
-	syncTrees(trees);
-	for (const path of paths) attempt(path, () => withFile(path, linux.O_RDONLY, linux.fsync));
 }
 
 function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {

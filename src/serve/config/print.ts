@@ -81,6 +81,8 @@ After=local-fs.target
 Type=exec
 # In /usr/local/bin or /usr/bin, wherever npm has put it (systemd looks in both).
 ExecStart=lamella ${command}
+# Under a thousand calls at once Node would take half as much memory again for new objects, and be no faster.
+Environment=NODE_OPTIONS=--max-semi-space-size=16
 # Calls under way are finished first; what is not after that is swept at the next start. Mounts stay where they are,
 # and containers go on.
 KillMode=mixed

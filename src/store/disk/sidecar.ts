@@ -3,10 +3,12 @@
  * it. A new layer comes with its sidecar. A later one is put in place after the transaction that records the same, and before
  * that is acknowledged, so it never says what was never recorded.
  */
-import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { closeSync, open, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { promisify } from "node:util";
 import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "../database/layer-record.ts";
+
+const openFile = promisify(open);
 
 /** Where a layer's sidecar is. */
 export function sidecarOf(directory: string): string {
@@ -23,7 +25,13 @@ export function nextSidecarOf(directory: string): string {
 
 /** Writes a sidecar where nobody reads it yet. Flushing it is the caller's. */
 export async function writeSidecar(file: string, record: LayerRecord): Promise<void> {
-	await writeFile(file, `${formatLayerRecord(record, "\t")}\n`, { mode: 0o600, flag: "wx" });
+	// Only making the file may have to wait for the disk; to write into memory takes less than asking a thread to.
+	const fd = await openFile(file, "wx", 0o600);
+	try {
+		writeFileSync(fd, `${formatLayerRecord(record, "\t")}\n`);
+	} finally {
+		closeSync(fd);
+	}
 }
 
 /** Reads a sidecar; undefined where it is missing or damaged. */

@@ -63,7 +63,7 @@ async function commitRecord(
 		driver.seal(store.placeOf(after), [sidecar, directory, layout.layers], { signal }),
 	);
 	crashPoint("commit:recorded");
-	driver.finishCommit(store.placeOf(after));
+	await driver.finishCommit(store.placeOf(after));
 	return after;
 }
 

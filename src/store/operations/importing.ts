@@ -150,7 +150,7 @@ async function applyAll(
 			return false;
 		};
 		// One after the other: a job waits for those below it, so it must not come before them in the pool's queue.
-		const prepared = await stage(store, one, chain, options).catch(failed);
+		const prepared = await stage(store, one, chain).catch(failed);
 		if (prepared === false) break;
 		one.form = prepared.form;
 		const how = { prepared, lowersWhole, waitsForLowers: position > 0, signal, options };
@@ -172,10 +172,9 @@ async function stage(
 	store: StoreContext,
 	{ staged }: Coming,
 	chain: readonly LayerPlace[],
-	options: ImportChainOptions,
 ): Promise<PreparedApply> {
 	await mkdir(staged, { mode: 0o710 });
-	const prepared = await store.driver.prepareApply(staged, chain, options);
+	const prepared = await store.driver.prepareApply(staged, chain);
 	crashPoint("import:staged");
 	return prepared;
 }

@@ -3,7 +3,6 @@ import type { StoreContext } from "../context.ts";
 import type { LayerId, RemoveOptions, StoreTransaction } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { deleteLayer, layerRecord, mustBeChildless } from "../database/layers.ts";
-import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { deleteWithLayer } from "./loose-checkpoints.ts";
 import { mustBeUnmounted } from "./mounting.ts";
@@ -17,24 +16,22 @@ export async function removeLayers(
 	const unique = [...new Set(ids)];
 	const gone: LayerRecord[] = [];
 	const removed = await withLocked(store, unique, options, async () => {
-		await store.transaction((transaction: StoreTransaction) => {
-			gone.splice(0);
-			for (const id of unique) {
-				const record = layerRecord(store.database, id);
-				deleteLayer(store.database, record);
-				gone.push(record, ...deleteWithLayer(store, record));
-			}
-			options.also?.(transaction);
-		});
+		await store.transaction(
+			(transaction: StoreTransaction) => {
+				gone.splice(0);
+				for (const id of unique) {
+					const record = layerRecord(store.database, id);
+					deleteLayer(store.database, record);
+					gone.push(record, ...deleteWithLayer(store, record));
+				}
+				options.also?.(transaction);
+			},
+			{ durable: options.durable },
+		);
 		return gone;
 	});
 	crashPoint("remove:recorded");
-	try {
-		store.deleteRemoved(removed.map(({ n }) => `layers/${n}`));
-	} catch (error) {
-		throw storeFailure(error, `remove ${unique.map((id) => `layer "${id}"`).join(", ")}`, unique[0]);
-	}
-	crashPoint("remove:renamed");
+	store.deleteRemoved(removed.map(({ n }) => `layers/${n}`));
 }
 
 /** Takes the locks one within the other, always in the order of the ids: two removals never wait for each other. */

@@ -175,7 +175,7 @@ async function finish(
 		);
 	}
 	await Promise.all(flushes);
-	if (sealed !== undefined) store.driver.finishCommit(store.placeOf(sealed));
+	if (sealed !== undefined) await store.driver.finishCommit(store.placeOf(sealed));
 	else store.deleteRemoved([`layers/${record.n}`]);
 }
 

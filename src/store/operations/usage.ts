@@ -24,6 +24,8 @@ export async function layerUsage(
 /** Counts a layer that was just committed, off the critical path. */
 export function countUsageLater(store: StoreContext, record: LayerRecord): void {
 	store.background.later(`count layer "${record.id}"`, COUNT_DELAY_MS, async () => {
+		const now = layerAt(store.database, record.n);
+		if (now === undefined || now.usage !== undefined) return;
 		try {
 			await recordUsage(store, record, await count(store, record, { signal: store.closing }));
 		} catch (error) {

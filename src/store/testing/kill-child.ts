@@ -2,13 +2,13 @@
  * A process for tests to kill: goes through every kind of state change at a store, and says on standard output
  * what has been acknowledged, a line each: `have <id> <kind>`, `gone <id>`, `perhaps <id>` (there or gone), `record <key>`, `held <id>`.
  *
- *     node kill-child.js ROOT TAR POLICY PREFIX
+ *     node kill-child.js ROOT TAR POLICY PREFIX DRIVER
  */
 import { closeSync, fsyncSync, openSync, statSync, writeFileSync, writeSync } from "node:fs";
 import type { LayerSource } from "../../layer/index.ts";
 import { openLayerStore, parseLayerId } from "../index.ts";
 
-const [root = "", tar = "", policy = "auto", prefix = "p"] = process.argv.slice(2);
+const [root = "", tar = "", policy = "auto", prefix = "p", driver = ""] = process.argv.slice(2);
 const source: LayerSource = {
 	from: "range",
 	path: tar,
@@ -19,7 +19,12 @@ const source: LayerSource = {
 const id = (name: string): ReturnType<typeof parseLayerId> => parseLayerId(`${prefix}/${name}`);
 const say = (line: string): void => void writeSync(1, `${line}\n`);
 
-const store = await openLayerStore({ root, flatten: policy === "always" ? "always" : "auto", threads: 2 });
+const store = await openLayerStore({
+	root,
+	driver: driver === "overlay" ? driver : "packed",
+	flatten: policy === "always" ? "always" : "auto",
+	threads: 2,
+});
 say("open");
 await store.applyLayer(id("base"), source);
 say(`have ${id("base")} committed`);

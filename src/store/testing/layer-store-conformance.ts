@@ -239,6 +239,17 @@ export function layerStoreConformance(
 			]);
 		});
 
+		it("frees the id of what is removed without a flush at once, and deletes it before it closes", async () => {
+			const { directory } = await store.create(id("k"), { durable: false });
+			await store.remove(id("k"), { durable: false });
+			expect(store.has(id("k"))).toBe(false);
+			const again = await store.create(id("k"), { durable: false });
+			await store.close();
+			expect([existsSync(directory), existsSync(again.directory)]).toEqual([false, true]);
+			store = await open(root);
+			expect([...store.list()].map(({ directory }) => directory)).toEqual([again.directory]);
+		});
+
 		it("commits one of two that want the same name, and leaves the other as it was", async () => {
 			await store.create(id("k1"));
 			await store.create(id("k2"));

@@ -6,7 +6,7 @@
  *
  * Before a layer is committed it says `edited`, and waits for a line with the layer's id on standard input: time for the
  * parent to look at what is going to be committed. With CONTROL it cuts the disk itself, DELAY_MS after the acknowledgement
- * of the COUNTth operation AFTER (`commit`; `create volatile` is one that is not durable).
+ * of the COUNTth operation AFTER (`commit`; `create volatile` and `remove volatile` are not durable).
  */
 import {
 	chmodSync,
@@ -108,7 +108,13 @@ async function run(
 	return true;
 }
 
-const store = await openLayerStore({ root, flatten: Number(seed) % 3 === 0 ? "always" : "auto", threads: 2 });
+// The layers of one store come to be of both forms, over one another.
+const store = await openLayerStore({
+	root,
+	driver: Number(seed) % 2 === 0 ? "packed" : "overlay",
+	flatten: Number(seed) % 3 === 0 ? "always" : "auto",
+	threads: 2,
+});
 say({ say: "open" });
 /** Who is at a committed layer: it can be a parent of several, but is changed by one alone. */
 const users = new Map<LayerId, number>();
@@ -156,7 +162,7 @@ async function work(lane: number): Promise<void> {
 		} else if (kind < 18) {
 			const leftOver = left.pop();
 			const remove = (layer: LayerId): Promise<boolean> =>
-				run({ op: "remove", id: layer }, true, () => store.remove(layer));
+				run({ op: "remove", id: layer }, durable, () => store.remove(layer, { durable }));
 			if (leftOver !== undefined) {
 				if (!(await remove(leftOver))) return;
 				continue;
@@ -212,7 +218,10 @@ async function comeAndGo(prefix: LayerId): Promise<boolean> {
 		const create = (): Promise<unknown> => store.create(id, { labels, durable: false });
 		if (!(await run({ op: "create", id, parent: undefined, labels }, false, create))) return false;
 	}
-	for (const id of ids) if (!(await run({ op: "remove", id }, true, () => store.remove(id)))) return false;
+	for (const [i, id] of ids.entries()) {
+		const durable = i % 2 === 0;
+		if (!(await run({ op: "remove", id }, durable, () => store.remove(id, { durable })))) return false;
+	}
 	return true;
 }
 

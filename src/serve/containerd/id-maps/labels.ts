@@ -40,11 +40,10 @@ export async function isShifted(store: LayerStore, id: LayerId, idMaps: IdMaps):
 	return root.uid === uid && root.gid === gid;
 }
 
-/** The root directory of the layer's tree, looked at without a mount where it is a directory of the store. */
+/** The root directory of the layer's tree, looked at without a mount where the layer has a directory of its own. */
 async function rootOf(store: LayerStore, id: LayerId): Promise<Stats> {
-	const { root, upper } = store.paths(id);
-	const directory = root ?? upper;
-	if (directory !== undefined) return statSync(directory);
+	const { upper } = store.paths(id);
+	if (upper !== undefined) return statSync(upper);
 	await using mount = await store.mount(id);
 	return statSync(mount.path);
 }

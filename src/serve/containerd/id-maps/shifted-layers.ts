@@ -18,6 +18,12 @@ import { type LayerId, type LayerInfo, type LayerStore, parseLayerId } from "../
 const PREFIX = "containerd-shifted/";
 const VIEW_PREFIX = `${PREFIX}from/`;
 
+/**
+ * A removal that a power cut undoes is made again: containerd has recorded its own before it asks, and its garbage collection
+ * removes what it has no record of.
+ */
+const REPEATED = { durable: false };
+
 /** A copy that is removed between being found and being used is made again, so often. */
 const TRIES = 5;
 
@@ -93,8 +99,7 @@ export class ShiftedLayers {
 		const { parent } = this.#store.get(id);
 		for (const child of this.#store.children(id)) if (isView(child)) await this.#removeIfLeft(child);
 		const unused = this.#store.children(id).filter((child) => isCopy(child) && this.#isUnused(child));
-		if (unused.length > 0) await this.#store.removeAll([...unused, id]);
-		else await this.#store.remove(id);
+		await this.#store.removeAll([...unused, id], REPEATED);
 		if (parent !== undefined && isCopy(parent)) await this.#removeUnused(parent);
 	}
 
@@ -117,7 +122,7 @@ export class ShiftedLayers {
 	async #removeUnused(id: LayerId): Promise<void> {
 		if (!this.#store.has(id) || !this.#isUnused(id)) return;
 		try {
-			await this.#store.remove(id);
+			await this.#store.remove(id, REPEATED);
 		} catch (error) {
 			// A new snapshot came to stand on it, or another call removed it: both are as well.
 			if (error instanceof LamellaError && ["EREFERENCED", "ENOTFOUND", "EBUSY"].includes(error.code)) return;

@@ -1,0 +1,12 @@
+import { type ErrorCode, isLamellaError } from "../../errors/index.ts";
+
+/** The code with which `action` is refused, or undefined; what is no LamellaError goes on. */
+export function codeOf(action: () => void): ErrorCode | undefined {
+	try {
+		action();
+	} catch (error) {
+		if (isLamellaError(error)) return error.code;
+		throw error;
+	}
+	return undefined;
+}
