@@ -167,6 +167,82 @@ describe.each(["overlay", "packed", "vfs"] as const)("checkpoints (%s)", (driver
 	});
 });
 
+/** Writes and closes one file after the other, and says which once it is there; a refusal is tried again. */
+const WRITER = `
+import { writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+const [directory, prefix] = process.argv.slice(1);
+for (let n = 0; ; n++) {
+	for (;;) {
+		try {
+			writeFileSync(directory + "/" + prefix + n, "content");
+			break;
+		} catch (error) {
+			if (error.code !== "EROFS" && error.code !== "ENOENT") throw error;
+		}
+	}
+	process.stdout.write(prefix + n + "\\n");
+	await sleep(4);
+}`;
+
+describe("a mounted layer with writers", () => {
+	it("has in a checkpoint every write that was acknowledged before it, and none that was begun after it", async () => {
+		await using store = await makeStore("overlay");
+		const mount = await store.mount(id("web"));
+		const said: string[] = [];
+		const writers = ["a", "b"].map((prefix) => {
+			const writer = spawn(process.execPath, ["--input-type=module", "-e", WRITER, mount.path, prefix], {
+				stdio: ["ignore", "pipe", "inherit"],
+			});
+			let rest = "";
+			writer.stdout.on("data", (chunk: Buffer) => {
+				const lines = (rest + chunk.toString()).split("\n");
+				rest = lines.pop() ?? "";
+				said.push(...lines);
+			});
+			return writer;
+		});
+		const ended = writers.map((writer) => new Promise((resolve) => writer.once("close", resolve)));
+		try {
+			await expect.poll(() => said.length, { timeout: 20_000 }).toBeGreaterThan(20);
+			const seen: { checkpoint: LayerId; before: string[]; sealed: string; names: string[] }[] = [];
+			for (let tries = 0; seen.length < 5 && tries < 2000; tries++) {
+				const before = [...said];
+				try {
+					const { id: checkpoint, directory } = await store.checkpoint(id("web"));
+					const sealed = path.join(directory, "diff");
+					seen.push({ checkpoint, before, sealed, names: readdirSync(sealed) });
+				} catch (error) {
+					// A writer had its file open.
+					expect(error).toMatchObject({ code: "EBUSY" });
+				}
+				await new Promise((resolve) => setTimeout(resolve, 5));
+			}
+			expect(seen).toHaveLength(5);
+			for (const writer of writers) writer.kill("SIGKILL");
+			await Promise.all(ended);
+			let below: readonly string[] = [];
+			for (const { checkpoint, before, sealed, names: atOnce } of seen) {
+				// Nothing came into it since.
+				expect(readdirSync(sealed)).toEqual(atOnce);
+				const names = await namesIn(store, checkpoint);
+				expect(before.filter((name) => !names.includes(name))).toEqual([]);
+				// Whole, and never changed by what came later: each checkpoint has the files of the one below, and more.
+				expect(below.filter((name) => !names.includes(name))).toEqual([]);
+				below = names;
+			}
+			const all = await namesIn(store, "web");
+			expect(said.filter((name) => !all.includes(name))).toEqual([]);
+			for (const name of all.slice(0, 200)) {
+				if (name !== "of-base") expect(readFileSync(path.join(mount.path, name), "utf8").length % 7).toBe(0);
+			}
+			await mount.unmount();
+		} finally {
+			for (const writer of writers) writer.kill("SIGKILL");
+		}
+	});
+});
+
 describe("a mounted layer", () => {
 	it("is not sealed while a file is open for writing, and the error names who has it open", async () => {
 		await using store = await makeStore("overlay");

@@ -175,8 +175,11 @@ async function finish(
 		);
 	}
 	await Promise.all(flushes);
-	if (sealed !== undefined) await store.driver.finishCommit(store.placeOf(sealed));
-	else store.deleteRemoved([`layers/${record.n}`]);
+	// What only a writable layer needs can go when nobody waits.
+	if (sealed !== undefined) {
+		const place = store.placeOf(sealed);
+		store.background.run(`tidy layer "${sealed.id}"`, () => store.driver.finishCommit(place));
+	} else store.deleteRemoved([`layers/${record.n}`]);
 }
 
 /** A user namespace's root walks through the layer's directory. */
