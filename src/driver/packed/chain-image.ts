@@ -74,8 +74,10 @@ export class ChainImages {
 
 	/** `users` no longer stand on the image. Where nobody does, it is unmounted. */
 	async release([top]: PackedChain, users: readonly string[]): Promise<void> {
+		// Not worth a lock where nobody stands on it; and somebody else may have been the last meanwhile.
 		if (!isThere(usersOf(top))) return;
 		await this.#locks.with(tarOf(top), async () => {
+			if (!isThere(usersOf(top))) return;
 			for (const user of users) rmSync(path.join(usersOf(top), userName(user)), { force: true });
 			if (namesIn(usersOf(top)).length > 0) return;
 			unmountImage(top.directory);
