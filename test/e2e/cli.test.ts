@@ -1,7 +1,16 @@
 /** The command `lamella` as a person and a script meet it: on a terminal and in a pipe, going well and going wrong. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	createReadStream,
+	existsSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeDirectory, type TestFilesystem } from "../support/filesystems.ts";
@@ -237,6 +246,44 @@ describe("with an image", () => {
 		ok("rm", "web1", "by-tar");
 		expect(ok("rmi", "box:2")).toBe(`name box:2\nimage ${id}`);
 		ok("cleanup");
+	});
+
+	test("checkpoints: keep, go on, go back, and go on in several directions", () => {
+		ok("create", "work", "box:1");
+		const merged = ok("mount", "work");
+		writeFileSync(path.join(merged, "srv/one"), "1\n");
+		expect(ok("checkpoint", "work")).toBe("work@1");
+		writeFileSync(path.join(merged, "srv/two"), "2\n");
+		expect(json("checkpoint", "work", "second")).toMatchObject({ id: "second", parent: "work@1" });
+		writeFileSync(path.join(merged, "srv/three"), "3\n");
+		expect(ok("changes", "work", "--since", "work@1").split("\n")).toEqual([
+			"C /srv",
+			"A /srv/three",
+			"A /srv/two",
+		]);
+
+		const open = openSync(path.join(merged, "srv/open"), "w");
+		const refused = lamella("checkpoint", "work");
+		expect(refused.code).toBe(4);
+		expect(refused.stderr).toContain(`(pid ${process.pid}, /srv/open)`);
+		closeSync(open);
+
+		lamella("rollback", "work");
+		expect(readdirSync(path.join(merged, "srv")).sort()).toEqual(["one", "two"]);
+		expect(ok("fork", "work", "try", "--count", "3").split("\n")).toEqual(["try-1", "try-2", "try-3"]);
+		expect(json("log", "work")).toMatchObject([
+			{ id: "second", named: true, forks: ["try-1", "try-2", "try-3"] },
+			{ id: "work@1", named: false, forks: [] },
+		]);
+		expect(ok("log", "work")).toMatch(/^CHECKPOINT +CREATED .*\nsecond .* try-1, try-2, try-3\nwork@1 /);
+		expect(lamella("rm", "second").stderr).toContain("layers on top of it");
+		expect(lamella("fork", "work", "a", "b", "--count", "2").code).toBe(1);
+		ok("checkpoint", "try-1");
+		ok("squash", "try-1");
+		ok("unmount", "work");
+		ok("rm", "work", "try-1", "try-2", "try-3");
+		ok("rm", "second");
+		expect(ok("layers", "--quiet")).not.toMatch(/work|try|second/);
 	});
 });
 

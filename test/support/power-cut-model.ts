@@ -36,6 +36,8 @@ interface Begun {
 	readonly operation: PowerCutOperation;
 	readonly layer: Layer | undefined;
 	readonly before: readonly (State | undefined)[];
+	/** The checkpoint that it makes. */
+	readonly kept?: Layer | undefined;
 }
 
 export class PowerCutModel {
@@ -86,8 +88,18 @@ export class PowerCutModel {
 		this.#layers.set(id, layer);
 		if (operation.op === "commit") this.#layers.set(operation.name, layer);
 		const { states: before } = layer;
-		this.#begun.set(n, { durable, operation, layer, before });
+		const kept = operation.op === "checkpoint" ? this.#checkpoint(operation, layer) : undefined;
+		this.#begun.set(n, { durable, operation, layer, before, kept });
 		layer.states = [...before, ...this.#after(operation, layer)];
+	}
+
+	/** The layer that a checkpoint makes. */
+	#checkpoint({ name, labels }: Extract<PowerCutOperation, { op: "checkpoint" }>, of: Layer): Layer {
+		const parent = of.states.find((state) => state?.kind === "active")?.parent;
+		const state: State = { id: name, kind: "committed", parent, labels, tree: of.edited };
+		const kept: Layer = { states: [undefined, state], sidecar: [] };
+		this.#layers.set(name, kept);
+		return kept;
 	}
 
 	/** The states that the operation leads to. */
@@ -108,6 +120,12 @@ export class PowerCutModel {
 						labels: operation.labels,
 						tree: layer.edited,
 					}));
+			case "checkpoint":
+				return now
+					.filter(({ kind }) => kind === "active")
+					.map((state) => ({ ...state, parent: operation.name }));
+			case "rollback":
+				return now.map((state) => ({ ...state }));
 			case "labels":
 				return now.map((state) => ({ ...state, labels: operation.labels }));
 			default:
@@ -130,6 +148,8 @@ export class PowerCutModel {
 		} else if (layer !== undefined && durable) {
 			layer.states = layer.states.filter((state) => !before.includes(state));
 			layer.sidecar = [];
+			if (begun.kept !== undefined)
+				begun.kept.states = begun.kept.states.filter((state) => state !== undefined);
 		}
 	}
 

@@ -44,6 +44,8 @@ export type PowerCutOperation =
 			readonly parent: LayerId | undefined;
 			readonly labels: Labels;
 	  }
+	| { readonly op: "checkpoint"; readonly id: LayerId; readonly name: LayerId; readonly labels: Labels }
+	| { readonly op: "rollback"; readonly id: LayerId }
 	| { readonly op: "labels"; readonly id: LayerId; readonly labels: Labels }
 	| { readonly op: "remove"; readonly id: LayerId }
 	| { readonly op: "records"; readonly keys: readonly string[]; readonly value: string };
@@ -201,6 +203,7 @@ async function makeLayer(id: LayerId, durable: boolean, random: (below: number) 
 	if (fate === 0) return true;
 	if (fate === 1) return await run({ op: "remove", id }, true, () => store.remove(id));
 	await edited(id, path.join(directory, "diff"));
+	if (fate < 5) return await goBackAndForth(id, random);
 	const name = parseLayerId(`${id}/done`);
 	const commitLabels = { committed: name };
 	const isDone = await run({ op: "commit", id, name, labels: commitLabels }, true, () =>
@@ -208,6 +211,27 @@ async function makeLayer(id: LayerId, durable: boolean, random: (below: number) 
 	);
 	if (isDone) committed.push(name);
 	return isDone;
+}
+
+/** A checkpoint of a layer, mounted or not, and now and then a rollback to it and a fork of it. */
+async function goBackAndForth(id: LayerId, random: (below: number) => number): Promise<boolean> {
+	const mount = random(2) === 0 ? await store.mount(id) : undefined;
+	const name = parseLayerId(`${id}/kept`);
+	const labels = { checkpoint: name };
+	const checkpoint = (): Promise<unknown> => store.checkpoint(id, { as: name, labels });
+	if (!(await run({ op: "checkpoint", id, name, labels }, true, checkpoint))) return false;
+	committed.push(name);
+	edit(path.join(store.get(id).directory, "diff"), random);
+	if (random(2) === 0 && !(await run({ op: "rollback", id }, true, () => store.rollback(id)))) return false;
+	const fork = parseLayerId(`${id}/fork`);
+	const forkLabels = { fork };
+	const isForked = (): Promise<boolean> =>
+		run({ op: "create", id: fork, parent: name, labels: forkLabels }, true, () =>
+			store.fork(id, [fork], { from: name, labels: forkLabels }),
+		);
+	if (random(2) === 0 && !(await with_(name, isForked))) return false;
+	await mount?.unmount();
+	return true;
 }
 
 /** Layers that are made and removed one after the other. */
