@@ -41,11 +41,13 @@ export function allNames(database: Database): string[] {
  * @throws {LamellaError} `ECORRUPT` where one is missing
  */
 export function chainOf(database: Database, record: LayerRecord): LayerRecord[] {
-	const chain: LayerRecord[] = [];
-	for (let below = parentOf(database, record); below !== undefined; below = parentOf(database, below)) {
-		chain.push(below);
-	}
-	return chain;
+	return database.reading(() => {
+		const chain: LayerRecord[] = [];
+		for (let below = parentOf(database, record); below !== undefined; below = parentOf(database, below)) {
+			chain.push(below);
+		}
+		return chain;
+	});
 }
 
 /**
@@ -54,14 +56,16 @@ export function chainOf(database: Database, record: LayerRecord): LayerRecord[] 
  * @throws {LamellaError} `ECORRUPT` where one is missing
  */
 export function mountChainOf(database: Database, top: LayerRecord): LayerRecord[] {
-	const chain: LayerRecord[] = [];
-	let layer: LayerRecord | undefined = top;
-	while (layer !== undefined) {
-		chain.push(layer);
-		if (standsAlone(layer.form)) break;
-		layer = foldedLayers(layer.form) === undefined ? parentOf(database, layer) : belowFold(database, layer);
-	}
-	return chain;
+	return database.reading(() => {
+		const chain: LayerRecord[] = [];
+		let layer: LayerRecord | undefined = top;
+		while (layer !== undefined) {
+			chain.push(layer);
+			if (standsAlone(layer.form)) break;
+			layer = foldedLayers(layer.form) === undefined ? parentOf(database, layer) : belowFold(database, layer);
+		}
+		return chain;
+	});
 }
 
 /** The layer that a layer's fold stands on. */
