@@ -66,7 +66,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 				() => import("./commands/fork.ts"),
 			),
 			command("squash", "make one of a layer's checkpoints", () => import("./commands/squash.ts")),
-			command("commit", "make an image of a writable layer", () => import("./commands/commit.ts")),
+			command(
+				"commit",
+				"make an image of a writable layer or a checkpoint",
+				() => import("./commands/commit.ts"),
+			),
 			command("apply", "make a committed layer from a layer tar", () => import("./commands/apply.ts")),
 			command(
 				"flatten",

@@ -69,6 +69,14 @@ export interface UnmountOptions {
 	readonly detach?: boolean | undefined;
 }
 
+/** What a check of a layer found. */
+export interface Checked {
+	/** Whether there was something to compare its content with. */
+	readonly isVerified: boolean;
+	/** Sentences for people; empty where all is well. */
+	readonly problems: readonly string[];
+}
+
 export interface ReleaseOptions {
 	/** Mounts that others made by `describeMount` are gone, too. */
 	readonly described?: boolean | undefined;
@@ -208,7 +216,7 @@ export interface Driver {
 		chain: readonly LayerPlace[],
 		diffId: DiffId | undefined,
 		options?: RunOptions,
-	): Promise<{ readonly isVerified: boolean; readonly problems: readonly string[] }>;
+	): Promise<Checked>;
 	/**
 	 * The layer's tar, where the driver keeps it as a file, just as a diff without options would be.
 	 * @throws {LamellaError} `ECORRUPT` where that file was changed

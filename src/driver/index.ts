@@ -1,4 +1,5 @@
 export type {
+	Checked,
 	Driver,
 	DriverName,
 	HeldSubject,

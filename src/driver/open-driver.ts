@@ -38,7 +38,10 @@ export function openDriver(options: OpenDriverOptions): Driver {
 	if (probe.problems.length === 0) {
 		const problem = name === "overlay" ? undefined : inRoot(root, () => probePacked(trialIn, probe.options));
 		if (problem !== undefined && name === "packed") throw problem;
-		return openOverlay(options, filesystem, probe, { packs: name !== "overlay" && problem === undefined });
+		return openOverlay(options, filesystem, probe, {
+			packs: name !== "overlay" && problem === undefined,
+			problem,
+		});
 	}
 	const refusal = refuse(root, filesystem, probe);
 	if (name !== "auto" || mustMount) throw refusal;
@@ -49,7 +52,7 @@ function openOverlay(
 	{ jobs, trialIn }: OpenDriverOptions,
 	filesystem: BackingFilesystem,
 	probe: ProbeResult,
-	{ packs }: { readonly packs: boolean },
+	{ packs, problem }: { readonly packs: boolean; readonly problem: LamellaError | undefined },
 ): Driver {
 	const { api, options, xattrPrefix } = probe;
 	const status: Status = [
@@ -58,6 +61,7 @@ function openOverlay(
 		["Overlay options", options.join(",")],
 		["Overlay xattrs", `${xattrPrefix}*`],
 		["Mounted by", api === "fsconfig" ? "fsconfig(2), lowerdir+" : "mount(2)"],
+		...(problem === undefined ? [] : [["Not packed because", problem.message] as const]),
 	];
 	return new OverlayDriver({ api, options, xattrPrefix, status, packs }, { jobs, scratch: trialIn });
 }

@@ -3,7 +3,7 @@
  * Everything above (image, graphdriver, serve) is written against this interface.
  */
 import type { Readable } from "node:stream";
-import type { LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
+import type { Checked, LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
 import type {
 	ApplyResult,
@@ -127,13 +127,9 @@ export interface ImportChainOptions {
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
 
-/** What a check found of a layer. */
-export interface CheckedLayer {
+/** What a check found of a layer. A tree of files has nothing to be compared with. */
+export interface CheckedLayer extends Checked {
 	readonly layer: LayerId;
-	/** Whether there was something to compare its content with: a tree of files has nothing. */
-	readonly isVerified: boolean;
-	/** Sentences for people; empty where all is well. */
-	readonly problems: readonly string[];
 }
 
 /** `applied` is absent for a layer that was there already. */

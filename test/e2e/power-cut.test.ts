@@ -207,7 +207,7 @@ async function checkRecovered(
 	{
 		await using store = await openLayerStore({ root, threads: 2 });
 		wrong.push(...model.check(store, contentOf, how));
-		for (const info of store.list()) wrong.push(...checkLayer(store, info));
+		for (const info of store.list()) wrong.push(...(await checkLayer(store, info)));
 		for (const [key, text] of store.status().details) if (key === "Problem") wrong.push(`Problem: ${text}`);
 		await tryAll(store);
 	}
@@ -224,20 +224,31 @@ async function checkRecovered(
 	return wrong;
 }
 
-/** A layer is whole: its chain is there, and its `root/` is what its `diff/`s make. */
-function checkLayer(store: LayerStore, { id, kind, directory, flattened }: LayerInfo): string[] {
-	const missing = [directory, ...store.chain(id).map((below) => below.directory)].filter(
-		(each) => !existsSync(path.join(each, "diff")),
-	);
+const isPacked = (layer: string): boolean => existsSync(path.join(layer, "layer.tar"));
+
+/** A layer is whole: its chain is there; a packed one is what came in, and a flattened one shows what its chain makes. */
+async function checkLayer(
+	store: LayerStore,
+	{ id, kind, directory, flattened }: LayerInfo,
+): Promise<readonly string[]> {
+	const all = [directory, ...store.chain(id).map((below) => below.directory)];
+	const missing = all.filter((each) => !isPacked(each) && !existsSync(path.join(each, "diff")));
 	if (missing.length > 0) return missing.map((each) => `${id}: ${each} is not there`);
 	if (kind === "active" && !existsSync(path.join(directory, "work"))) return [`${id} has no work/`];
+	if (isPacked(directory)) return (await store.check(id)).problems;
 	if (!flattened) return [];
 	using place = new Workplace();
-	const lowers = [directory, ...store.chain(id).map((below) => below.directory)];
-	const { merged } = place.mount(lowers.map((each) => path.join(each, "diff")));
-	const differing = differences(treeOf(path.join(directory, "root")), treeOf(merged));
+	const lowers = all.filter((each) => !isPacked(each)).map((each) => path.join(each, "diff"));
+	const tars = all.filter(isPacked).reverse();
+	if (tars.length > 0) {
+		const below = place.make("packed");
+		for (const each of tars) applyTar({ directory: below }, [readFileSync(path.join(each, "layer.tar"))]);
+		lowers.push(below);
+	}
+	await using mount = await store.mount(id);
+	const differing = differences(treeOf(mount.path), treeOf(place.mount(lowers).merged));
 	const isSame = Object.keys(differing).length === 0;
-	return isSame ? [] : [`${id}: ${directory}/root differs: ${JSON.stringify(differing, undefined, 1)}`];
+	return isSame ? [] : [`${id}: ${directory} shows another tree: ${JSON.stringify(differing, undefined, 1)}`];
 }
 
 function leftOvers(root: string): string[] {

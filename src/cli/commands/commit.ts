@@ -1,4 +1,4 @@
-/** `lamella commit`: an image of a writable layer. */
+/** `lamella commit`: an image of a layer. */
 
 import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
@@ -14,7 +14,10 @@ interface Options {
 export const command: CommandModule = defineCommand<[layer: string, name: string | undefined], Options>({
 	configure: (command) => {
 		command
-			.argument("<layer>", "name of the writable layer; it stays as it is and may be mounted")
+			.argument(
+				"<layer>",
+				"name of a writable layer, which stays as it is and may be mounted, or of a checkpoint",
+			)
 			.argument("[name]", "name of the image (default: only an id)")
 			.option("-a, --author <text>", "who made it")
 			.option("-m, --message <text>", "what was done")

@@ -5,13 +5,12 @@
  * Layers whose tars are applied become trees, or, by the name `packed`, packed layers where all below them are, too. Either
  * driver mounts what the other one has made.
  */
-import { constants, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import { copyFile, link, mkdir, rm } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
 import {
 	type DiffId,
-	type DiffSubject,
 	type KeptTar,
 	keptTar,
 	type OverlayXattrPrefix,
@@ -19,6 +18,7 @@ import {
 } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
+	Checked,
 	CopyOptions,
 	Driver,
 	DriverName,
@@ -44,20 +44,24 @@ import {
 	packedChainOf,
 } from "../packed/chain-image.ts";
 import {
-	dataOf,
+	checkPackedLayer,
+	copyPacked,
+	packedFilesOf,
+	packedSubject,
+	packedTarget,
+	packedUsage,
+} from "../packed/packed-layer.ts";
+import {
 	diffOf,
 	emptyOf,
 	foldOf,
 	imageMountOf,
-	imageOf,
-	indexOf,
 	inheritTreeRoot,
 	lowersFrom,
 	lowersOf,
 	makeTreeRoot,
 	mapTreeRoot,
 	rootOf,
-	tarOf,
 	workOf,
 } from "../place.ts";
 import { isMountPoint, unmountTree } from "../unmount.ts";
@@ -83,7 +87,6 @@ export interface OverlayFacts {
 
 /** Before the name of a layer whose mount was described for somebody else to make. */
 const DESCRIBED = "described-";
-const BLOCK_BYTES = 512;
 
 /** What a layer's mount is made of. */
 type Plan =
@@ -132,14 +135,7 @@ export class OverlayDriver implements Driver {
 	}
 
 	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply> {
-		if (this.#facts.packs && chain.every(({ form }) => form === PACKED)) {
-			const lowers = chain.map(({ directory }) => directory);
-			return {
-				form: PACKED,
-				target: { form: "packed", directory: staged, lowers },
-				[Symbol.asyncDispose]: () => Promise.resolve(),
-			};
-		}
+		if (this.#facts.packs && chain.every(({ form }) => form === PACKED)) return packedTarget(staged, chain);
 		const layer = { directory: staged };
 		await makeTreeRoot(diffOf(layer));
 		const image = await this.#images.holdBelow(chain);
@@ -275,11 +271,8 @@ export class OverlayDriver implements Driver {
 	}
 
 	async hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
-		if (layer.form === PACKED) {
-			const lowers = chain.map(({ directory }) => directory);
-			const packed: DiffSubject = { form: "packed", layer: layer.directory, lowers };
-			return { subject: packed, [Symbol.asyncDispose]: () => Promise.resolve() };
-		}
+		if (layer.form === PACKED)
+			return { subject: packedSubject(layer, chain), [Symbol.asyncDispose]: () => Promise.resolve() };
 		const image = await this.#images.holdBelow(chain);
 		const { xattrPrefix } = this.#facts;
 		const lowers = lowersOf(chain, image?.path);
@@ -294,18 +287,9 @@ export class OverlayDriver implements Driver {
 		chain: readonly LayerPlace[],
 		diffId: DiffId | undefined,
 		options?: RunOptions,
-	): Promise<{ isVerified: boolean; problems: readonly string[] }> {
+	): Promise<Checked> {
 		if (layer.form !== PACKED) return { isVerified: false, problems: [] };
-		const { directory } = layer;
-		const problems = [...(await this.#jobs.run("checkPacked", { layer: directory }, options))];
-		const [kept] = problems.length === 0 ? [keptTar(directory)] : [];
-		if (diffId !== undefined && kept !== undefined && kept.diffId !== diffId)
-			problems.push(`"${kept.path}" is the tar of another layer; remove the layer and import it again`);
-		if (existsSync(imageOf(layer))) {
-			const layers = [layer, ...chain].map((each) => each.directory);
-			problems.push(...(await this.#jobs.run("checkImage", { layers, image: imageOf(layer) }, options)));
-		}
-		return { isVerified: true, problems };
+		return await checkPackedLayer(this.#jobs, layer, chain, diffId, options);
 	}
 
 	keptTar(layer: LayerPlace): KeptTar | undefined {
@@ -313,7 +297,7 @@ export class OverlayDriver implements Driver {
 	}
 
 	async usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
-		if (layer.form === PACKED) return usageOfFiles(packedFilesOf(layer));
+		if (layer.form === PACKED) return packedUsage(layer);
 		return await this.#jobs.run("usage", { directories: [diffOf(layer)] }, options);
 	}
 
@@ -348,11 +332,7 @@ export class OverlayDriver implements Driver {
 
 	async copy(staged: string, layer: LayerPlace, { share, ...options }: CopyOptions): Promise<LayerForm> {
 		if (layer.form === PACKED) {
-			for (const file of packedFilesOf(layer)) {
-				const copy = path.join(staged, path.basename(file));
-				// Nobody ever writes a packed layer.
-				await link(file, copy).catch(() => copyFile(file, copy, constants.COPYFILE_FICLONE));
-			}
+			await copyPacked(staged, layer);
 			return PACKED;
 		}
 		const to = diffOf({ directory: staged });
@@ -376,16 +356,6 @@ function inheritFromChain(
 ): void {
 	const [below] = lowersOf(chain, imageAt);
 	if (below !== undefined) inheritTreeRoot(diffOf(layer), below);
-}
-
-/** What a packed layer is; its image can be made again. */
-function packedFilesOf(layer: LayerPlace): string[] {
-	return [tarOf(layer), indexOf(layer), dataOf(layer)].filter(existsSync);
-}
-
-function usageOfFiles(files: readonly string[]): Usage {
-	const blocks = files.map((file) => statSync(file).blocks);
-	return { sizeBytes: blocks.reduce((sum, each) => sum + each * BLOCK_BYTES, 0), inodes: files.length };
 }
 
 function makeFiller(plan: Plan, layer: LayerPlace): void {

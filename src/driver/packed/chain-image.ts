@@ -72,14 +72,19 @@ export class ChainImages {
 		return target;
 	}
 
-	/** `users` no longer stand on the image. Where nobody does, it is unmounted. */
+	/** `users` no longer stand on the image. Where nobody in this mount namespace does, it is unmounted. */
 	async release([top]: PackedChain, users: readonly string[]): Promise<void> {
+		// Not worth a lock where nobody stands on it; and somebody else may have been the last meanwhile.
 		if (!isThere(usersOf(top))) return;
 		await this.#locks.with(tarOf(top), async () => {
+			if (!isThere(usersOf(top))) return;
 			for (const user of users) rmSync(path.join(usersOf(top), userName(user)), { force: true });
-			if (namesIn(usersOf(top)).length > 0) return;
+			const others = readdirSync(usersOf(top));
+			if (others.some((name) => name.endsWith(inThisNamespace()))) return;
 			unmountImage(top.directory);
-			rmdirSync(usersOf(top));
+			// In another mount namespace it may be mounted still, and would go from there with its directory.
+			if (others.length > 0) return;
+			for (const directory of [imageMountOf(top), usersOf(top)].filter(isThere)) rmdirSync(directory);
 		});
 	}
 
@@ -138,19 +143,17 @@ export function unmountImage(directory: string): void {
 	for (let round = 0; round < 100 && isMountPoint(target); round++) {
 		linux.umount2(target, linux.UMOUNT_NOFOLLOW | linux.MNT_DETACH);
 	}
-	rmdirSync(target);
 }
 
 /** Mounts are a thing of a mount namespace, so those that stand on one are, too. */
 function userName(user: string): string {
-	return `${user}@${linux.mountNamespace()}`;
+	return `${user}${inThisNamespace()}`;
+}
+
+function inThisNamespace(): string {
+	return `@${linux.mountNamespace()}`;
 }
 
 function isThere(file: string): boolean {
 	return linux.tryFstatat(linux.AT_FDCWD, file) !== undefined;
-}
-
-function namesIn(directory: string): readonly string[] {
-	const own = `@${linux.mountNamespace()}`;
-	return readdirSync(directory).filter((name) => name.endsWith(own));
 }

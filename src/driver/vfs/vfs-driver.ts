@@ -9,6 +9,7 @@ import type { RunOptions } from "../../jobs/index.ts";
 import type { Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
+	Checked,
 	CopyOptions,
 	Driver,
 	HeldSubject,
@@ -129,7 +130,7 @@ export class VfsDriver implements Driver {
 		});
 	}
 
-	async check(): Promise<{ isVerified: boolean; problems: readonly string[] }> {
+	async check(): Promise<Checked> {
 		return { isVerified: false, problems: [] };
 	}
 

@@ -1,6 +1,7 @@
 /**
- * Makes an image of an active layer: its changes become a committed layer over the same parent, and the config of the
- * image below gets one more diffID. The active layer is only read; it may be mounted and goes on as it was.
+ * Makes an image of a layer: its changes become a committed layer over the same parent, and the config of the
+ * image below gets one more diffID. The layer is only read; a writable one may be mounted and goes on as it was. What a
+ * committed one holds (a checkpoint, for example) is shared, and not copied.
  */
 import { LamellaError } from "../../errors/index.ts";
 import { chainId, type DiffId, digestOf } from "../../layer/index.ts";
@@ -19,13 +20,12 @@ export async function commitLayer(
 	name: ImageName | undefined,
 	options: CommitOptions,
 ): Promise<MadeImage> {
-	const active = store.get(id);
-	if (active.kind !== "active") {
-		const is = active.kind === "view" ? "a read-only view" : "committed already";
-		const message = `layer "${id}" is ${is}; only a writable layer can become an image`;
+	const source = store.get(id);
+	if (source.kind === "view") {
+		const message = `layer "${id}" is a read-only view, which has nothing of its own; make an image of a writable or a committed layer`;
 		throw new LamellaError("EKIND", message, { layer: id });
 	}
-	const base = await baseOf(store, active, options);
+	const base = await baseOf(store, source, options);
 	// A wrong instruction has to be told before the work is done.
 	extendConfig(base.config, [], options.changes);
 	const report = (phase: ProgressEvent["phase"], doneBytes: number): void =>
@@ -53,7 +53,7 @@ export async function commitLayer(
 		};
 		return layer;
 	};
-	const made = makeNewLayer(store, active, nameOf, {
+	const made = makeNewLayer(store, source, nameOf, {
 		signal: options.signal,
 		skipUnsupported: options.skipUnsupported,
 		onProgress: (doneBytes) => report("writing", doneBytes),

@@ -1,0 +1,69 @@
+/**
+ * What the driver does with one packed layer: its files are read, linked and flushed as they are, for nobody ever writes them.
+ * Their images are chain-image.ts's affair.
+ */
+import { constants, existsSync, statSync } from "node:fs";
+import { copyFile, link } from "node:fs/promises";
+import path from "node:path";
+import type { RunOptions } from "../../jobs/index.ts";
+import { type DiffId, type DiffSubject, keptTar, type Usage } from "../../layer/index.ts";
+import type { Checked, LayerJobRunner, LayerPlace, PreparedApply } from "../driver.ts";
+import { PACKED } from "../form.ts";
+import { dataOf, imageOf, indexOf, tarOf } from "../place.ts";
+
+type Directory = Pick<LayerPlace, "directory">;
+const BLOCK_BYTES = 512;
+
+/** The layer's files; its image is none of them, for it can be made again. */
+export function packedFilesOf(layer: Directory): string[] {
+	return [tarOf(layer), indexOf(layer), dataOf(layer)].filter((file) => existsSync(file));
+}
+
+export function packedUsage(layer: Directory): Usage {
+	const files = packedFilesOf(layer);
+	const blocks = files.map((file) => statSync(file).blocks);
+	return { sizeBytes: blocks.reduce((sum, each) => sum + each * BLOCK_BYTES, 0), inodes: files.length };
+}
+
+/** Where a tar over packed layers is applied, so that it becomes one more. */
+export function packedTarget(staged: string, chain: readonly Directory[]): PreparedApply {
+	const lowers = chain.map(({ directory }) => directory);
+	return {
+		form: PACKED,
+		target: { form: "packed", directory: staged, lowers },
+		[Symbol.asyncDispose]: () => Promise.resolve(),
+	};
+}
+
+export function packedSubject(layer: Directory, chain: readonly Directory[]): DiffSubject {
+	return { form: "packed", layer: layer.directory, lowers: chain.map(({ directory }) => directory) };
+}
+
+/** Fills `staged` with the layer's files, by links where the filesystem takes them. */
+export async function copyPacked(staged: string, layer: Directory): Promise<void> {
+	for (const file of packedFilesOf(layer)) {
+		const copy = path.join(staged, path.basename(file));
+		await link(file, copy).catch(() => copyFile(file, copy, constants.COPYFILE_FICLONE));
+	}
+}
+
+/** Compares the layer's tar with its digests and its index, and its image, where there is one, with what it is made of. */
+export async function checkPackedLayer(
+	jobs: LayerJobRunner,
+	layer: Directory,
+	chain: readonly Directory[],
+	diffId: DiffId | undefined,
+	options?: RunOptions,
+): Promise<Checked> {
+	const { directory } = layer;
+	const problems = [...(await jobs.run("checkPacked", { layer: directory }, options))];
+	const kept = problems.length === 0 ? keptTar(directory) : undefined;
+	if (diffId !== undefined && kept !== undefined && kept.diffId !== diffId)
+		problems.push(`"${kept.path}" is the tar of another layer; remove the layer and import it again`);
+	const image = imageOf(layer);
+	if (existsSync(image)) {
+		const layers = [layer, ...chain].map((each) => each.directory);
+		problems.push(...(await jobs.run("checkImage", { layers, image }, options)));
+	}
+	return { isVerified: true, problems };
+}
