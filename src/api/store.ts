@@ -296,11 +296,11 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * the same path. Nothing is copied, whatever the size. The kernel makes sure that nobody writes meanwhile: who has the
 	 * old mount open, or as root or working directory, goes on reading it and can write to it no more.
 	 * @throws {LamellaError} `ENOTFOUND`, `EKIND` (not writable), `EBUSY` (files are open for writing; the message names who has
-	 * them open), `EEXISTS`, `EINVALID` (the name)
+	 * them open), `EEXISTS`, `EINVALID` (the name), `EREFERENCED` (an engine's layer)
 	 */
 	checkpoint(name: string, options: CheckpointOptions = {}): Promise<LayerInfo> {
 		const { as, labels, live, signal } = options;
-		return this.layerStore.checkpoint(this.#existing(name), { as: asName(as), labels, live, signal });
+		return this.layerStore.checkpoint(this.#ours(name), { as: asName(as), labels, live, signal });
 	}
 
 	/**
@@ -309,7 +309,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * @throws {LamellaError} `ENOTFOUND` (also: no such checkpoint), `EKIND`, `EBUSY` (files are open for writing), `EEXISTS`
 	 */
 	rollback(name: string, { to, keep, signal }: RollbackOptions = {}): Promise<LayerInfo> {
-		const id = this.#existing(name);
+		const id = this.#ours(name);
 		const target = to === undefined ? undefined : this.#existing(to);
 		return this.layerStore.rollback(id, { to: target, keep: asName(keep), signal });
 	}
@@ -323,7 +323,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 		newNames: readonly string[],
 		{ from, labels, signal }: ForkOptions = {},
 	): Promise<readonly LayerInfo[]> {
-		const id = this.#existing(name);
+		const id = from === undefined ? this.#ours(name) : this.#existing(name);
 		const image = this.layerStore.get(id).labels[BASE_IMAGE_LABEL];
 		return this.layerStore.fork(id, newNames.map(parseLayerName), {
 			from: from === undefined ? undefined : this.#committed(from),
@@ -344,7 +344,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 * @throws {LamellaError} `ENOTFOUND` (also: no checkpoint), `EKIND`, `EBUSY` (files are open for writing)
 	 */
 	squash(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<LayerInfo> {
-		return this.layerStore.squash(this.#existing(name), options);
+		return this.layerStore.squash(this.#ours(name), options);
 	}
 
 	/**
@@ -483,6 +483,19 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	#existing(name: string): LayerId {
 		if (this.layerStore.has(name as LayerId)) return name as LayerId;
 		throw this.#notFound("layer", name, this.#layerIds());
+	}
+
+	/** A layer whose mounts are made here: an engine makes those of its layers itself. @throws ENOTFOUND, EREFERENCED */
+	#ours(name: string): LayerId {
+		const id = this.#existing(name);
+		const layer = this.layerStore.get(id);
+		const engine = layer.kind === "committed" ? undefined : engineOf(layer);
+		if (engine === undefined) return id;
+		throw new LamellaError(
+			"EREFERENCED",
+			`layer "${name}" belongs to ${engine}, which mounts it and expects its directory to stay; fork what it stands on, by \`from\``,
+			{ layer: name },
+		);
 	}
 
 	#diffOptions(options: ChangesOptions): DiffOptions {
