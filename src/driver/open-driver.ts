@@ -38,7 +38,8 @@ export function openDriver(options: OpenDriverOptions): Driver {
 	if (probe.problems.length === 0) {
 		const problem = name === "overlay" ? undefined : inRoot(root, () => probePacked(trialIn, probe.options));
 		if (problem !== undefined && name === "packed") throw problem;
-		return openOverlay(options, filesystem, probe, { packs: name !== "overlay" && problem === undefined });
+		const facts = { packs: name !== "overlay" && problem === undefined, notPacked: problem?.message };
+		return openOverlay(options, filesystem, probe, facts);
 	}
 	const refusal = refuse(root, filesystem, probe);
 	if (name !== "auto" || mustMount) throw refusal;
@@ -49,7 +50,7 @@ function openOverlay(
 	{ jobs, trialIn }: OpenDriverOptions,
 	filesystem: BackingFilesystem,
 	probe: ProbeResult,
-	{ packs }: { readonly packs: boolean },
+	{ packs, notPacked }: { readonly packs: boolean; readonly notPacked: string | undefined },
 ): Driver {
 	const { api, options, xattrPrefix } = probe;
 	const status: Status = [
@@ -58,6 +59,7 @@ function openOverlay(
 		["Overlay options", options.join(",")],
 		["Overlay xattrs", `${xattrPrefix}*`],
 		["Mounted by", api === "fsconfig" ? "fsconfig(2), lowerdir+" : "mount(2)"],
+		...(notPacked === undefined ? [] : [["Not packed because", notPacked] as const]),
 	];
 	return new OverlayDriver({ api, options, xattrPrefix, status, packs }, { jobs, scratch: trialIn });
 }
