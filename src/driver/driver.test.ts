@@ -105,6 +105,16 @@ test("on an overlay filesystem overlay is refused by name, and auto takes vfs an
 	const driver = openDriver({ root: at("merged"), jobs });
 	expect(driver.name).toBe("vfs");
 	expect(Object.fromEntries(driver.status())["Not overlay because"]).toContain("overlayfs cannot write");
+	const byName = openDriver({ root: at("merged"), name: "vfs", jobs });
+	expect(Object.fromEntries(byName.status())["Not overlay because"]).toContain("overlayfs cannot write");
+});
+
+test.each(["auto", "overlay"] as const)("%s on a filesystem without packed layers says why", (name) => {
+	using backing = makeFilesystem("tmpfs", 64 * MIB);
+	const driver = openDriver({ root: backing.path, name, jobs });
+	expect(driver.name).toBe("overlay");
+	expect(Object.fromEntries(driver.status())["Not packed because"]).toContain("ENOTBLK");
+	expect(readdirSync(backing.path)).toEqual([]);
 });
 
 test("a filesystem without d_type is refused, and the message says how to make it with", () => {

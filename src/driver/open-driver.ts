@@ -2,7 +2,7 @@
  * Owns the choice of a driver for a state root. What was asked for is taken where it works, else an error says what does
  * not; `auto` takes packed where it works, else overlay, else vfs.
  */
-import { escapePath, LamellaError } from "../errors/index.ts";
+import { escapePath, isLamellaError, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 import { type BackingFilesystem, inspectBackingFilesystem } from "./backing-filesystem.ts";
 import type { Driver, DriverName, LayerJobRunner } from "./driver.ts";
@@ -33,35 +33,62 @@ type Status = readonly (readonly [string, string])[];
 export function openDriver(options: OpenDriverOptions): Driver {
 	const { root, trialIn = root, name = "auto", mustMount = false, jobs } = options;
 	const filesystem = inRoot(root, () => inspectBackingFilesystem(root));
-	if (name === "vfs") return new VfsDriver(jobs, statusOf(filesystem));
-	const probe = inRoot(root, () => probeOverlay(trialIn));
-	if (probe.problems.length === 0) {
-		const problem = name === "overlay" ? undefined : inRoot(root, () => probePacked(trialIn, probe.options));
-		if (problem !== undefined && name === "packed") throw problem;
-		return openOverlay(options, filesystem, probe, {
-			packs: name !== "overlay" && problem === undefined,
-			problem,
-		});
+	const tryOverlay = once(() => inRoot(root, () => probeOverlay(trialIn)));
+	const tryPacked = once(() => inRoot(root, () => probePacked(trialIn, tryOverlay().options)));
+	const whyVfs = (): LamellaError | undefined =>
+		tryOverlay().problems.length === 0 ? undefined : refuse(root, filesystem, tryOverlay());
+	const vfs = (): Driver =>
+		new VfsDriver(jobs, () => [...statusOf(filesystem), ...reason("Not overlay because", whyVfs)]);
+	// A store keeps the driver that it was made with, and its status tells the reason each time.
+	if (name === "vfs") return vfs();
+	const refusal = whyVfs();
+	if (refusal !== undefined) {
+		if (name !== "auto" || mustMount) throw refusal;
+		return vfs();
 	}
-	const refusal = refuse(root, filesystem, probe);
-	if (name !== "auto" || mustMount) throw refusal;
-	return new VfsDriver(jobs, [...statusOf(filesystem), ["Not overlay because", refusal.message]]);
+	const problem = name === "overlay" ? undefined : tryPacked();
+	if (problem !== undefined && name === "packed") throw problem;
+	const packs = name !== "overlay" && problem === undefined;
+	return openOverlay(options, filesystem, tryOverlay(), {
+		packs,
+		notPacked: () => (packs ? [] : reason("Not packed because", tryPacked)),
+	});
+}
+
+function reason(key: string, why: () => LamellaError | undefined): Status {
+	try {
+		const found = why();
+		return found === undefined ? [] : [[key, found.message]];
+	} catch (error) {
+		// A status is shown on a full disk too, where nothing can be tried.
+		if (!isLamellaError(error)) throw error;
+		return [];
+	}
+}
+
+/** A trial is made when its result is first asked for. */
+function once<T>(run: () => T): () => T {
+	let done: { readonly result: T } | undefined;
+	return () => {
+		done ??= { result: run() };
+		return done.result;
+	};
 }
 
 function openOverlay(
 	{ jobs, trialIn }: OpenDriverOptions,
 	filesystem: BackingFilesystem,
 	probe: ProbeResult,
-	{ packs, problem }: { readonly packs: boolean; readonly problem: LamellaError | undefined },
+	{ packs, notPacked }: { readonly packs: boolean; readonly notPacked: () => Status },
 ): Driver {
 	const { api, options, xattrPrefix } = probe;
-	const status: Status = [
+	const status = (): Status => [
 		...statusOf(filesystem),
 		["Supports d_type", "true"],
 		["Overlay options", options.join(",")],
 		["Overlay xattrs", `${xattrPrefix}*`],
 		["Mounted by", api === "fsconfig" ? "fsconfig(2), lowerdir+" : "mount(2)"],
-		...(problem === undefined ? [] : [["Not packed because", problem.message] as const]),
+		...notPacked(),
 	];
 	return new OverlayDriver({ api, options, xattrPrefix, status, packs }, { jobs, scratch: trialIn });
 }

@@ -45,11 +45,19 @@ export function imageHeadBytes(deviceCount: number): number {
 
 /**
  * The devices in the order in which a mount has to give them; sizes are in whole blocks of 512 bytes. `head` is the image's
- * beginning, `imageHeadBytes` long or longer. Takes some microseconds.
- * @throws {LamellaError} `ECORRUPT` where it is no image, or the superblock does not have its checksum
+ * beginning, `imageHeadBytes` long or longer, and `imageSizeBytes` what the image has in all. Takes some microseconds.
+ * @throws {LamellaError} `ECORRUPT` where it is no image, the superblock does not have its checksum, or the image was cut
  */
-export function readDevices(head: Uint8Array): readonly ImageDevice[] {
-	return readHead(head).devices.map(({ tag, sizeBytes }) => ({ tag, sizeBytes }));
+export function readDevices(head: Uint8Array, imageSizeBytes: number): readonly ImageDevice[] {
+	const { blocks, devices } = readHead(head);
+	refuseOtherSize(imageSizeBytes, blocks);
+	return devices.map(({ tag, sizeBytes }) => ({ tag, sizeBytes }));
+}
+
+/** @throws {LamellaError} `ECORRUPT` where an image does not have the blocks that its superblock states */
+export function refuseOtherSize(imageSizeBytes: number, blocks: number): void {
+	if (imageSizeBytes === blocks * BLOCK_BYTES) return;
+	throw corrupt(`it has ${imageSizeBytes} bytes, but states ${blocks * BLOCK_BYTES}`);
 }
 
 /** @throws {LamellaError} `ECORRUPT` */

@@ -35,8 +35,10 @@ describe("an image that was written", () => {
 			sizeBytes: n * 512,
 		}));
 		const image = writeImage(new FileTree(), { devices });
-		expect(readDevices(image.subarray(0, imageHeadBytes(100)))).toEqual(devices);
-		expect(() => readDevices(image.subarray(0, imageHeadBytes(99)))).toThrow("table of its 100 devices");
+		const head = (count: number): Uint8Array => image.subarray(0, imageHeadBytes(count));
+		expect(readDevices(head(100), image.length)).toEqual(devices);
+		expect(() => readDevices(head(99), image.length)).toThrow("table of its 100 devices");
+		expect(() => readDevices(head(100), image.length - 512)).toThrow("bytes, but states");
 	});
 });
 
@@ -58,7 +60,7 @@ describe("an image that was altered", () => {
 		for (let at = SUPERBLOCK.offset; at < imageHeadBytes(0); at++) {
 			const image = Buffer.from(good);
 			image[at] = (image[at] ?? 0) ^ 1;
-			expect(codeOf(() => readDevices(image))).toBe("ECORRUPT");
+			expect(codeOf(() => readDevices(image, image.length))).toBe("ECORRUPT");
 		}
 	});
 

@@ -3,8 +3,8 @@
  * error: never in a crash, an endless walk or bytes from elsewhere.
  */
 import { Buffer } from "node:buffer";
-import { BLOCK_BYTES, DIRENT, FILE_TYPES, SUPERBLOCK } from "./format.ts";
-import { corrupt, type ImageHead, readHead, readInteger } from "./image-head.ts";
+import { DIRENT, FILE_TYPES, SUPERBLOCK } from "./format.ts";
+import { corrupt, type ImageHead, readHead, readInteger, refuseOtherSize } from "./image-head.ts";
 import { S_IFDIR, S_IFMT } from "./inode-table.ts";
 import { type ImageInode, type ReadInode, readInode } from "./read-inode.ts";
 import { contentUuid } from "./seal.ts";
@@ -59,9 +59,7 @@ class ImageReader {
 
 	constructor(image: Uint8Array) {
 		this.#head = readHead(image);
-		if (image.length !== this.#head.blocks * BLOCK_BYTES) {
-			throw corrupt(`it has ${image.length} bytes, but states ${this.#head.blocks * BLOCK_BYTES}`);
-		}
+		refuseOtherSize(image.length, this.#head.blocks);
 		this.#image = image;
 		this.#entriesLeft = Math.floor(image.length / DIRENT.bytes);
 		this.#inodeBytesLeft = image.length;

@@ -9,6 +9,7 @@ import type { Path } from "./native.ts";
 /** What Node's own table (libuv's) has not, or words for sockets. */
 const MORE: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
 	[10, ["ECHILD", "no child processes"]],
+	[15, ["ENOTBLK", "block device required"]],
 	[35, ["EDEADLK", "resource deadlock avoided"]],
 	[37, ["ENOLCK", "no locks available"]],
 	[62, ["ETIME", "timer expired"]],

@@ -136,12 +136,12 @@ function contextOf(
 	opened.push(() => jobs.dispose());
 	const background = new Background();
 	if (owner !== undefined) opened.push(checkpointsOf(database, background));
-	const name = chooseDriver(database, layout, options.driver);
+	const { name, ...chosen } = chooseDriver(database, layout, options.driver);
 	return new StoreContext({
 		layout,
 		database,
 		openDriver: (): Driver => {
-			const { mustMount } = options;
+			const mustMount = options.mustMount === true || chosen.mustMount;
 			const driver = openDriver({ root: layout.root, trialIn: owner?.directory, name, mustMount, jobs });
 			return options.replaceDriver?.(driver) ?? driver;
 		},

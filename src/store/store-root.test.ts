@@ -14,13 +14,17 @@ import {
 } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { makeFilesystem } from "../../test/support/filesystems.ts";
 import { parseLayerId } from "./layer-id.ts";
 import { openLayerStore } from "./open-store.ts";
 
 const hammer = new URL("../../dist/store/testing/hammer-child.js", import.meta.url).pathname;
 const id = parseLayerId;
+const MIB = 2 ** 20;
 let root: string;
 
 beforeEach(() => {
@@ -40,6 +44,28 @@ describe("a layer id", () => {
 });
 
 describe("a state root", () => {
+	it("of packed layers that was moved to where they cannot be mounted still gives them out and removes them", async () => {
+		using disk = makeFilesystem("ext4", 64 * MIB);
+		using memory = makeFilesystem("tmpfs", 64 * MIB);
+		const tar = new Uint8Array(1024);
+		{
+			await using store = await openLayerStore({ root: disk.path, driver: "packed" });
+			await store.applyLayer(id("packed"), Readable.from([tar]));
+		}
+		execFileSync("cp", ["-a", `${disk.path}/.`, memory.path]);
+		await using store = await openLayerStore({ root: memory.path });
+		const { driver, details } = store.status();
+		expect(driver).toBe("overlay");
+		expect(Object.fromEntries(details)["Not packed because"]).toContain("ENOTBLK");
+		await expect(store.create(id("over"), { parent: id("packed") })).rejects.toMatchObject({
+			code: "ENOTSUPPORTED",
+			message: expect.stringContaining("Move the store"),
+		});
+		expect(await buffer(store.diff(id("packed")).stream)).toEqual(Buffer.from(tar));
+		expect(await store.check(id("packed"))).toMatchObject({ isVerified: true, problems: [] });
+		await store.remove(id("packed"));
+	});
+
 	it("keeps ids of any characters apart, in order, over a reopening", async () => {
 		const ids = fc.sample(
 			fc.string({ unit: "binary", minLength: 1, maxLength: 200 }).filter((text) => {

@@ -80,7 +80,7 @@ export interface OverlayFacts {
 	/** `index=off`, … */
 	readonly options: readonly string[];
 	readonly xattrPrefix: OverlayXattrPrefix;
-	readonly status: readonly (readonly [string, string])[];
+	readonly status: () => readonly (readonly [string, string])[];
 	/** Whether what is applied becomes packed layers. */
 	readonly packs: boolean;
 }
@@ -114,7 +114,7 @@ export class OverlayDriver implements Driver {
 	}
 
 	status(): readonly (readonly [string, string])[] {
-		return this.#facts.status;
+		return this.#facts.status();
 	}
 
 	mergeDepth(chain: readonly LayerPlace[]): number {

@@ -13,6 +13,7 @@ import { LamellaError } from "../../errors/index.ts";
 import type { RunOptions } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { LayerJobRunner, LayerPlace } from "../driver.ts";
+import { mountFailure } from "../failure.ts";
 import { isPacked } from "../form.ts";
 import { imageMountOf, imageOf, tarOf, usersOf } from "../place.ts";
 import { isMountPoint } from "../unmount.ts";
@@ -60,7 +61,7 @@ export class ChainImages {
 				await this.#make(chain);
 				mkdirSync(target, { recursive: true, mode: 0o700 });
 				using devices = openDevices(chain);
-				const detached = makeDetachedErofs(imageOf(top), devices.fds);
+				const detached = mountDetached(top, devices.fds);
 				try {
 					linux.moveMount(detached, "", linux.AT_FDCWD, target, linux.MOVE_MOUNT_F_EMPTY_PATH);
 				} finally {
@@ -100,7 +101,7 @@ export class ChainImages {
 			}
 			await this.#make(chain);
 			using devices = openDevices(chain);
-			return makeDetachedErofs(imageOf(top), devices.fds);
+			return mountDetached(top, devices.fds);
 		});
 		return {
 			// With a dot behind it, or who opens it without following links would find a link.
@@ -128,6 +129,19 @@ export class ChainImages {
 		const staged = path.join(scratch, `image-${scratchNames++}`);
 		await jobs.run("image", requestOf(chain, staged));
 		await rename(staged, imageOf(top));
+	}
+}
+
+function mountDetached(top: LayerPlace, deviceFds: readonly number[]): number {
+	try {
+		return makeDetachedErofs(imageOf(top), deviceFds);
+	} catch (error) {
+		if (!linux.isSystemError(error, "ENOTBLK", "ENODEV")) throw mountFailure(error, imageOf(top));
+		throw new LamellaError(
+			"ENOTSUPPORTED",
+			`packed layers cannot be mounted here (${error.message}); they need Linux 6.12 with EROFS that can be mounted from files. Move the store there, or remove them and import them again with the overlay driver`,
+			{ path: imageOf(top), cause: error },
+		);
 	}
 }
 

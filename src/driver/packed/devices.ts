@@ -4,7 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { imageHeadBytes, readDevices } from "../../erofs/index.ts";
-import { escapePath, LamellaError } from "../../errors/index.ts";
+import { escapePath, isLamellaError, LamellaError } from "../../errors/index.ts";
 import { type DeviceIdentity, openLayerFile, readDeviceTag } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { LayerPlace } from "../driver.ts";
@@ -48,21 +48,25 @@ function readTable(image: string, layers: number): readonly DeviceIdentity[] {
 	try {
 		// A layer has one device or two.
 		const head = Buffer.allocUnsafe(imageHeadBytes(2 * layers));
-		return readDevices(head.subarray(0, linux.read(fd, head))).map(({ tag }) => {
+		const { sizeBytes } = linux.fstat(fd);
+		return readDevices(head.subarray(0, linux.read(fd, head)), sizeBytes).map(({ tag }) => {
 			const identity = readDeviceTag(tag);
 			if (identity === undefined) throw notOfThisChain(image);
 			return identity;
 		});
+	} catch (error) {
+		if (!isLamellaError(error, "ECORRUPT") || error.path !== undefined) throw error;
+		throw unusable(image, `cannot be used: ${error.message}`, error);
 	} finally {
 		linux.close(fd);
 	}
 }
 
 function notOfThisChain(image: string): LamellaError {
+	return unusable(image, "is not the image of this layer and those below it");
+}
+
+function unusable(image: string, why: string, cause?: unknown): LamellaError {
 	const path = escapePath(Buffer.from(image));
-	return new LamellaError(
-		"ECORRUPT",
-		`${path} is not the image of this layer and those below it; delete it, and it is made again`,
-		{ path },
-	);
+	return new LamellaError("ECORRUPT", `${path} ${why}; delete it, and it is made again`, { path, cause });
 }

@@ -33,15 +33,15 @@ export class VfsDriver implements Driver {
 	// A layer begins as a copy of its parent's tree, which therefore has to be whole.
 	readonly appliesSideBySide = false;
 	readonly #jobs: LayerJobRunner;
-	readonly #status: readonly (readonly [string, string])[];
+	readonly #status: () => readonly (readonly [string, string])[];
 
-	constructor(jobs: LayerJobRunner, status: readonly (readonly [string, string])[]) {
+	constructor(jobs: LayerJobRunner, status: () => readonly (readonly [string, string])[]) {
 		this.#jobs = jobs;
 		this.#status = status;
 	}
 
 	status(): readonly (readonly [string, string])[] {
-		return this.#status;
+		return this.#status();
 	}
 
 	mergeDepth(): number {

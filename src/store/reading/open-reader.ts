@@ -46,18 +46,27 @@ export function openDatabaseForReading(layout: Layout): Database {
 	return Database.open(isThere ? layout.database : "", { readOnly: true });
 }
 
+export interface ChosenDriver {
+	readonly name: DriverName | "auto";
+	/** It is not to be vfs. */
+	readonly mustMount: boolean;
+}
+
 /** @throws {LamellaError} `ECONFIG` where layers were made with another driver */
 export function chooseDriver(
 	database: Database,
 	layout: Layout,
 	asked: DriverName | "auto" = "auto",
-): DriverName | "auto" {
+): ChosenDriver {
 	const before = factOf(database, "driver");
-	if (before !== "packed" && before !== "overlay" && before !== "vfs") return asked;
-	if (asked === "auto" || asked === before) return before;
+	const take = (name: DriverName | "auto", mustMount = false): ChosenDriver => ({ name, mustMount });
+	if (before !== "packed" && before !== "overlay" && before !== "vfs") return take(asked);
+	// Moved to where packed layers cannot be mounted, they can still be listed, exported and removed.
+	if (asked === "auto" && before === "packed") return take("auto", true);
+	if (asked === "auto" || asked === before) return take(before);
 	// Either of these two mounts the layers of the other.
-	if (before !== "vfs" && asked !== "vfs") return asked;
-	if (database.get("SELECT 1 FROM layers LIMIT 1") === undefined) return asked;
+	if (before !== "vfs" && asked !== "vfs") return take(asked);
+	if (database.get("SELECT 1 FROM layers LIMIT 1") === undefined) return take(asked);
 	throw new LamellaError(
 		"ECONFIG",
 		`the layers in ${layout.root} were made by the ${before} driver; open it with that, or take another state root`,
