@@ -1,4 +1,4 @@
-/** The examples of README.md and docs/running-containers.md do what they say: each block marked "runs in CI" is run. */
+/** The examples of README.md, docs/running-containers.md and docs/agents.md do what they say: each block marked "runs in CI" is run. */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -70,4 +70,24 @@ test("the runc example of docs/running-containers.md", () => {
 	const output = runIn("bash", ["-euc", example ?? ""]);
 	expect(output).toContain("uid=0");
 	expect(output).toContain("A /srv/made\n");
+});
+
+test("the examples of docs/agents.md", () => {
+	const [shell] = blocks("docs/agents.md", "sh");
+	const output = runIn("bash", ["-euc", `lamella import debian.tar --name debian:demo > imported\n${shell}`]);
+	expect(output).toContain("D /etc\n");
+	expect(output).toContain("\ntry-8\n");
+	expect(output).toMatch(/\ninstalled .* try-1, try-2,/);
+
+	// A repository in which each try passes one more test.
+	const repository = `mkdir /repo
+echo 'echo passed >> /repo/passed' > /repo/propose-a-change
+echo 'cat /repo/passed 2>/dev/null | wc -l' > /repo/test
+chmod +x /repo/propose-a-change /repo/test
+sed -i '1i #!/bin/sh' /repo/propose-a-change /repo/test`;
+	runIn("lamella", ["run", "work", "--", "sh", "-ec", repository]);
+	const [search] = blocks("docs/agents.md", "js");
+	const file = path.join(directory.path, "search.mjs");
+	writeFileSync(file, (search ?? "").replaceAll("50", "2"));
+	expect(runIn(process.execPath, [file])).toContain("A /repo/passed\n");
 });
