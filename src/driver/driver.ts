@@ -13,6 +13,8 @@ export interface LayerPlace {
 	/** Where it is mounted: a directory that is made for the mount, and goes with it. */
 	readonly mountPoint: string;
 	readonly form: LayerForm;
+	/** Of its tar, where that is known: a packed layer's files are not to be those of another. */
+	readonly diffId?: DiffId | undefined;
 }
 
 /** Runs bulk file work, usually in a thread: a JobPool<LayerJobs>. */

@@ -9,14 +9,7 @@ import { constants, existsSync, mkdirSync, readdirSync, statSync } from "node:fs
 import { copyFile, link, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import {
-	type DiffId,
-	type DiffSubject,
-	type KeptTar,
-	keptTar,
-	type OverlayXattrPrefix,
-	type Usage,
-} from "../../layer/index.ts";
+import type { DiffId, DiffSubject, KeptTar, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
 	CopyOptions,
@@ -43,6 +36,7 @@ import {
 	type HeldImage,
 	packedChainOf,
 } from "../packed/chain-image.ts";
+import { ownTar } from "../packed/own-tar.ts";
 import {
 	dataOf,
 	diffOf,
@@ -276,6 +270,7 @@ export class OverlayDriver implements Driver {
 
 	async hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
 		if (layer.form === PACKED) {
+			ownTar(layer);
 			const lowers = chain.map(({ directory }) => directory);
 			const packed: DiffSubject = { form: "packed", layer: layer.directory, lowers };
 			return { subject: packed, [Symbol.asyncDispose]: () => Promise.resolve() };
@@ -296,20 +291,17 @@ export class OverlayDriver implements Driver {
 		options?: RunOptions,
 	): Promise<{ isVerified: boolean; problems: readonly string[] }> {
 		if (layer.form !== PACKED) return { isVerified: false, problems: [] };
-		const { directory } = layer;
-		const problems = [...(await this.#jobs.run("checkPacked", { layer: directory }, options))];
-		const [kept] = problems.length === 0 ? [keptTar(directory)] : [];
-		if (diffId !== undefined && kept !== undefined && kept.diffId !== diffId)
-			problems.push(`"${kept.path}" is the tar of another layer; remove the layer and import it again`);
-		if (existsSync(imageOf(layer))) {
-			const layers = [layer, ...chain].map((each) => each.directory);
-			problems.push(...(await this.#jobs.run("checkImage", { layers, image: imageOf(layer) }, options)));
-		}
-		return { isVerified: true, problems };
+		const problems = await this.#jobs.run("checkPacked", { layer: layer.directory }, options);
+		if (problems.length > 0) return { isVerified: true, problems };
+		ownTar({ directory: layer.directory, diffId });
+		if (!existsSync(imageOf(layer))) return { isVerified: true, problems };
+		const layers = [layer, ...chain].map((each) => each.directory);
+		const ofImage = await this.#jobs.run("checkImage", { layers, image: imageOf(layer) }, options);
+		return { isVerified: true, problems: ofImage };
 	}
 
 	keptTar(layer: LayerPlace): KeptTar | undefined {
-		return layer.form === PACKED ? keptTar(layer.directory) : undefined;
+		return layer.form === PACKED ? ownTar(layer) : undefined;
 	}
 
 	async usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {
