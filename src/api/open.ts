@@ -10,8 +10,8 @@ export interface OpenStoreOptions {
 	/** State root; not empty. Default: the environment variable LAMELLA_ROOT, else `/var/lib/lamella`. */
 	readonly root?: string | undefined;
 	/**
-	 * How layers are realised; by default `overlay` where it works, else `vfs`, and the store says why. `packed` keeps the tars of
-	 * images in place of trees. Once layers exist, `vfs` cannot be changed for the others.
+	 * How layers are realised; by default `packed` where it works, else `overlay`, else `vfs`, and the store says why. `packed` keeps the
+	 * tars of images in place of trees. Once layers exist, `vfs` cannot be changed for the others.
 	 */
 	readonly driver?: DriverName | undefined;
 	/** When layers get a flattened root. Default `auto`. */

@@ -10,7 +10,7 @@ export const GLOBAL_OPTIONS: readonly OptionSyntax[] = [
 	option("--root <dir>", "where the store is (else LAMELLA_ROOT, else /var/lib/lamella)"),
 	option(
 		"--driver <name>",
-		"how layers become filesystems: packed, overlay, or vfs for plain copies (default: overlay where it works)",
+		"how layers become filesystems: packed, overlay, or vfs for plain copies (default: the first that works)",
 	),
 	option(
 		"--flatten <policy>",

@@ -13,6 +13,8 @@ export interface LayerPlace {
 	/** Where it is mounted: a directory that is made for the mount, and goes with it. */
 	readonly mountPoint: string;
 	readonly form: LayerForm;
+	/** Of its tar, where that is known: a packed layer's files are not to be those of another. */
+	readonly diffId?: DiffId | undefined;
 }
 
 /** Runs bulk file work, usually in a thread: a JobPool<LayerJobs>. */
@@ -210,13 +212,9 @@ export interface Driver {
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
 	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject>;
-	/** Compares a committed layer's content with what was kept of it, and with its diffID where that is known. */
-	check(
-		layer: LayerPlace,
-		chain: readonly LayerPlace[],
-		diffId: DiffId | undefined,
-		options?: RunOptions,
-	): Promise<Checked>;
+	/** Compares a committed layer's content with what was kept of it, and with its diffID where that is known.
+	 * @throws {LamellaError} `ECORRUPT` where it is another layer's */
+	check(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<Checked>;
 	/**
 	 * The layer's tar, where the driver keeps it as a file, just as a diff without options would be.
 	 * @throws {LamellaError} `ECORRUPT` where that file was changed

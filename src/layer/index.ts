@@ -28,7 +28,7 @@ export type {
 	LayerSource,
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
-export { type DeviceIdentity, readDeviceTag } from "./packed/device-tag.ts";
+export { diffIdDigits, readDeviceTag, type TaggedDevice } from "./packed/device-tag.ts";
 export { openLayerFile } from "./packed/layer-files.ts";
 export { keptTar } from "./packed/packed-diff.ts";
 export { joinWarnings } from "./warnings.ts";

@@ -110,9 +110,9 @@ export class StoreContext {
 	}
 
 	/** The place of a layer whose files are in `directory`, which may be a staged one. */
-	placeAt(directory: string, record: Pick<LayerRecord, "n" | "mountName" | "form">): LayerPlace {
+	placeAt(directory: string, record: Pick<LayerRecord, "n" | "mountName" | "form" | "diffId">): LayerPlace {
 		const mountPoint = path.join(this.layout.mounts, mountNameOf(record));
-		return { directory, mountPoint, form: record.form };
+		return { directory, mountPoint, form: record.form, diffId: record.diffId };
 	}
 
 	/** The file of the layer's holds. */

@@ -31,7 +31,7 @@ const MAKING_TIMEOUT_MS = 2000;
 export interface LayerStoreOptions {
 	/** State root; made (0710) where there is none. */
 	readonly root: string;
-	/** Default `auto`: what the store was made with, else overlay where it works. Fixed once layers exist. */
+	/** Default `auto`: what the store was made with, else the first that works. Once layers exist, vfs cannot be changed for the others. */
 	readonly driver?: DriverName | "auto" | undefined;
 	/** `auto` is an error where layers could only be whole copies (vfs). */
 	readonly mustMount?: boolean | undefined;

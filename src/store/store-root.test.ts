@@ -66,6 +66,39 @@ describe("a state root", () => {
 		await store.remove(id("packed"));
 	});
 
+	it("whose packed layers were exchanged tells so, and gives out neither for the other", async () => {
+		using disk = makeFilesystem("ext4", 64 * MIB);
+		const directories: string[] = [];
+		{
+			await using store = await openLayerStore({ root: disk.path, driver: "packed" });
+			for (const [name, blocks] of [
+				["one", 2],
+				["other", 4],
+			] as const) {
+				const layer = await store.applyLayer(id(name), Readable.from([new Uint8Array(512 * blocks)]));
+				directories.push(layer.directory);
+			}
+		}
+		const [one = "", other = ""] = directories;
+		for (const file of ["layer.tar", "layer.index"]) {
+			renameSync(path.join(one, file), path.join(disk.path, "aside"));
+			renameSync(path.join(other, file), path.join(one, file));
+			renameSync(path.join(disk.path, "aside"), path.join(other, file));
+		}
+		await using store = await openLayerStore({ root: disk.path });
+		const told = {
+			code: "ECORRUPT",
+			message: expect.stringContaining('layer.tar" is the tar of another layer'),
+		};
+		for (const name of [id("one"), id("other")]) {
+			await expect(buffer(store.diff(name).stream)).rejects.toMatchObject(told);
+			await expect(store.mount(name)).rejects.toMatchObject(told);
+			expect(() => store.keptTar(name)).toThrow("the tar of another layer");
+			expect((await store.check(name)).problems).toEqual([told.message]);
+			await store.remove(name);
+		}
+	});
+
 	it("keeps ids of any characters apart, in order, over a reopening", async () => {
 		const ids = fc.sample(
 			fc.string({ unit: "binary", minLength: 1, maxLength: 200 }).filter((text) => {

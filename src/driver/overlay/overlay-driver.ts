@@ -9,13 +9,7 @@ import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import {
-	type DiffId,
-	type KeptTar,
-	keptTar,
-	type OverlayXattrPrefix,
-	type Usage,
-} from "../../layer/index.ts";
+import type { KeptTar, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
 	Checked,
@@ -43,6 +37,7 @@ import {
 	type HeldImage,
 	packedChainOf,
 } from "../packed/chain-image.ts";
+import { ownTar } from "../packed/own-tar.ts";
 import {
 	checkPackedLayer,
 	copyPacked,
@@ -271,8 +266,10 @@ export class OverlayDriver implements Driver {
 	}
 
 	async hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject> {
-		if (layer.form === PACKED)
+		if (layer.form === PACKED) {
+			ownTar(layer);
 			return { subject: packedSubject(layer, chain), [Symbol.asyncDispose]: () => Promise.resolve() };
+		}
 		const image = await this.#images.holdBelow(chain);
 		const { xattrPrefix } = this.#facts;
 		const lowers = lowersOf(chain, image?.path);
@@ -282,18 +279,13 @@ export class OverlayDriver implements Driver {
 		};
 	}
 
-	async check(
-		layer: LayerPlace,
-		chain: readonly LayerPlace[],
-		diffId: DiffId | undefined,
-		options?: RunOptions,
-	): Promise<Checked> {
+	async check(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<Checked> {
 		if (layer.form !== PACKED) return { isVerified: false, problems: [] };
-		return await checkPackedLayer(this.#jobs, layer, chain, diffId, options);
+		return await checkPackedLayer(this.#jobs, layer, chain, options);
 	}
 
 	keptTar(layer: LayerPlace): KeptTar | undefined {
-		return layer.form === PACKED ? keptTar(layer.directory) : undefined;
+		return layer.form === PACKED ? ownTar(layer) : undefined;
 	}
 
 	async usage(layer: LayerPlace, options?: RunOptions): Promise<Usage> {

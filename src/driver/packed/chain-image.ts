@@ -57,10 +57,11 @@ export class ChainImages {
 		const target = imageMountOf(top);
 		await this.#locks.with(tarOf(top), async () => {
 			mkdirSync(usersOf(top), { recursive: true, mode: 0o700 });
+			// Of an image that is mounted, too: nobody is to stand on data that was changed.
+			if (!isMountPoint(target)) await this.#make(chain);
+			using devices = openDevices(chain);
 			if (!isMountPoint(target)) {
-				await this.#make(chain);
 				mkdirSync(target, { recursive: true, mode: 0o700 });
-				using devices = openDevices(chain);
 				const detached = mountDetached(top, devices.fds);
 				try {
 					linux.moveMount(detached, "", linux.AT_FDCWD, target, linux.MOVE_MOUNT_F_EMPTY_PATH);

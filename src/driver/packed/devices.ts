@@ -5,10 +5,11 @@
 import { statSync } from "node:fs";
 import { imageHeadBytes, readDevices } from "../../erofs/index.ts";
 import { escapePath, isLamellaError, LamellaError } from "../../errors/index.ts";
-import { type DeviceIdentity, openLayerFile, readDeviceTag } from "../../layer/index.ts";
+import { diffIdDigits, openLayerFile, readDeviceTag, type TaggedDevice } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { LayerPlace } from "../driver.ts";
 import { dataOf, imageOf, tarOf } from "../place.ts";
+import { ownTar } from "./own-tar.ts";
 
 export interface OpenDevices extends Disposable {
 	readonly fds: readonly number[];
@@ -31,7 +32,13 @@ export function openDevices(chain: readonly [LayerPlace, ...LayerPlace[]]): Open
 			// An empty file is no device.
 			if (tar?.isData !== false) {
 				if (statSync(tarOf(layer)).size > 0) throw notOfThisChain(image);
-			} else fds.push(openLayerFile(tarOf(layer), tar.sizeBytes, tar.mtimeNs));
+			} else {
+				fds.push(openLayerFile(tarOf(layer), tar.sizeBytes, tar.mtimeNs));
+				if (layer.diffId !== undefined && tar.diffIdDigits !== diffIdDigits(layer.diffId)) {
+					ownTar(layer);
+					throw notOfThisChain(image);
+				}
+			}
 			const data = table[fds.length];
 			if (data?.isData === true) fds.push(openLayerFile(dataOf(layer), data.sizeBytes, data.mtimeNs));
 		}
@@ -43,7 +50,7 @@ export function openDevices(chain: readonly [LayerPlace, ...LayerPlace[]]): Open
 	return { fds, [Symbol.dispose]: close };
 }
 
-function readTable(image: string, layers: number): readonly DeviceIdentity[] {
+function readTable(image: string, layers: number): readonly TaggedDevice[] {
 	const fd = linux.openat(linux.AT_FDCWD, image, linux.O_RDONLY | linux.O_NOFOLLOW);
 	try {
 		// A layer has one device or two.

@@ -6,10 +6,11 @@ import { constants, existsSync, statSync } from "node:fs";
 import { copyFile, link } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import { type DiffId, type DiffSubject, keptTar, type Usage } from "../../layer/index.ts";
+import type { DiffSubject, Usage } from "../../layer/index.ts";
 import type { Checked, LayerJobRunner, LayerPlace, PreparedApply } from "../driver.ts";
 import { PACKED } from "../form.ts";
 import { dataOf, imageOf, indexOf, tarOf } from "../place.ts";
+import { ownTar } from "./own-tar.ts";
 
 type Directory = Pick<LayerPlace, "directory">;
 const BLOCK_BYTES = 512;
@@ -47,23 +48,21 @@ export async function copyPacked(staged: string, layer: Directory): Promise<void
 	}
 }
 
-/** Compares the layer's tar with its digests and its index, and its image, where there is one, with what it is made of. */
+/**
+ * Compares the layer's tar with its digests and its index, and its image, where there is one, with what it is made of.
+ * @throws {LamellaError} `ECORRUPT` where it is the tar of another layer
+ */
 export async function checkPackedLayer(
 	jobs: LayerJobRunner,
-	layer: Directory,
+	layer: LayerPlace,
 	chain: readonly Directory[],
-	diffId: DiffId | undefined,
 	options?: RunOptions,
 ): Promise<Checked> {
-	const { directory } = layer;
-	const problems = [...(await jobs.run("checkPacked", { layer: directory }, options))];
-	const kept = problems.length === 0 ? keptTar(directory) : undefined;
-	if (diffId !== undefined && kept !== undefined && kept.diffId !== diffId)
-		problems.push(`"${kept.path}" is the tar of another layer; remove the layer and import it again`);
+	const problems = await jobs.run("checkPacked", { layer: layer.directory }, options);
+	if (problems.length > 0) return { isVerified: true, problems };
+	ownTar(layer);
 	const image = imageOf(layer);
-	if (existsSync(image)) {
-		const layers = [layer, ...chain].map((each) => each.directory);
-		problems.push(...(await jobs.run("checkImage", { layers, image }, options)));
-	}
-	return { isVerified: true, problems };
+	if (!existsSync(image)) return { isVerified: true, problems };
+	const layers = [layer, ...chain].map((each) => each.directory);
+	return { isVerified: true, problems: await jobs.run("checkImage", { layers, image }, options) };
 }

@@ -43,7 +43,7 @@ export function boxedDriver(inner: Driver): Driver {
 		release: (layer, chain, options) => inner.release(open(layer), openAll(chain), options),
 		isMounted: (layer) => inner.isMounted(open(layer)),
 		hold: (layer, chain) => inner.hold(open(layer), openAll(chain)),
-		check: (layer, chain, diffId, options) => inner.check(open(layer), openAll(chain), diffId, options),
+		check: (layer, chain, options) => inner.check(open(layer), openAll(chain), options),
 		keptTar: (layer) => inner.keptTar(open(layer)),
 		usage: (layer, options) => inner.usage(open(layer), options),
 		seal: (layer, also, options) => inner.seal(open(layer), also, options),

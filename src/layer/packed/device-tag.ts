@@ -7,6 +7,11 @@
  */
 import type { DiffId } from "../digest/digest.ts";
 
+/** What a tag says of a file, and the digits of whose it is. */
+export interface TaggedDevice extends DeviceIdentity {
+	readonly diffIdDigits: string;
+}
+
 export interface DeviceIdentity {
 	/** Of layer.data, in place of layer.tar. */
 	readonly isData: boolean;
@@ -16,18 +21,23 @@ export interface DeviceIdentity {
 }
 
 const DIGITS = 24;
-const TAG = /^[0-9a-f]{24}\.([0-9a-f]{1,16})\.([0-9a-f]{1,13})(\.data)?$/;
+const TAG = /^([0-9a-f]{24})\.([0-9a-f]{1,16})\.([0-9a-f]{1,13})(\.data)?$/;
 
 export function deviceTag(diffId: DiffId, { isData, mtimeNs, sizeBytes }: DeviceIdentity): string {
-	const digits = diffId.slice("sha256:".length).slice(0, DIGITS);
-	return `${digits}.${mtimeNs.toString(16)}.${sizeBytes.toString(16)}${isData ? ".data" : ""}`;
+	return `${diffIdDigits(diffId)}.${mtimeNs.toString(16)}.${sizeBytes.toString(16)}${isData ? ".data" : ""}`;
+}
+
+/** The beginning of a diffID that a tag has. */
+export function diffIdDigits(diffId: DiffId): string {
+	return diffId.slice("sha256:".length).slice(0, DIGITS);
 }
 
 /** Undefined where the tag is none of ours. */
-export function readDeviceTag(tag: string): DeviceIdentity | undefined {
-	const [found, mtime, size, data] = TAG.exec(tag) ?? [];
-	if (found === undefined) return undefined;
+export function readDeviceTag(tag: string): TaggedDevice | undefined {
+	const [, digits, mtime, size, data] = TAG.exec(tag) ?? [];
+	if (digits === undefined) return undefined;
 	return {
+		diffIdDigits: digits,
 		isData: data !== undefined,
 		mtimeNs: BigInt(`0x${mtime}`),
 		sizeBytes: Number.parseInt(size ?? "", 16),

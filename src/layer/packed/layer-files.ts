@@ -35,6 +35,7 @@ export function openLayerFile(file: string, sizeBytes: number, mtimeNs: bigint):
 		fd = linux.openat(linux.AT_FDCWD, file, linux.O_RDONLY | linux.O_NOFOLLOW);
 	} catch (error) {
 		if (linux.isSystemError(error, "ENOENT")) throw wrong("is missing");
+		if (linux.isSystemError(error, "ELOOP")) throw wrong("was replaced by a symbolic link");
 		throw asLamellaError(error, "open", () => file);
 	}
 	const stat = linux.fstat(fd);
@@ -42,7 +43,7 @@ export function openLayerFile(file: string, sizeBytes: number, mtimeNs: bigint):
 	linux.close(fd);
 	throw wrong(
 		stat.sizeBytes === sizeBytes
-			? "was changed or replaced since its layer came in"
+			? "was changed, replaced, or copied without its time, since its layer came in"
 			: `has ${stat.sizeBytes} bytes, and ${sizeBytes} came in`,
 	);
 }

@@ -4,6 +4,7 @@
  */
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { LamellaError } from "../../errors/index.ts";
 import type { IdMaps } from "../../idmap/index.ts";
 import type { JobContext } from "../../jobs/index.ts";
 import * as linux from "../../linux/index.ts";
@@ -106,15 +107,19 @@ function send(fromFd: number, toFd: number, sizeBytes: number, context: JobConte
 			done += count;
 			context.progress(done);
 		}
-		return;
 	} catch (error) {
 		// A pipe, another kind of filesystem, a file opened for appending.
 		const cannot = linux.isSystemError(error, "EINVAL", "EXDEV", "EOPNOTSUPP", "EBADF", "ENOSYS", "ETXTBSY");
 		if (!cannot || done > 0) throw error;
+		for (const chunk of chunksOf(fromFd, sizeBytes, context)) {
+			linux.write(toFd, chunk);
+			done += chunk.length;
+			context.progress(done);
+		}
 	}
-	for (const chunk of chunksOf(fromFd, sizeBytes, context)) {
-		linux.write(toFd, chunk);
-		done += chunk.length;
-		context.progress(done);
-	}
+	if (done === sizeBytes) return;
+	throw new LamellaError(
+		"ECORRUPT",
+		`a layer's tar ended after ${done} of ${sizeBytes} bytes: it was cut while it was read`,
+	);
 }

@@ -204,7 +204,7 @@ test("a check names the file that is not what came in", () => {
 	alter(tar, 1 << 20);
 	expect(problems()).toMatch(/layer\.tar" has the digest sha256:/);
 	alter(tar, 1 << 20, false);
-	expect(problems()).toMatch(/layer\.tar" was changed or replaced/);
+	expect(problems()).toMatch(/layer\.tar" was changed, replaced/);
 	fs.truncateSync(tar, 1000);
 	expect(problems()).toMatch(/layer\.tar" has 1000 bytes, and \d+ came in/);
 	alter(index, 126);

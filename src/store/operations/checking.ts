@@ -13,7 +13,7 @@ export async function checkLayer(
 	const record = layerRecord(store.database, id);
 	try {
 		const [layer, ...chain] = store.placesFrom(record);
-		return { layer: id, ...(await store.driver.check(layer, chain, record.diffId, { signal })) };
+		return { layer: id, ...(await store.driver.check(layer, chain, { signal })) };
 	} catch (error) {
 		// Its data, or that of a layer below, is missing.
 		if (isLamellaError(error, "ECORRUPT")) return { layer: id, isVerified: true, problems: [error.message] };
