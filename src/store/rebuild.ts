@@ -98,7 +98,8 @@ function readSidecars(layout: Layout, setAside: (n: string, problem: string) => 
 function sealedSince(layout: Layout, record: LayerRecord, found: readonly LayerRecord[]): LayerRecord {
 	const directory = path.join(layout.layers, record.n);
 	const next = readSidecar(directory, nextSidecarOf(directory));
-	if (next?.n !== record.n) return record;
+	// A committed one is it already, and may have changed since.
+	if (next?.n !== record.n || record.kind === "committed") return record;
 	const isSealed = found.some(
 		(other) => other.n !== record.n && (other.id === record.id || other.parent === next.id),
 	);

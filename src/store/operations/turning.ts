@@ -16,7 +16,6 @@ import * as linux from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
 import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
 import { deleteLayer, insertLayer, parentOf, replaceLayer } from "../database/layers.ts";
-import { flush } from "../disk/flush.ts";
 import { nextSidecarOf, sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { holdsElsewhere, readHold, writeSealing } from "../processes/mount-holds.ts";
@@ -151,18 +150,16 @@ interface Recorded {
 	readonly chain: readonly LayerPlace[];
 }
 
-/** After the transaction: the mount, the sealed layer's sidecar and the flushes, side by side. */
+/**
+ * After the transaction: the mount and the flush of the log, side by side. Then the sealed layer's sidecar: only when the record
+ * is durable, for a power cut could else leave the sidecar alone. Nobody waits until that is durable, too: it stands beside.
+ */
 async function finish(
 	store: StoreContext,
 	{ record, sealed, sidecar, after, mounted, chain }: Recorded,
 ): Promise<void> {
 	const { sealing } = store.driver;
 	const flushes: Promise<unknown>[] = [store.database.flushed()];
-	if (sealed !== undefined) {
-		const directory = store.directoryOf(sealed);
-		renameSync(sidecar, sidecarOf(directory));
-		flushes.push(flush(directory));
-	}
 	if (mounted && sealing !== undefined) {
 		const holds = store.holdsOf(after);
 		const mountLabel = readHold(holds, linux.mountNamespace())?.mountLabel;
@@ -175,10 +172,14 @@ async function finish(
 		);
 	}
 	await Promise.all(flushes);
-	// What only a writable layer needs can go when nobody waits.
 	if (sealed !== undefined) {
 		const place = store.placeOf(sealed);
-		store.background.run(`tidy layer "${sealed.id}"`, () => store.driver.finishCommit(place));
+		renameSync(sidecar, sidecarOf(place.directory));
+		store.background.run(`tidy layer "${sealed.id}"`, async () => {
+			// What only a writable layer needs can go when nobody waits.
+			await store.driver.finishCommit(place);
+			await store.groupFlush.flush([place.directory]);
+		});
 	} else store.deleteRemoved([`layers/${record.n}`]);
 }
 
