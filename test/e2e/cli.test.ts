@@ -277,7 +277,7 @@ describe("with an image", () => {
 		]);
 		expect(ok("log", "work")).toMatch(/^CHECKPOINT +CREATED .*\nsecond .* try-1, try-2, try-3\nwork@1 /);
 		expect(lamella("rm", "second").stderr).toContain("layers on top of it");
-		expect(lamella("fork", "work", "a", "b", "--count", "2").code).toBe(1);
+		expect(lamella("fork", "work", "a", "b", "--count", "2").code).toBe(2);
 		ok("checkpoint", "try-1");
 		ok("squash", "try-1");
 		ok("unmount", "work");
