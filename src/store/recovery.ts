@@ -10,12 +10,20 @@
  *
  * Nothing here touches what a living process is working on, so it may run at any time, in several processes at once.
  */
-import { closeSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import { mountNamespace } from "../linux/index.ts";
 import { missingDirectory, type StoreContext } from "./context.ts";
-import { allNames, childrenOf, deleteLayer, layerAt, layerOfMount } from "./database/layers.ts";
+import {
+	allCheckpoints,
+	allNames,
+	childrenOf,
+	deleteLayer,
+	layerAt,
+	layerOfMount,
+} from "./database/layers.ts";
 import type { Layout } from "./disk/layout.ts";
+import { nextSidecarOf } from "./disk/sidecar.ts";
 import { errnoOf } from "./failure.ts";
 import { settleMount } from "./operations/mounting.ts";
 import { heldLayers, isSealing, sweepHolds } from "./processes/mount-holds.ts";
@@ -23,7 +31,7 @@ import { ownerLives, ownerOf, seizeOwner } from "./processes/owner.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
 	deleteLeftovers(store);
-	sweepStaging(store);
+	const isAfterKill = sweepStaging(store);
 	// Listed before the records are read: a layer is renamed into layers/ before it is recorded.
 	const directories = new Set(readdirSync(store.layout.layers));
 	const recorded = new Set(allNames(store.database));
@@ -36,6 +44,7 @@ export async function recover(store: StoreContext): Promise<void> {
 		[...recorded].filter((n) => !directories.has(n)),
 	);
 	await settleMounts(store);
+	if (isAfterKill) await finishSidecars(store);
 }
 
 function deleteLeftovers(store: StoreContext): void {
@@ -49,16 +58,20 @@ function deleteLeftovers(store: StoreContext): void {
 	}
 }
 
-function sweepStaging(store: StoreContext): void {
+/** Returns whether there was something to sweep. */
+function sweepStaging(store: StoreContext): boolean {
+	let isSwept = false;
 	for (const owner of readdirSync(store.layout.staging)) {
 		const fd = owner === store.owner.name ? undefined : seizeOwner(store.layout, owner);
 		if (fd === undefined) continue;
 		try {
 			store.discard(path.join(store.layout.staging, owner));
+			isSwept = true;
 		} finally {
 			closeSync(fd);
 		}
 	}
+	return isSwept;
 }
 
 function setUnknownAside(store: StoreContext, directories: readonly string[]): void {
@@ -101,6 +114,19 @@ async function settleMounts(store: StoreContext): Promise<void> {
 		const layer = layerOfMount(store.database, name);
 		// With the lock: a living process may be in the middle of it, and then has ended it.
 		if (layer !== undefined) await store.withLayer(layer.id, (record) => settleMount(store, record));
+	}
+}
+
+/** Puts the sidecars of checkpoints in place that a killed process had only put beside (turning.ts). */
+async function finishSidecars(store: StoreContext): Promise<void> {
+	for (const { id, n } of allCheckpoints(store.database)) {
+		const next = nextSidecarOf(path.join(store.layout.layers, n));
+		if (!existsSync(next) || layerAt(store.database, n)?.id !== id) continue;
+		await store.withLayer(id, async (record) => {
+			if (record.n !== n || !existsSync(next)) return;
+			await store.replaceRecord(record);
+			rmSync(next, { force: true });
+		});
 	}
 }
 

@@ -95,6 +95,12 @@ function missingBelow({ id }: LayerRecord, below: string): LamellaError {
 	return new LamellaError("ECORRUPT", `${message}; remove it, and import its image again`, { layer: id });
 }
 
+/** The checkpoints of all layers. */
+export function allCheckpoints(database: Database): LayerRecord[] {
+	const all = `SELECT n, record FROM layers WHERE instr(record, '"checkpoint":{') > 0`;
+	return database.all<Row>(all).map(parseRow);
+}
+
 /** The checkpoints of a layer, newest first. */
 export function checkpointsOf(database: Database, layer: LayerRecord): LayerRecord[] {
 	const of = mountNameOf(layer);
