@@ -47,7 +47,8 @@ const LONG = process.env.LAMELLA_TEST_LONG !== undefined;
 /** Which way through export each variant takes; the long form takes both everywhere. */
 const BOTH = ["oci", "docker"] as const;
 const VARIANTS = [
-	{ driver: "overlay", flatten: "auto", formats: BOTH },
+	{ driver: "packed", flatten: "auto", formats: BOTH },
+	...(LONG ? [{ driver: "overlay", flatten: "auto", formats: BOTH } as const] : []),
 	{ driver: "overlay", flatten: "always", formats: LONG ? BOTH : BOTH.slice(1) },
 	{ driver: "overlay", flatten: "never", formats: LONG ? BOTH : BOTH.slice(0, 1) },
 	{ driver: "vfs", flatten: "auto", formats: LONG ? BOTH : BOTH.slice(1) },
@@ -67,7 +68,8 @@ afterAll(() => {
 
 async function treeOf(store: Store, id: string): Promise<Record<string, unknown>> {
 	await using mount = await store.mount(id);
-	return snapshotTree(mount.path);
+	// EROFS has the content of a sparse file in one piece, and says of no place that it is a hole.
+	return snapshotTree(mount.path, { ignoreHoles: store.status().driver === "packed" });
 }
 
 describe.each(VARIANTS)("$driver, flatten $flatten", ({ formats, ...options }) => {

@@ -14,6 +14,7 @@ import { makeFilesystem, type TestFilesystem } from "../support/filesystems.ts";
 const RUNS = process.env.LAMELLA_TEST_LONG === undefined ? 10 : 60;
 
 const VARIANTS = [
+	{ driver: "packed", flatten: "auto" },
 	{ driver: "overlay", flatten: "auto" },
 	{ driver: "overlay", flatten: "always" },
 	{ driver: "overlay", flatten: "never" },
