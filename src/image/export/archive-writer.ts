@@ -4,7 +4,9 @@ import { type TarEntry, TarWriter } from "../../tar/index.ts";
 import { checkAborted } from "../failure.ts";
 import type { Output } from "./output-file.ts";
 
-const COPY_BYTES = 1 << 20;
+const BUFFER_BYTES = 1 << 20;
+/** Of content at one time: each piece goes through two other threads. */
+const COPY_BYTES = 4 << 20;
 const NO_BYTES = Buffer.alloc(0);
 
 export type ArchiveMember =
@@ -23,7 +25,7 @@ export async function writeArchive(
 	// The writer's buffer is reused, and the output takes its time. Content is written before more of it is read.
 	const keep = (chunk: Uint8Array): Uint8Array =>
 		chunk.buffer === content.buffer ? chunk : Uint8Array.from(chunk);
-	const writer = new TarWriter((chunk) => pending.push(keep(chunk)), { bufferSizeBytes: COPY_BYTES });
+	const writer = new TarWriter((chunk) => pending.push(keep(chunk)), { bufferSizeBytes: BUFFER_BYTES });
 	const drain = async (): Promise<void> => {
 		const chunks = pending;
 		pending = [];
