@@ -68,8 +68,12 @@ afterAll(() => {
 
 async function treeOf(store: Store, id: string): Promise<Record<string, unknown>> {
 	await using mount = await store.mount(id);
-	// EROFS has the content of a sparse file in one piece, and says of no place that it is a hole.
-	return snapshotTree(mount.path, { ignoreHoles: store.status().driver === "packed" });
+	return treeAt(store, mount.path);
+}
+
+/** EROFS has the content of a sparse file in one piece, and says of no place that it is a hole. */
+function treeAt(store: Store, directory: string): Record<string, unknown> {
+	return snapshotTree(directory, { ignoreHoles: store.status().driver === "packed" });
 }
 
 describe.each(VARIANTS)("$driver, flatten $flatten", ({ formats, ...options }) => {
@@ -83,7 +87,7 @@ describe.each(VARIANTS)("$driver, flatten $flatten", ({ formats, ...options }) =
 		{
 			await using mount = await store.mount("web1");
 			run("bash", ["-c", EDITS, "edits", mount.path]);
-			edited = snapshotTree(mount.path);
+			edited = treeAt(store, mount.path);
 		}
 		const changes = await store.changes("web1");
 		const lines = changes.map(({ kind, path }) => `${kind} ${path.toString("latin1")}`);

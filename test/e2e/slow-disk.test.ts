@@ -42,11 +42,12 @@ test("calls that need no flush go on while others wait for theirs, which are mad
 });
 
 test.each([
-	["ext4", 4],
-	["xfs", 6],
+	// Two fewer where the log and the directory come into one commit of the journal, which is a matter of moments.
+	["ext4", 6, 8],
+	["xfs", 6, 6],
 ] as const)(
-	"on %s what is made and removed without a flush takes none, a commit %i, and one of many files 6",
-	async (type, most) => {
+	"on %s what is made and removed without a flush takes none, a commit %i, and one of many files %i",
+	async (type, most, mostOfMany) => {
 		await using disk = await VolatileDisk.make(type, 1024 * MIB);
 		await using store = await openLayerStore({ root: path.join(disk.path, "store") });
 		const flushesOf = async (work: () => Promise<unknown>): Promise<number> => {
@@ -79,7 +80,7 @@ test.each([
 		// At some moments the filesystem has something of its own to flush, or the database's log grows.
 		expect(Math.min(...none)).toBe(0);
 		expect(Math.min(...some)).toBeLessThanOrEqual(most);
-		expect(Math.min(...many)).toBeLessThanOrEqual(6);
+		expect(Math.min(...many)).toBeLessThanOrEqual(mostOfMany);
 	},
 );
 
