@@ -5,6 +5,7 @@ const order = [
 	"api",
 	"graphdriver",
 	"image",
+	"registry",
 	"store",
 	"driver",
 	"layer",
@@ -19,8 +20,8 @@ const order = [
 	"errors",
 ];
 // These import nothing of the others but errors; some of them linux, too.
-const leaves = ["linux", "tar", "erofs", "idmap", "selinux", "jobs", "compression", "run"];
-const withLinux = ["jobs", "compression", "run"];
+const leaves = ["linux", "tar", "erofs", "idmap", "selinux", "jobs", "compression", "run", "registry"];
+const withLinux = ["jobs", "compression", "run", "registry"];
 
 const forbidden = [
 	{
