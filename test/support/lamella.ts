@@ -14,22 +14,36 @@ export function tryLamella(root: string, ...args: string[]): Output {
 	return run(process.execPath, [CLI, "--root", root, ...args], { mayFail: true });
 }
 
+export interface AsyncOptions {
+	/** Beside the environment of the tests. */
+	readonly env?: Readonly<Record<string, string | undefined>>;
+	readonly input?: string;
+}
+
 /** The same without blocking the event loop: for commands that ask a server of this process. */
 export function tryLamellaAsync(
 	root: string,
 	args: readonly string[],
-	env: Readonly<Record<string, string | undefined>> = {},
+	options: AsyncOptions = {},
 ): Promise<Output> {
-	const all = { ...process.env, ...env };
-	return runAsync(process.execPath, [CLI, "--root", root, ...args], { mayFail: true, env: all });
+	return lamellaIn(root, args, options, true);
 }
 
 /** Gives its standard output, and throws with what it said where it failed. */
 export async function lamellaAsync(
 	root: string,
 	args: readonly string[],
-	env: Readonly<Record<string, string | undefined>> = {},
+	options: AsyncOptions = {},
 ): Promise<string> {
+	return (await lamellaIn(root, args, options, false)).stdout;
+}
+
+function lamellaIn(
+	root: string,
+	args: readonly string[],
+	{ env, input = "" }: AsyncOptions,
+	mayFail: boolean,
+): Promise<Output> {
 	const all = { ...process.env, ...env };
-	return (await runAsync(process.execPath, [CLI, "--root", root, ...args], { env: all })).stdout;
+	return runAsync(process.execPath, [CLI, "--root", root, ...args], { env: all, input, mayFail });
 }

@@ -160,7 +160,7 @@ export const lieOfRange: Fault = async (exchange) => {
 	});
 };
 
-/** One fault first that many bytes, by the request's number: the first request gets the first, the last one goes on. */
+/** The first request gets the first fault, the next one the second; the last one stays. */
 export function inTurn(...faults: readonly Fault[]): Fault {
 	let turn = 0;
 	return (exchange) => {
@@ -169,9 +169,6 @@ export function inTurn(...faults: readonly Fault[]): Fault {
 		return fault === undefined ? exchange.pass() : fault(exchange);
 	};
 }
-
-/** Does nothing wrong. */
-export const good: Fault = ({ pass }) => pass();
 
 function changed(change: Change): Fault {
 	return ({ pass }) => pass(change);

@@ -200,3 +200,37 @@ function layerType(types: MediaTypes, compression: Compression): string {
 	if (types === "oci") return `${OCI}.layer.v1.tar${compression === "none" ? "" : `+${compression}`}`;
 	return `${DOCKER}.image.rootfs.diff.tar${compression === "none" ? "" : `.${compression}`}`;
 }
+
+/** Makes a tag of an image's layers but the top one, which a registry without credentials has. How many layers the image has. */
+export async function publishWithoutTopLayer(
+	origin: string,
+	repository: string,
+	{ of, as }: { readonly of: string; readonly as: string },
+): Promise<number> {
+	const fetched = async <T>(what: string): Promise<T> => {
+		const headers = { accept: `${OCI}.manifest.v1+json` };
+		const found = await fetch(`${origin}/v2/${repository}/${what}`, { headers });
+		return (await found.json()) as T;
+	};
+	type Manifest = {
+		readonly mediaType?: string;
+		readonly config: { readonly digest: string };
+		readonly layers: object[];
+	};
+	const manifest = await fetched<Manifest>(`manifests/${of}`);
+	type Config = { readonly rootfs: { readonly diff_ids: string[] } };
+	const whole = await fetched<Config>(`blobs/${manifest.config.digest}`);
+	const config = content(`${OCI}.config.v1+json`, {
+		...whole,
+		history: undefined,
+		rootfs: { ...whole.rootfs, diff_ids: whole.rootfs.diff_ids.slice(0, -1) },
+	});
+	const document = content(manifest.mediaType ?? `${OCI}.manifest.v1+json`, {
+		...manifest,
+		config: descriptorOf(config),
+		layers: manifest.layers.slice(0, -1),
+	});
+	const image = { document, blobs: [config], children: [], config: config.digest };
+	await publish(origin, repository, image, as);
+	return manifest.layers.length;
+}

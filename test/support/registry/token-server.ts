@@ -6,7 +6,8 @@
  */
 import { createPrivateKey, type KeyObject, randomUUID, sign, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { KeyPair } from "../../../src/registry/testing/certificates.ts";
 import type { Login, TokenAuth } from "./docker-registry.ts";
 import { closeServer, listen } from "./servers.ts";
@@ -22,6 +23,8 @@ export interface TokenServerOptions {
 	/** Without a login there is no token at all. */
 	readonly loginToPull?: boolean;
 	readonly tokenSeconds?: number;
+	/** Speaks TLS: credentials go nowhere without. */
+	readonly tls?: KeyPair;
 	/** Answers with `token` as docker's first servers did, or with `access_token` as OAuth 2 does. */
 	readonly field?: "token" | "access_token";
 	/** Leaves `expires_in` and `issued_at` out: then a token lives 60 s (says the specification). */
@@ -53,11 +56,20 @@ export class TokenServer implements AsyncDisposable {
 	readonly #options: TokenServerOptions;
 	readonly #key: KeyObject;
 	readonly #certificate: X509Certificate;
-	readonly #server = createServer((request, response) => void this.#serve(request, response));
+	readonly #server: Server;
 	#port = 0;
+	#revoked = 0;
 
 	private constructor(options: TokenServerOptions) {
 		this.#options = options;
+		const serve = (request: IncomingMessage, response: ServerResponse): void => {
+			void this.#serve(request, response);
+		};
+		const { tls } = options;
+		this.#server =
+			tls === undefined
+				? createServer(serve)
+				: createTlsServer({ cert: readFileSync(tls.certificate), key: readFileSync(tls.key) }, serve);
 		this.#key = createPrivateKey(readFileSync(options.signer.key));
 		this.#certificate = new X509Certificate(readFileSync(options.signer.certificate));
 	}
@@ -71,7 +83,7 @@ export class TokenServer implements AsyncDisposable {
 	/** What the registry's configuration wants to know. */
 	get auth(): TokenAuth {
 		return {
-			realm: `http://127.0.0.1:${this.#port}/token`,
+			realm: `${this.#options.tls === undefined ? "http" : "https"}://127.0.0.1:${this.#port}/token`,
 			service: this.service,
 			issuer: this.#issuer,
 			certificate: this.#options.signer.certificate,
@@ -86,10 +98,15 @@ export class TokenServer implements AsyncDisposable {
 	/** Whether a request carries a token that is still good, as docker-registry would decide without its leeway. */
 	accepts(authorization: string | undefined): boolean {
 		const token = authorization?.replace(/^Bearer /i, "");
-		if (token === undefined || !this.tokens.includes(token)) return false;
+		if (token === undefined || !this.tokens.includes(token, this.#revoked)) return false;
 		const [, payload = ""] = token.split(".");
 		const { exp } = JSON.parse(Buffer.from(payload, "base64url").toString()) as { exp: number };
 		return (exp + LEEWAY_SECONDS) * 1000 > Date.now();
+	}
+
+	/** No token of before is good any more. */
+	revokeAll(): void {
+		this.#revoked = this.tokens.length;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
