@@ -12,7 +12,10 @@ export type {
 	ImportOptions,
 	MadeImage,
 	ProgressEvent,
+	PulledImage,
+	PullOptions,
 	RemovedImage,
+	RepoDigest,
 } from "../image/index.ts";
 export type {
 	ChainId,

@@ -6,6 +6,7 @@
  */
 import type { Readable, Writable } from "node:stream";
 import type { ChainId, Compression, DiffId, Digest, Warning } from "../layer/index.ts";
+import type { Credentials, HostOptions } from "../registry/index.ts";
 import type { LayerId } from "../store/index.ts";
 
 /** The id of an image: digest of its config. */
@@ -24,6 +25,16 @@ export interface ImageLayer {
 	readonly tarSizeBytes: number;
 }
 
+/** Under what an image was found in a registry. */
+export interface RepoDigest {
+	/** As people write it: `debian`, `ghcr.io/group/app`. */
+	readonly repository: string;
+	/** Of the manifest, or of the index that the manifest was chosen from. */
+	readonly digest: Digest;
+	/** The platform that it was chosen for, from an index. */
+	readonly platform?: string | undefined;
+}
+
 export interface ImageInfo {
 	readonly id: ImageId;
 	/** In order; empty where the last name went to another image. */
@@ -37,6 +48,8 @@ export interface ImageInfo {
 	readonly architecture: string;
 	/** Of the OCI or docker manifest that it came with; docker-save archives have none. */
 	readonly manifestDigest?: Digest | undefined;
+	/** Where it was pulled from, oldest first. */
+	readonly repoDigests?: readonly RepoDigest[] | undefined;
 	/** Bottom first. */
 	readonly layers: readonly ImageLayer[];
 }
@@ -45,6 +58,14 @@ export interface ImageInfo {
 export interface MadeImage extends ImageInfo {
 	/** What its layers were to have and do not. */
 	readonly warnings: readonly Warning[];
+}
+
+/** An image that was pulled just now, or that was here already. */
+export interface PulledImage extends MadeImage {
+	/** What the reference points to: of the image's manifest, or of the index that it was chosen from. */
+	readonly digest: Digest;
+	/** The store did not have it. */
+	readonly isNew: boolean;
 }
 
 /** An image with its documents. */
@@ -59,13 +80,14 @@ export interface ImageDetails extends ImageInfo {
 
 /** Where an operation on layers is. One event a change of phase, and many while bytes flow. */
 export interface ProgressEvent {
-	readonly operation: "import" | "export" | "commit" | "apply";
+	readonly operation: "import" | "pull" | "export" | "commit" | "apply";
 	/**
 	 * - `reading`: an archive is spooled or looked through (no layer yet);
-	 * - `waiting`, `applying`, `done`, or `exists` (nothing to do) for a layer that is imported or committed;
+	 * - `waiting`, `applying`, `done`, or `exists` (nothing to do) for a layer that is imported, pulled or committed;
+	 * - `downloading` before `applying` for one that is pulled: it is applied as it comes, too;
 	 * - `writing` and `done` for a layer that is exported.
 	 */
-	readonly phase: "reading" | "waiting" | "applying" | "writing" | "done" | "exists";
+	readonly phase: "reading" | "waiting" | "downloading" | "applying" | "writing" | "done" | "exists";
 	/** Name or id of the image, once known. */
 	readonly image?: string | undefined;
 	/** DiffID of the layer, or the layer's id where the diffID is not known yet. */
@@ -97,6 +119,15 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly name?: string | undefined;
 	/** Import only the image that the archive has under this name, image id or manifest digest (of any platform). */
 	readonly select?: string | undefined;
+}
+
+export interface PullOptions extends ImageOperationOptions {
+	/** `linux/arm64`, `linux/arm/v7`. Default: this machine's. */
+	readonly platform?: string | undefined;
+	/** What to show the registry in place of what docker's and podman's files have for it. */
+	readonly auth?: Credentials | undefined;
+	/** How registries are reached, where it is to be other than the machine's settings say. */
+	readonly hosts?: HostOptions | undefined;
 }
 
 export interface ImageExportOptions extends WriteOptions {
@@ -150,6 +181,13 @@ export interface Images {
 	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
 	 */
 	import(input: ImageInput, options?: ImportOptions): Promise<readonly MadeImage[]>;
+	/**
+	 * Brings an image from a registry. A tag that has not moved costs one request, a digest that is here none; layers that are here
+	 * are not fetched. On failure nothing of it is left.
+	 * @throws {LamellaError} `EINVALID` (the reference), `ENOTFOUND`, `EUNAUTHORIZED`, `EDENIED`, `ERATELIMIT`, `ENETWORK`, `EREGISTRY`,
+	 * `EPLATFORM`, `ENOTSUPPORTED` (schema 1), and as `import`
+	 */
+	pull(reference: string, options?: PullOptions): Promise<PulledImage>;
 	/** In order of their first name. Reads no document. @throws ECORRUPT (a record) */
 	list(): readonly ImageInfo[];
 	/**

@@ -3,6 +3,7 @@
  * then: whoever lists images waits for none of them.
  */
 import { LamellaError } from "../errors/index.ts";
+import { formatReference, parseReference } from "../registry/reference/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
 import type {
 	CommitOptions,
@@ -15,6 +16,8 @@ import type {
 	Images,
 	ImportOptions,
 	MadeImage,
+	PulledImage,
+	PullOptions,
 	RemovedImage,
 } from "./contract.ts";
 import { parseJson } from "./documents/json.ts";
@@ -57,10 +60,23 @@ class ImageStore implements Images {
 			const imported: MadeImage[] = [];
 			for (const image of images) {
 				const names = name === undefined ? image.names : [name];
-				imported.push(await importPlanned(this.#store, image, names, from, options));
+				imported.push(
+					await importPlanned(this.#store, image, names, { operation: "import", from, ...options }),
+				);
 			}
 			return imported;
 		});
+	}
+
+	async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+		const parsed = parseReference(reference);
+		checkAborted(options.signal, "pull");
+		const { openRegistryClient } = await import("../registry/index.ts");
+		const { pullImage } = await import("./pull/pull-image.ts");
+		await using client = openRegistryClient(parsed.registry, options);
+		return await failingAs(`pull ${formatReference(parsed)}`, () =>
+			pullImage(this.#store, client, parsed, options),
+		);
 	}
 
 	list(): readonly ImageInfo[] {
