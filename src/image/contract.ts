@@ -121,7 +121,12 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly select?: string | undefined;
 }
 
+/** When a registry is asked for an image: always, where it is not here, never. */
+export type PullPolicy = "always" | "missing" | "never";
+
 export interface PullOptions extends ImageOperationOptions {
+	/** `missing`: what is here under the reference is taken as it is, and nobody is asked. Default `always`. */
+	readonly policy?: Exclude<PullPolicy, "never"> | undefined;
 	/** `linux/arm64`, `linux/arm/v7`. Default: this machine's. */
 	readonly platform?: string | undefined;
 	/** What to show the registry in place of what docker's and podman's files have for it. */
