@@ -21,7 +21,7 @@ import { parseJson } from "./documents/json.ts";
 import { asArchiveError, checkAborted } from "./failure.ts";
 import { findImage, imageOf, listImages, noSuchImage, saveImage } from "./records/catalog.ts";
 import { configOf, manifestOf } from "./records/documents.ts";
-import { parseImageName, parseReference } from "./records/reference.ts";
+import { parseImageName, parseImageReference } from "./records/reference.ts";
 
 /** The images of an open layer store. */
 export function openImages(store: LayerStore): Images {
@@ -112,7 +112,7 @@ class ImageStore implements Images {
 		options: ImageExportOptions = {},
 	): Promise<ExportResult> {
 		const image = this.#existing(reference);
-		const { name: asked } = parseReference(reference);
+		const { name: asked } = parseImageReference(reference);
 		const name = options.name === undefined ? asked : parseImageName(options.name);
 		const own = options.name !== undefined || (name !== undefined && image.names.includes(name));
 		checkAborted(options.signal, "export");

@@ -1,7 +1,7 @@
 /** Which of the archive formats a content has, and the images in it. */
 import { LamellaError } from "../../errors/index.ts";
 import type { ImageContent } from "../archive/content.ts";
-import { parseReference } from "../records/reference.ts";
+import { parseImageReference } from "../records/reference.ts";
 import { DOCKER_MANIFEST, planDockerArchive } from "./docker-archive.ts";
 import { LEGACY_REPOSITORIES, planLegacyArchive } from "./legacy-archive.ts";
 import { OCI_INDEX, planOci, planOciDigest } from "./oci-layout.ts";
@@ -23,7 +23,7 @@ export async function readPlan(
 	{ select, signal }: ReadPlanOptions = {},
 ): Promise<readonly PlannedImage[]> {
 	const from = content.description;
-	const { name, digest } = select === undefined ? {} : parseReference(select);
+	const { name, digest } = select === undefined ? {} : parseImageReference(select);
 	const has = (member: string): boolean => content.find(member) !== undefined;
 	const exact = digest !== undefined && has(OCI_INDEX) ? planOciDigest(content, digest) : undefined;
 	if (exact !== undefined) return [exact];

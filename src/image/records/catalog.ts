@@ -11,7 +11,7 @@ import type { LayerId, LayerReader, RecordsWriter, StoreTransaction } from "../.
 import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
 import { documentsOf } from "./documents.ts";
 import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
-import { parseReference } from "./reference.ts";
+import { parseImageReference } from "./reference.ts";
 
 export type NewImage = Omit<ImageRecord, "names" | "importedAtMs">;
 
@@ -41,7 +41,7 @@ export function imageOf(reader: Reader, id: Digest): ImageInfo | undefined {
  * @throws {LamellaError} `EINVALID` where several ids begin so, `ECORRUPT`
  */
 export function findImage(reader: Reader, reference: string): ImageInfo | undefined {
-	const { digest, name, idPrefix } = parseReference(reference);
+	const { digest, name, idPrefix } = parseImageReference(reference);
 	if (digest !== undefined) {
 		return (
 			imageOf(reader, digest) ?? listImages(reader).find(({ manifestDigest }) => manifestDigest === digest)

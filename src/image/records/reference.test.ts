@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
 	nameFromAnnotation,
 	parseImageName,
-	parseReference,
+	parseImageReference,
 	repositoryFromPath,
 	splitName,
 } from "./reference.ts";
@@ -67,15 +67,15 @@ describe("image names", () => {
 describe("references", () => {
 	it("knows digests, with and without sha256:", () => {
 		const hex = "0123456789abcdef".repeat(4);
-		expect(parseReference(hex)).toEqual({ digest: `sha256:${hex}` });
-		expect(parseReference(`sha256:${hex}`)).toEqual({ digest: `sha256:${hex}` });
+		expect(parseImageReference(hex)).toEqual({ digest: `sha256:${hex}` });
+		expect(parseImageReference(`sha256:${hex}`)).toEqual({ digest: `sha256:${hex}` });
 	});
 
 	it("takes what looks like a name and like an id for both", () => {
-		expect(parseReference("beef")).toEqual({ name: "beef:latest", idPrefix: "beef" });
-		expect(parseReference("sha256:be")).toMatchObject({ idPrefix: "be" });
-		expect(parseReference("be")).toEqual({ name: "be:latest", idPrefix: undefined });
-		expect(parseReference("debian:12")).toEqual({ name: "debian:12", idPrefix: undefined });
+		expect(parseImageReference("beef")).toEqual({ name: "beef:latest", idPrefix: "beef" });
+		expect(parseImageReference("sha256:be")).toMatchObject({ idPrefix: "be" });
+		expect(parseImageReference("be")).toEqual({ name: "be:latest", idPrefix: undefined });
+		expect(parseImageReference("debian:12")).toEqual({ name: "debian:12", idPrefix: undefined });
 	});
 });
 
@@ -83,10 +83,10 @@ describe("names with a digest", () => {
 	const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 
 	it("mean what they are pinned to", () => {
-		expect(parseReference(`debian:12@${digest}`)).toEqual({ digest });
-		expect(parseReference(`debian@${digest}`)).toEqual({ digest });
-		expect(parseReference(`Not A Name@${digest}`)).toEqual({});
-		expect(parseReference("debian@sha256:12")).toEqual({ name: undefined, idPrefix: undefined });
+		expect(parseImageReference(`debian:12@${digest}`)).toEqual({ digest });
+		expect(parseImageReference(`debian@${digest}`)).toEqual({ digest });
+		expect(parseImageReference(`Not A Name@${digest}`)).toEqual({});
+		expect(parseImageReference("debian@sha256:12")).toEqual({ name: undefined, idPrefix: undefined });
 	});
 
 	it("keep their tag in an archive, and are no name without one", () => {

@@ -1,52 +1,28 @@
 /**
- * Names of images and what people may write for one: `debian`, `debian:12`, `registry:5000/a/b:tag`, an id.
- * Pure text; which images exist is catalog.ts's affair.
+ * What people may write for an image that is here: `debian`, `debian:12`, `registry:5000/a/b:tag`, an id, a digest.
+ * Pure text; which images exist is catalog.ts's affair, and the grammar of names that of src/registry/reference.
  *
- * Grammar: distribution's "reference" package, without digests after a name. What has no tag means `latest`.
- * No registry host is added: `debian` stays `debian`, and docker's default host is taken off where it is written out.
+ * What has no tag means `latest`. No registry host is added: `debian` stays `debian`, and docker's default host is taken off
+ * where it is written out.
  */
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
+import { splitReference } from "../../registry/reference/index.ts";
 import type { ImageName } from "../contract.ts";
 
-const HOST = "(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)";
-const DOMAIN = `(?:(?:${HOST}(?:\\.${HOST})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?)`;
-const COMPONENT = "(?:[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)";
-const REPOSITORY = new RegExp(`^(?:${DOMAIN}/)?${COMPONENT}(?:/${COMPONENT})*$`);
-const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const MAX_REPOSITORY_LENGTH = 255;
-/** Distribution's "canonical" form: a name, perhaps with a tag, and the digest of its manifest. */
-const PINNED = /^(.+)@(sha256:[0-9a-f]{64})$/;
 const HEX64 = /^[0-9a-f]{64}$/;
 
 /** A name's two parts. */
-export interface NameParts {
+interface TaggedName {
 	readonly repository: string;
 	readonly tag: string;
 }
 
-/** Takes a name apart, or says undefined where it is none. `latest` is filled in. */
-export function splitName(text: string): NameParts | undefined {
-	if (text.length > MAX_REPOSITORY_LENGTH + 129) return undefined;
-	const slash = text.lastIndexOf("/");
-	const colon = text.lastIndexOf(":");
-	const [repository, tag] = colon > slash ? [text.slice(0, colon), text.slice(colon + 1)] : [text, "latest"];
-	if (repository.length > MAX_REPOSITORY_LENGTH || !REPOSITORY.test(repository) || !TAG.test(tag)) {
-		return undefined;
-	}
-	// Such a name could never be told from an id.
-	if (HEX64.test(repository)) return undefined;
-	return { repository: withoutDefaultHost(repository), tag };
-}
-
-/** skopeo and containerd write docker's default host out; people, and docker itself, do not. Both mean the same. */
-function withoutDefaultHost(repository: string): string {
-	const [host, first = "", ...rest] = repository.split("/");
-	if (host !== "docker.io") return repository;
-	if (first === "library" && rest.length === 1) return rest.join("/");
-	// What follows must not be taken for a host in its turn.
-	if (rest.length === 0 || /[.:]|^localhost$/.test(first)) return repository;
-	return [first, ...rest].join("/");
+/** Takes a name without a digest apart, or says undefined where it is none. `latest` is filled in. */
+export function splitName(text: string): TaggedName | undefined {
+	const parts = splitReference(text);
+	if (parts === undefined || parts.digest !== undefined) return undefined;
+	return { repository: parts.repository, tag: parts.tag ?? "latest" };
 }
 
 /**
@@ -66,7 +42,7 @@ export function parseImageName(text: string): ImageName {
 }
 
 /** What a person may mean by a text: in the order in which they are tried. */
-export interface Reference {
+export interface ImageReference {
 	/** A whole digest: `sha256:` and 64 digits, the 64 digits alone, or what stands behind a name's `@`. */
 	readonly digest?: Digest | undefined;
 	readonly name?: ImageName | undefined;
@@ -78,11 +54,11 @@ export interface Reference {
  * What a text can refer to; empty where it can refer to nothing.
  * A name of hex digits and the beginning of an id look alike: both are then set, and the name comes first.
  */
-export function parseReference(text: string): Reference {
-	const [, pinnedName, pinned] = PINNED.exec(text) ?? [];
+export function parseImageReference(text: string): ImageReference {
 	// What it is pinned to says more than its name.
-	if (pinnedName !== undefined)
-		return splitName(pinnedName) === undefined ? {} : { digest: pinned as Digest };
+	const pinned = splitReference(text)?.digest;
+	if (pinned !== undefined) return { digest: pinned as Digest };
+	if (text.includes("@")) return {};
 	const hex = text.startsWith("sha256:") ? text.slice("sha256:".length) : text;
 	const prefixed = hex !== text;
 	if (HEX64.test(hex)) return { digest: `sha256:${hex}` as Digest };
@@ -115,9 +91,9 @@ export function nameFromAnnotation(
 
 /** `a:1@sha256:…` without its digest; empty where no tag is left. */
 function withoutDigest(text: string): string {
-	const [, name, digest] = PINNED.exec(text) ?? [];
-	if (name === undefined || digest === undefined) return text;
-	return name.lastIndexOf(":") > name.lastIndexOf("/") ? name : "";
+	const parts = splitReference(text);
+	if (parts?.digest === undefined) return text;
+	return parts.tag === undefined ? "" : `${parts.repository}:${parts.tag}`;
 }
 
 /** A repository name made of a file's name: `/a/Debian 12.tar.gz` gives `debian-12`. */

@@ -16,7 +16,7 @@ import {
 	noSuchImage,
 } from "./catalog.ts";
 import { keyOf } from "./image-record.ts";
-import { parseReference } from "./reference.ts";
+import { parseImageReference } from "./reference.ts";
 
 const MAX_ATTEMPTS = 5;
 
@@ -44,7 +44,7 @@ export async function removeImage(store: LayerStore, reference: string): Promise
 }
 
 async function removeOnce(store: LayerStore, reference: string): Promise<RemovedImage> {
-	const { digest, name } = parseReference(reference);
+	const { digest, name } = parseImageReference(reference);
 	let image: ImageInfo | undefined;
 	try {
 		image = findImage(store, reference);

@@ -1,0 +1,10 @@
+/** The door for who only reads and writes references: nothing of HTTP is loaded by it. */
+export {
+	DEFAULT_REGISTRY,
+	familiarRepository,
+	formatReference,
+	type NameParts,
+	parseReference,
+	type RegistryReference,
+	splitReference,
+} from "./reference.ts";
