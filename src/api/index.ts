@@ -12,6 +12,8 @@ export type {
 	ImportOptions,
 	MadeImage,
 	ProgressEvent,
+	PushOptions,
+	PushResult,
 	RemovedImage,
 } from "../image/index.ts";
 export type {

@@ -27,7 +27,13 @@ export function progressItem(event: ProgressEvent): ProgressItem {
 		case "waiting":
 			return { label, doneBytes, totalBytes, state: "waiting" };
 		case "exists":
-			return { label, doneBytes, totalBytes, state: "done", note: "already here" };
+			return {
+				label,
+				doneBytes,
+				totalBytes,
+				state: "done",
+				note: event.operation === "push" ? "already there" : "already here",
+			};
 		case "done":
 			return { label, doneBytes, totalBytes, state: "done", note: humanSize(totalBytes ?? doneBytes) };
 		default:

@@ -3,6 +3,7 @@
  * then: whoever lists images waits for none of them.
  */
 import { LamellaError } from "../errors/index.ts";
+import { formatReference } from "../registry/reference/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
 import type {
 	CommitOptions,
@@ -15,6 +16,8 @@ import type {
 	Images,
 	ImportOptions,
 	MadeImage,
+	PushOptions,
+	PushResult,
 	RemovedImage,
 } from "./contract.ts";
 import { parseJson } from "./documents/json.ts";
@@ -122,6 +125,29 @@ class ImageStore implements Images {
 		return await failingAs(`export ${exported ?? image.id}${to}`, () =>
 			exportImage(this.#store, image, exported, output, options),
 		);
+	}
+
+	async push(reference: string, options: PushOptions = {}): Promise<readonly PushResult[]> {
+		checkAborted(options.signal, "push");
+		const { pushesOf } = await import("./push/pushes.ts");
+		const pushes = pushesOf(this.#store, reference, options);
+		const { RegistryClient, openHosts, openCredentials } = await import("../registry/index.ts");
+		const { pushImage } = await import("./push/push-image.ts");
+		const hosts = openHosts();
+		try {
+			const client = new RegistryClient({ hosts, credentials: openCredentials() });
+			const results: PushResult[] = [];
+			for (const { image, to } of pushes) {
+				results.push(
+					await failingAs(`push ${reference} to ${formatReference(to)}`, () =>
+						pushImage(this.#store, image, to, client, options),
+					),
+				);
+			}
+			return results;
+		} finally {
+			await hosts.close();
+		}
 	}
 
 	#existing(reference: string): ImageInfo {

@@ -18,6 +18,7 @@ export interface LayerBlob {
 	readonly path: string;
 	readonly digest: Digest;
 	readonly sizeBytes: number;
+	readonly compression: Compression;
 	readonly diffId: DiffId;
 	readonly tarSizeBytes: number;
 	readonly warnings: readonly Warning[];
@@ -65,7 +66,14 @@ export async function writeLayerBlob(
 ): Promise<LayerBlob> {
 	const kept = compression === "none" ? store.keptTar(layer.layer) : undefined;
 	if (kept !== undefined)
-		return { ...kept, digest: kept.diffId, tarSizeBytes: kept.sizeBytes, warnings: [], isKept: true };
+		return {
+			...kept,
+			digest: kept.diffId,
+			compression,
+			tarSizeBytes: kept.sizeBytes,
+			warnings: [],
+			isKept: true,
+		};
 	const { stream, result } = store.diff(layer.layer, options);
 	// The pipeline reports a failed diff as the stream's error; the promise is looked at only when all went well.
 	result.catch(() => {});
@@ -82,7 +90,16 @@ export async function writeLayerBlob(
 	);
 	const { diffId, tarSizeBytes, warnings }: DiffResult = await result;
 	const digest = `sha256:${hash.digest("hex")}` as Digest;
-	return { path: place, digest, sizeBytes: counted.sizeBytes, diffId, tarSizeBytes, warnings, isKept: false };
+	return {
+		path: place,
+		digest,
+		sizeBytes: counted.sizeBytes,
+		compression,
+		diffId,
+		tarSizeBytes,
+		warnings,
+		isKept: false,
+	};
 }
 
 /** Hashes and counts what passes through. */

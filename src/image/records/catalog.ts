@@ -89,6 +89,7 @@ export function saveImage(
 	return putRecord(transaction, {
 		...image,
 		manifestDigest: image.manifestDigest ?? known?.manifestDigest,
+		pushedManifests: image.pushedManifests ?? known?.pushedManifests,
 		names: [...new Set([...(known?.names ?? []), ...names])].sort(),
 		importedAtMs: known?.importedAtMs ?? Date.now(),
 	});
@@ -112,8 +113,19 @@ export function forgetImage(transaction: StoreTransaction, id: ImageId): void {
 }
 
 function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo {
-	const { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest } = image;
-	const record = { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest };
+	const { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest, pushedManifests } =
+		image;
+	const record = {
+		id,
+		names,
+		createdAtMs,
+		importedAtMs,
+		os,
+		architecture,
+		layers,
+		manifestDigest,
+		pushedManifests,
+	};
 	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
 	records.put(keyOf(id), record, { documents: documentsOf(record) });
 	return readRecord(keyOf(id), record);

@@ -41,6 +41,8 @@ function firstFault(key: string, stored: unknown): string | undefined {
 	if (!isText(record.os) || !isText(record.architecture)) return "the platform is no text";
 	if (record.manifestDigest !== undefined && !isDigest(record.manifestDigest))
 		return "manifestDigest is no digest";
+	if (record.pushedManifests !== undefined && !isListOf(record.pushedManifests, isDigest))
+		return "pushedManifests are no list of digests";
 	if (!isListOf(record.layers, isLayer)) return "a layer is not described as one";
 	return undefined;
 }
