@@ -12,9 +12,12 @@ export type {
 	ImportOptions,
 	MadeImage,
 	ProgressEvent,
+	PulledImage,
+	PullOptions,
 	PushOptions,
 	PushResult,
 	RemovedImage,
+	RepoDigest,
 } from "../image/index.ts";
 export type {
 	ChainId,

@@ -18,6 +18,8 @@ import {
 	type ImportOptions,
 	type MadeImage,
 	type ProgressEvent,
+	type PulledImage,
+	type PullOptions,
 	type PushOptions,
 	type PushResult,
 	type RemovedImage,
@@ -171,6 +173,16 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 */
 	importImage(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		return this.#images.import(input, { ...options, onProgress: this.#progress(options.onProgress) });
+	}
+
+	/**
+	 * Brings an image from a registry: `debian`, `ghcr.io/org/app:1`, `localhost:5000/a@sha256:…`. A tag that has not moved costs one
+	 * request, a digest that is here none; layers that are here are not fetched. Digests are verified.
+	 * @throws {LamellaError} `EINVALID` (the reference), `ENOTFOUND`, `EUNAUTHORIZED`, `EDENIED`, `ERATELIMIT`, `ENETWORK`, `EREGISTRY`,
+	 * `EPLATFORM`, `EDIGEST`, `ENOSPACE`, `EABORTED`
+	 */
+	pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+		return this.#images.pull(reference, { ...options, onProgress: this.#progress(options.onProgress) });
 	}
 
 	/** All images, in order of their first name. */

@@ -39,6 +39,7 @@ const BY_ERROR_CODE: Partial<Record<ErrorCode, number>> = {
 	ECONFIG: EXIT.usage,
 	EINVALID: EXIT.usage,
 	ENOTFOUND: EXIT.notFound,
+	EPLATFORM: EXIT.notFound,
 	EBUSY: EXIT.inTheWay,
 	EEXISTS: EXIT.inTheWay,
 	EREFERENCED: EXIT.inTheWay,

@@ -6,6 +6,7 @@
  */
 import type { Readable, Writable } from "node:stream";
 import type { ChainId, Compression, DiffId, Digest, Warning } from "../layer/index.ts";
+import type { Credentials, HostOptions } from "../registry/index.ts";
 import type { LayerId } from "../store/index.ts";
 
 /** The id of an image: digest of its config. */
@@ -24,6 +25,16 @@ export interface ImageLayer {
 	readonly tarSizeBytes: number;
 }
 
+/** Under what an image was found in a registry. */
+export interface RepoDigest {
+	/** As people write it: `debian`, `ghcr.io/group/app`. */
+	readonly repository: string;
+	/** Of the manifest, or of the index that the manifest was chosen from. */
+	readonly digest: Digest;
+	/** The platform that it was chosen for, from an index. */
+	readonly platform?: string | undefined;
+}
+
 export interface ImageInfo {
 	readonly id: ImageId;
 	/** In order; empty where the last name went to another image. */
@@ -37,6 +48,8 @@ export interface ImageInfo {
 	readonly architecture: string;
 	/** Of the OCI or docker manifest that it came with; docker-save archives have none. */
 	readonly manifestDigest?: Digest | undefined;
+	/** Where it was pulled from or pushed to, oldest first. */
+	readonly repoDigests?: readonly RepoDigest[] | undefined;
 	/** Manifests that it was pushed as, where that is not the one that it came with; the last one last. */
 	readonly pushedManifests?: readonly Digest[] | undefined;
 	/** Bottom first. */
@@ -47,6 +60,14 @@ export interface ImageInfo {
 export interface MadeImage extends ImageInfo {
 	/** What its layers were to have and do not. */
 	readonly warnings: readonly Warning[];
+}
+
+/** An image that was pulled just now, or that was here already. */
+export interface PulledImage extends MadeImage {
+	/** What the reference points to: of the image's manifest, or of the index that it was chosen from. */
+	readonly digest: Digest;
+	/** The store did not have it. */
+	readonly isNew: boolean;
 }
 
 /** An image with its documents. */
@@ -61,14 +82,23 @@ export interface ImageDetails extends ImageInfo {
 
 /** Where an operation on layers is. One event a change of phase, and many while bytes flow. */
 export interface ProgressEvent {
-	readonly operation: "import" | "push" | "export" | "commit" | "apply";
+	readonly operation: "import" | "pull" | "push" | "export" | "commit" | "apply";
 	/**
 	 * - `reading`: an archive is spooled or looked through (no layer yet);
-	 * - `waiting`, `applying`, `done`, or `exists` (nothing to do) for a layer that is imported or committed;
+	 * - `waiting`, `applying`, `done`, or `exists` (nothing to do) for a layer that is imported, pulled or committed;
+	 * - `downloading` before `applying` for one that is pulled: it is applied as it comes, too;
 	 * - `writing` and `done` for a layer that is exported;
 	 * - `waiting`, `writing` (compressed), `uploading`, `done`, or `exists` (the registry has it) for one that is pushed.
 	 */
-	readonly phase: "reading" | "waiting" | "applying" | "writing" | "uploading" | "done" | "exists";
+	readonly phase:
+		| "reading"
+		| "waiting"
+		| "downloading"
+		| "applying"
+		| "writing"
+		| "uploading"
+		| "done"
+		| "exists";
 	/** Name or id of the image, once known. */
 	readonly image?: string | undefined;
 	/** DiffID of the layer, or the layer's id where the diffID is not known yet. */
@@ -102,6 +132,19 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly select?: string | undefined;
 }
 
+/** How a registry is spoken to. */
+export interface RegistryOptions {
+	/** What to show the registry in place of what docker's and podman's files have for it. */
+	readonly auth?: Credentials | undefined;
+	/** How registries are reached, where it is to be other than the machine's settings say. */
+	readonly hosts?: HostOptions | undefined;
+}
+
+export interface PullOptions extends ImageOperationOptions, RegistryOptions {
+	/** `linux/arm64`, `linux/arm/v7`. Default: this machine's. */
+	readonly platform?: string | undefined;
+}
+
 export interface ImageExportOptions extends WriteOptions {
 	/** `oci`: an OCI archive (default). `oci-dir`: an OCI layout directory. `docker`: for `docker load`. */
 	readonly format?: "oci" | "oci-dir" | "docker" | undefined;
@@ -122,7 +165,7 @@ export interface ExportResult {
 	readonly warnings: readonly Warning[];
 }
 
-export interface PushOptions extends WriteOptions {
+export interface PushOptions extends WriteOptions, RegistryOptions {
 	/** Where to: `ghcr.io/ann/app:1`. Default: what the image is called. */
 	readonly to?: string | undefined;
 	/** All images of a repository that are here, each under its tag; the reference is the repository then. */
@@ -186,6 +229,13 @@ export interface Images {
 	 * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ETAR`, `EUNSAFE`, `ENOTFOUND`, `ENOSPACE`, `EABORTED`
 	 */
 	import(input: ImageInput, options?: ImportOptions): Promise<readonly MadeImage[]>;
+	/**
+	 * Brings an image from a registry. A tag that has not moved costs one request, a digest that is here none; layers that are here
+	 * are not fetched. On failure nothing of it is left.
+	 * @throws {LamellaError} `EINVALID` (the reference), `ENOTFOUND`, `EUNAUTHORIZED`, `EDENIED`, `ERATELIMIT`, `ENETWORK`, `EREGISTRY`,
+	 * `EPLATFORM`, `ENOTSUPPORTED` (schema 1), and as `import`
+	 */
+	pull(reference: string, options?: PullOptions): Promise<PulledImage>;
 	/** In order of their first name. Reads no document. @throws ECORRUPT (a record) */
 	list(): readonly ImageInfo[];
 	/**

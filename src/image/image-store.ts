@@ -3,7 +3,7 @@
  * then: whoever lists images waits for none of them.
  */
 import { LamellaError } from "../errors/index.ts";
-import { formatReference } from "../registry/reference/index.ts";
+import { formatReference, parseReference } from "../registry/reference/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
 import type {
 	CommitOptions,
@@ -16,6 +16,8 @@ import type {
 	Images,
 	ImportOptions,
 	MadeImage,
+	PulledImage,
+	PullOptions,
 	PushOptions,
 	PushResult,
 	RemovedImage,
@@ -60,10 +62,23 @@ class ImageStore implements Images {
 			const imported: MadeImage[] = [];
 			for (const image of images) {
 				const names = name === undefined ? image.names : [name];
-				imported.push(await importPlanned(this.#store, image, names, from, options));
+				imported.push(
+					await importPlanned(this.#store, image, names, { operation: "import", from, ...options }),
+				);
 			}
 			return imported;
 		});
+	}
+
+	async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+		const parsed = parseReference(reference);
+		checkAborted(options.signal, "pull");
+		const { openRegistryClient } = await import("../registry/index.ts");
+		const { pullImage } = await import("./pull/pull-image.ts");
+		await using client = openRegistryClient(parsed.registry, options);
+		return await failingAs(`pull ${formatReference(parsed)}`, () =>
+			pullImage(this.#store, client, parsed, options),
+		);
 	}
 
 	list(): readonly ImageInfo[] {
@@ -131,23 +146,16 @@ class ImageStore implements Images {
 		checkAborted(options.signal, "push");
 		const { pushesOf } = await import("./push/pushes.ts");
 		const pushes = pushesOf(this.#store, reference, options);
-		const { RegistryClient, openHosts, openCredentials } = await import("../registry/index.ts");
+		const { openRegistryClient } = await import("../registry/index.ts");
 		const { pushImage } = await import("./push/push-image.ts");
-		const hosts = openHosts();
-		try {
-			const client = new RegistryClient({ hosts, credentials: openCredentials() });
-			const results: PushResult[] = [];
-			for (const { image, to } of pushes) {
-				results.push(
-					await failingAs(`push ${reference} to ${formatReference(to)}`, () =>
-						pushImage(this.#store, image, to, client, options),
-					),
-				);
-			}
-			return results;
-		} finally {
-			await hosts.close();
+		const results: PushResult[] = [];
+		// All go to one repository.
+		await using client = openRegistryClient(pushes[0].to.registry, options);
+		for (const { image, to } of pushes) {
+			const doing = `push ${reference} to ${formatReference(to)}`;
+			results.push(await failingAs(doing, () => pushImage(this.#store, image, to, client, options)));
 		}
+		return results;
 	}
 
 	#existing(reference: string): ImageInfo {

@@ -1,9 +1,10 @@
 /** The door for who speaks to registries. undici comes with it: whoever enters imports it when the time comes. */
 export { BlobStream } from "./client/blob-stream.ts";
 export type { HttpAnswer } from "./client/exchange.ts";
-export { type Asked, RegistryError } from "./client/failure.ts";
+export type { Asked, RegistryError } from "./client/failure.ts";
 export type { RegistryManifest } from "./client/manifest.ts";
-export { RegistryClient, type RegistryClientOptions } from "./client/registry-client.ts";
+export { type OpenClientOptions, openRegistryClient } from "./client/open-client.ts";
+export { type BlobOptions, RegistryClient, type RegistryClientOptions } from "./client/registry-client.ts";
 export type { RepositoryWriter } from "./client/repository-writer.ts";
 export type { RetryPolicy } from "./client/retry.ts";
 export { checkLogin } from "./credentials/check-login.ts";

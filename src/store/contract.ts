@@ -100,11 +100,19 @@ export interface DiffOptions extends OperationOptions {
 	readonly skipUnsupported?: boolean | undefined;
 }
 
+/** A layer that comes from elsewhere. It is opened when its turn has come: only some are fetched at a time. */
+export interface FetchedSource {
+	readonly from: "fetch";
+	/** Of what comes, compressed or not. */
+	readonly sizeBytes: number;
+	readonly open: (signal: AbortSignal) => Promise<Readable>;
+}
+
 /** A layer of a chain that is imported. The first one's parent is in the store already (or absent). */
 export interface ChainLayer {
 	readonly id: LayerId;
 	/** A `Readable` that fails makes the import fail: no layer is ever taken from a cut-off stream. */
-	readonly source: LayerSource | Readable;
+	readonly source: LayerSource | Readable | FetchedSource;
 	readonly labels?: Labels | undefined;
 	readonly expectedDiffId?: DiffId | undefined;
 	readonly expectedBlobDigest?: string | undefined;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { DiffId } from "../../layer/index.ts";
 import { digestOf } from "../../layer/index.ts";
-import { fittingPlatform } from "../import/platform.ts";
+import { fittingPlatform, parsePlatform } from "../import/platform.ts";
 import { emptyConfig, extendConfig, replaceDiffIds } from "./edit-config.ts";
 import {
 	createdAtMs,
@@ -91,16 +91,16 @@ describe("platforms", () => {
 		const v6 = descriptor({ os: "linux", architecture: "arm", variant: "v6" });
 		const v7 = descriptor({ os: "linux", architecture: "arm", variant: "v7" });
 		const all = [windows, amd64v3, v6, amd64, v7];
-		expect(fittingPlatform(all, "amd64")).toEqual([amd64]);
-		expect(fittingPlatform(all, "arm")).toEqual([v7]);
-		expect(fittingPlatform(all, "s390x")).toEqual([]);
+		expect(fittingPlatform(all, parsePlatform("amd64"))).toEqual([amd64]);
+		expect(fittingPlatform(all, parsePlatform("arm"))).toEqual([v7]);
+		expect(fittingPlatform(all, parsePlatform("s390x"))).toEqual([]);
 	});
 
 	it("passes attestations by, and takes a lone image that names no platform", () => {
 		const attestation = descriptor({ os: "unknown", architecture: "unknown" });
 		const plain = descriptor();
-		expect(fittingPlatform([attestation, plain], "amd64")).toEqual([plain]);
-		expect(fittingPlatform([plain, descriptor(undefined, { size: 2 })], "amd64")).toEqual([]);
+		expect(fittingPlatform([attestation, plain], parsePlatform("amd64"))).toEqual([plain]);
+		expect(fittingPlatform([plain, descriptor(undefined, { size: 2 })], parsePlatform("amd64"))).toEqual([]);
 	});
 });
 

@@ -67,7 +67,9 @@ describe("docker-save archives", () => {
 		const [image] = await readPlan(content);
 		expect(image?.names).toEqual(["a:1", "a:2"]);
 		expect(image?.layers[1]?.source).toEqual(image?.layers[0]?.source);
-		const { path: file = "", offset = 0, sizeBytes = 0 } = image?.layers[0]?.source ?? {};
+		const source = image?.layers[0]?.source;
+		if (source?.from !== "range") throw new Error("a layer of an archive is a range of it");
+		const { path: file, offset, sizeBytes } = source;
 		expect(
 			fs
 				.readFileSync(file)

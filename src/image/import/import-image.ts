@@ -28,32 +28,44 @@ class LayersVanished extends Error {
 	override readonly name = "LayersVanished";
 }
 
+export interface ImportPlannedOptions extends ImageOperationOptions {
+	readonly operation: "import" | "pull";
+	/** Names the archive, or what is pulled, in errors. */
+	readonly from: string;
+}
+
 /**
- * `description` names the archive in errors.
  * @throws {LamellaError} what `LayerStore.importChain` throws, with the archive and the layer named
  */
 export async function importPlanned(
 	store: LayerStore,
 	image: PlannedImage,
 	names: readonly ImageName[],
-	description: string,
-	options: ImageOperationOptions,
+	options: ImportPlannedOptions,
 ): Promise<MadeImage> {
 	const chain = placeLayers(image);
-	for (let attempt = 1; ; attempt++) {
-		await putDocuments(store, image, description);
+	for (let attempt = 1; ; ) {
+		await putDocuments(store, image, options.from);
 		try {
 			return await importOnce(store, image, chain, names, options);
 		} catch (error) {
-			if (isGone(error, chain) && attempt < MAX_ATTEMPTS) continue;
+			if (isGone(error, chain) && attempt++ < MAX_ATTEMPTS) continue;
+			if (comesAgain(error, image, chain)) continue;
 			await store.documents.discard(documentsOf(image));
-			if (!isGone(error, chain)) throw withArchive(store, error, description, image, chain);
+			if (!isGone(error, chain)) throw withArchive(store, error, image, chain, options);
 			throw new LamellaError(
 				"EBUSY",
-				`layers of ${names[0] ?? image.id} were removed again and again while it was imported; try once more`,
+				`layers of ${names[0] ?? image.id} were removed again and again while it came in; try once more`,
 			);
 		}
 	}
+}
+
+/** Whether the layer that an error is about may be another when it is taken once more. */
+function comesAgain(error: unknown, image: PlannedImage, chain: readonly PlacedLayer[]): boolean {
+	if (!isLamellaError(error)) return false;
+	const index = chain.findIndex(({ layer }) => layer === error.layer);
+	return image.layers[index]?.again?.(error) === true;
 }
 
 function placeLayers(image: PlannedImage): readonly PlacedLayer[] {
@@ -89,7 +101,7 @@ async function importOnce(
 	image: PlannedImage,
 	wanted: readonly PlacedLayer[],
 	names: readonly ImageName[],
-	options: ImageOperationOptions,
+	options: ImportPlannedOptions,
 ): Promise<MadeImage> {
 	const report = reporter(image, names[0] ?? image.id, options);
 	const { chain, first } = withLayersThatAreThere(store, wanted);
@@ -170,19 +182,22 @@ function chainLayer(image: PlannedImage, first: number): (layer: PlacedLayer, in
 function reporter(
 	image: PlannedImage,
 	name: string,
-	options: ImageOperationOptions,
+	{ operation, onProgress }: ImportPlannedOptions,
 ): (index: number, phase: ProgressEvent["phase"], doneBytes: number) => void {
 	return (index, phase, doneBytes) => {
 		const layer = image.layers[index];
-		options.onProgress?.({
-			operation: "import",
-			phase,
+		const totalBytes = layer?.source.sizeBytes;
+		const isComing =
+			phase === "applying" && layer?.source.from === "fetch" && doneBytes < layer.source.sizeBytes;
+		onProgress?.({
+			operation,
+			phase: isComing ? "downloading" : phase,
 			image: name,
 			layer: layer?.diffId,
 			index,
 			count: image.layers.length,
 			doneBytes,
-			totalBytes: layer?.source.sizeBytes,
+			totalBytes,
 		});
 	};
 }
@@ -198,16 +213,16 @@ function wayOut(code: ErrorCode, store: LayerStore): string {
 function withArchive(
 	store: LayerStore,
 	error: unknown,
-	description: string,
 	image: PlannedImage,
 	chain: readonly PlacedLayer[],
+	{ operation, from }: ImportPlannedOptions,
 ): unknown {
 	if (!isLamellaError(error) || error.code === "EABORTED") return error;
 	const { code, message, layer, path } = error;
 	const index = chain.findIndex((placed) => placed.layer === layer);
 	const member = image.layers[index]?.member;
 	const which = member === undefined ? "" : `layer ${index + 1} of ${chain.length} (${member}): `;
-	return new LamellaError(code, `cannot import ${description}: ${which}${message}${wayOut(code, store)}`, {
+	return new LamellaError(code, `cannot ${operation} ${from}: ${which}${message}${wayOut(code, store)}`, {
 		layer,
 		path,
 		cause: error,

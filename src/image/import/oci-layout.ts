@@ -3,45 +3,17 @@
  * Docker's media types are taken as well. Source: OCI image spec 1.1, image-layout.md, image-index.md, manifest.md.
  */
 import { LamellaError } from "../../errors/index.ts";
-import type { Digest, LayerSource } from "../../layer/index.ts";
+import type { Digest } from "../../layer/index.ts";
+import { INDEX_TYPES, MANIFEST_TYPES } from "../../registry/documents/index.ts";
 import { blobName, type ImageContent } from "../archive/content.ts";
 import type { ImageId, ImageName } from "../contract.ts";
-import {
-	type Descriptor,
-	describeConfig,
-	MAX_DOCUMENT_BYTES,
-	parseConfig,
-	parseIndex,
-	parseManifest,
-	verifyDigest,
-} from "../documents/parse.ts";
+import { type Descriptor, MAX_DOCUMENT_BYTES, parseIndex, verifyDigest } from "../documents/parse.ts";
 import { nameFromAnnotation } from "../records/reference.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
+import { MAX_INDEX_DEPTH, parseImageManifest, planImage } from "./plan-manifest.ts";
 import { fittingPlatform, hostArchitecture, isImageCandidate, offeredPlatforms } from "./platform.ts";
 
 export const OCI_INDEX = "index.json";
-
-const INDEX_TYPES = new Set([
-	"application/vnd.oci.image.index.v1+json",
-	"application/vnd.docker.distribution.manifest.list.v2+json",
-]);
-const MANIFEST_TYPES = new Set([
-	"application/vnd.oci.image.manifest.v1+json",
-	"application/vnd.docker.distribution.manifest.v2+json",
-]);
-const CONFIG_TYPES = new Set([
-	"application/vnd.oci.image.config.v1+json",
-	"application/vnd.docker.container.image.v1+json",
-]);
-/** What a layer's media type may be once its compression suffix is off. */
-const LAYER_TYPES = new Set([
-	"application/vnd.oci.image.layer.v1.tar",
-	"application/vnd.oci.image.layer.nondistributable.v1.tar",
-	"application/vnd.docker.image.rootfs.diff.tar",
-	"application/vnd.docker.image.rootfs.foreign.diff.tar",
-]);
-/** Indexes within indexes: one level is usual, and a loop cannot be made of digests. */
-const MAX_INDEX_DEPTH = 4;
 
 /** An entry of the top index: an image (or an index of its platforms) and the name that it has there. */
 interface Entry {
@@ -153,53 +125,24 @@ function planEntry(content: ImageContent, descriptor: Descriptor, depth: number)
 
 function planManifest(content: ImageContent, descriptor: Descriptor): PlannedImage {
 	const from = content.description;
-	const what = `manifest ${descriptor.digest} in ${from}`;
-	const manifest = parseManifest(readBlob(content, descriptor, "manifest"), what);
-	if (manifest.config.mediaType !== "" && !CONFIG_TYPES.has(manifest.config.mediaType)) {
-		throw new LamellaError(
-			"EARCHIVE",
-			`${what} is no container image, and cannot be imported: its config is of type ${manifest.config.mediaType}`,
-		);
-	}
-	const readConfig = (): Buffer => readBlob(content, manifest.config, "config");
-	const config = parseConfig(readConfig(), `config ${manifest.config.digest} in ${from}`);
-	const diffIds = config.rootfs.diff_ids;
-	if (diffIds.length !== manifest.layers.length) {
-		throw new LamellaError(
-			"EARCHIVE",
-			`${what} lists ${manifest.layers.length} layers and its config ${diffIds.length}; the image was badly made`,
-		);
-	}
-	return {
-		...describeConfig(config),
-		id: manifest.config.digest as ImageId,
-		names: [],
-		readConfig,
-		manifestDigest: descriptor.digest,
-		readManifest: () => readBlob(content, descriptor, "manifest"),
-		layers: diffIds.map((diffId, i) => {
-			const layer = manifest.layers[i] as Descriptor;
-			return { ...locateLayer(content, layer), diffId };
-		}),
-	};
+	const readManifest = (): Buffer => readBlob(content, descriptor, "manifest");
+	const manifest = parseImageManifest(readManifest(), `manifest ${descriptor.digest} in ${from}`);
+	return planImage(manifest, {
+		from,
+		digest: descriptor.digest,
+		readManifest,
+		readConfig: () => readBlob(content, manifest.config, "config"),
+		locate: (layer) => locateLayer(content, layer),
+	});
 }
 
-function locateLayer(content: ImageContent, layer: Descriptor): Omit<PlannedLayer, "diffId"> {
-	const from = content.description;
-	const base = layer.mediaType.replace(/[.+](gzip|zstd)$/, "");
-	if (layer.mediaType !== "" && !LAYER_TYPES.has(base)) {
-		throw new LamellaError(
-			"ECOMPRESSION",
-			`layer ${layer.digest} in ${from} is of type ${layer.mediaType}; layers must be tars, plain or compressed by gzip or zstd`,
-		);
-	}
+function locateLayer(content: ImageContent, layer: Descriptor): Pick<PlannedLayer, "source" | "member"> {
 	const member = blobName(layer.digest);
 	const located = content.find(member);
 	if (located === undefined) throw missing(content, layer, "layer");
 	if (located.sizeBytes !== layer.size) throw wrongSize(content, layer, "layer", located.sizeBytes);
 	// What the bytes are is trusted over what the type says of their compression; the digest ties both to the image.
-	const source: LayerSource = { from: "range", ...located, compression: "detect" };
-	return { source, member, blobDigest: layer.digest };
+	return { source: { from: "range", ...located, compression: "detect" }, member };
 }
 
 function readBlob(content: ImageContent, descriptor: Descriptor, what: string): Buffer {

@@ -1,14 +1,18 @@
-/** What an archive holds, before anything of it is in the store: documents read and checked, layers located. */
+/** What an archive or a registry holds, before anything of it is in the store: documents read and checked, layers located. */
+import type { LamellaError } from "../../errors/index.ts";
 import type { DiffId, Digest, LayerSource } from "../../layer/index.ts";
-import type { ImageId, ImageName } from "../contract.ts";
+import type { FetchedSource } from "../../store/index.ts";
+import type { ImageId, ImageName, RepoDigest } from "../contract.ts";
 
 export interface PlannedLayer {
 	readonly diffId: DiffId;
 	/** Of the layer as it lies in the content; checked while it is applied. */
 	readonly blobDigest?: Digest | undefined;
-	readonly source: Extract<LayerSource, { from: "range" }>;
+	readonly source: Extract<LayerSource, { from: "range" }> | FetchedSource;
 	/** Its name within the content, for errors. */
 	readonly member: string;
+	/** After a failure for which the content may be to blame: whether it is worth to take the layer once more. */
+	readonly again?: ((error: LamellaError) => boolean) | undefined;
 }
 
 export interface PlannedImage {
@@ -18,6 +22,7 @@ export interface PlannedImage {
 	readonly readConfig: () => Buffer;
 	readonly readManifest?: (() => Buffer) | undefined;
 	readonly manifestDigest?: Digest | undefined;
+	readonly repoDigests?: readonly RepoDigest[] | undefined;
 	readonly os: string;
 	readonly architecture: string;
 	readonly createdAtMs?: number | undefined;

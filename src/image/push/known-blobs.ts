@@ -59,7 +59,7 @@ export function knownBlobs(store: LayerStore, image: ImageInfo): ReadonlyMap<Dif
 	return new Map(Array.from(found, ([diffId, blobs]) => [diffId, [...blobs.values()]]));
 }
 
-/** Where an image was pulled from or pushed to, or would be by its names: asking in vain costs one request. */
-function repositoriesOf({ names }: ImageInfo): KnownBlob["repositories"] {
-	return names.map((name) => parseReference(name));
+/** Where an image was pulled from or pushed to, newest first. */
+function repositoriesOf({ repoDigests = [] }: ImageInfo): KnownBlob["repositories"] {
+	return repoDigests.map(({ repository }) => parseReference(repository)).toReversed();
 }

@@ -4,7 +4,11 @@
  */
 import { type Compression, digestOf, joinWarnings } from "../../layer/index.ts";
 import type { RegistryClient, RepositoryWriter } from "../../registry/index.ts";
-import { formatReference, type RegistryReference } from "../../registry/reference/index.ts";
+import {
+	familiarRepository,
+	formatReference,
+	type RegistryReference,
+} from "../../registry/reference/index.ts";
 import type { LayerStore } from "../../store/index.ts";
 import type { ImageId, ImageInfo, ImageLayer, ProgressEvent, PushOptions, PushResult } from "../contract.ts";
 import { replaceDiffIds } from "../documents/edit-config.ts";
@@ -46,7 +50,7 @@ export async function pushImage(
 	const mediaType = manifest.document?.mediaType ?? MANIFEST_TYPE;
 	await writer.putManifest(target.tag, manifest.bytes, mediaType, { signal });
 	const manifestDigest = digestOf(manifest.bytes);
-	if (isExact) await savePushed(store, image.id, manifest.bytes);
+	if (isExact) await savePushed(store, image.id, familiarRepository(target), manifest.bytes);
 	const sent = layers.filter(({ way }) => way === "uploaded");
 	return {
 		image: image.id,

@@ -11,12 +11,12 @@ export interface Push {
 	readonly to: RegistryReference & { readonly tag: string };
 }
 
-/** @throws {LamellaError} `ENOTFOUND`, `EINVALID` */
+/** One or more, to one repository. @throws {LamellaError} `ENOTFOUND`, `EINVALID` */
 export function pushesOf(
 	store: LayerStore,
 	reference: string,
 	{ to, allTags = false }: Pick<PushOptions, "to" | "allTags">,
-): readonly Push[] {
+): readonly [Push, ...Push[]] {
 	if (allTags) return allOf(store, reference, to);
 	const image = findImage(store, reference);
 	if (image === undefined) throw noSuchImage(reference);
@@ -31,7 +31,7 @@ export function pushesOf(
 	return [{ image, to: targetOf(target) }];
 }
 
-function allOf(store: LayerStore, repository: string, to: string | undefined): readonly Push[] {
+function allOf(store: LayerStore, repository: string, to: string | undefined): readonly [Push, ...Push[]] {
 	if (to !== undefined) {
 		throw new LamellaError(
 			"EINVALID",
@@ -47,10 +47,10 @@ function allOf(store: LayerStore, repository: string, to: string | undefined): r
 		);
 	}
 	const named = (name: ImageName): boolean => splitName(name)?.repository === wanted;
-	const pushes = listImages(store).flatMap((image) =>
+	const [first, ...others] = listImages(store).flatMap((image) =>
 		image.names.filter(named).map((name) => ({ image, to: targetOf(name) })),
 	);
-	if (pushes.length > 0) return pushes;
+	if (first !== undefined) return [first, ...others];
 	throw new LamellaError(
 		"ENOTFOUND",
 		`no image here has a tag of ${repository}; \`lamella images\` lists them`,

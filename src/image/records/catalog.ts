@@ -8,7 +8,7 @@
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
 import type { LayerId, LayerReader, RecordsWriter, StoreTransaction } from "../../store/index.ts";
-import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
+import type { ImageId, ImageInfo, ImageName, RepoDigest } from "../contract.ts";
 import { documentsOf } from "./documents.ts";
 import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
 import { parseImageReference } from "./reference.ts";
@@ -17,6 +17,8 @@ export type NewImage = Omit<ImageRecord, "names" | "importedAtMs">;
 
 /** Says which image a layer was created from, where several images end at the same layer. */
 export const BASE_IMAGE_LABEL = "lamella.image";
+
+const MAX_REPO_DIGESTS = 32;
 
 const IMAGES = "images";
 /** Name → key of the image's record. */
@@ -43,9 +45,7 @@ export function imageOf(reader: Reader, id: Digest): ImageInfo | undefined {
 export function findImage(reader: Reader, reference: string): ImageInfo | undefined {
 	const { digest, name, idPrefix } = parseImageReference(reference);
 	if (digest !== undefined) {
-		return (
-			imageOf(reader, digest) ?? listImages(reader).find(({ manifestDigest }) => manifestDigest === digest)
-		);
+		return imageOf(reader, digest) ?? byRegistryDigest(listImages(reader), digest);
 	}
 	const key = name === undefined ? undefined : reader.records<string>(NAMES).get(name);
 	if (key !== undefined) return byKey(reader, key);
@@ -59,6 +59,16 @@ export function findImage(reader: Reader, reference: string): ImageInfo | undefi
 		);
 	}
 	return begun[0];
+}
+
+/** By the digest of its manifest, or of an index that it was chosen from: of several platforms, the one pulled last. */
+function byRegistryDigest(images: readonly ImageInfo[], digest: Digest): ImageInfo | undefined {
+	return (
+		images.find(({ manifestDigest }) => manifestDigest === digest) ??
+		images
+			.filter(({ repoDigests = [] }) => repoDigests.some((one) => one.digest === digest))
+			.toSorted((a, b) => b.importedAtMs - a.importedAtMs)[0]
+	);
 }
 
 export function noSuchImage(reference: string): LamellaError {
@@ -89,6 +99,7 @@ export function saveImage(
 	return putRecord(transaction, {
 		...image,
 		manifestDigest: image.manifestDigest ?? known?.manifestDigest,
+		repoDigests: joinRepoDigests(known?.repoDigests, image.repoDigests),
 		pushedManifests: image.pushedManifests ?? known?.pushedManifests,
 		names: [...new Set([...(known?.names ?? []), ...names])].sort(),
 		importedAtMs: known?.importedAtMs ?? Date.now(),
@@ -113,8 +124,8 @@ export function forgetImage(transaction: StoreTransaction, id: ImageId): void {
 }
 
 function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo {
-	const { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest, pushedManifests } =
-		image;
+	const { id, names, createdAtMs, importedAtMs, os, architecture, layers } = image;
+	const { manifestDigest, repoDigests, pushedManifests } = image;
 	const record = {
 		id,
 		names,
@@ -124,11 +135,27 @@ function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo
 		architecture,
 		layers,
 		manifestDigest,
+		repoDigests,
 		pushedManifests,
 	};
 	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
 	records.put(keyOf(id), record, { documents: documentsOf(record) });
 	return readRecord(keyOf(id), record);
+}
+
+/** All of both, each once, the newest ones where they are many: an index that is pushed every night is a new one each time. */
+function joinRepoDigests(
+	known: readonly RepoDigest[] = [],
+	more: readonly RepoDigest[] = [],
+): readonly RepoDigest[] | undefined {
+	const byText = new Map<string, RepoDigest>();
+	for (const { repository, digest, platform } of [...known, ...more]) {
+		const one = platform === undefined ? { repository, digest } : { repository, digest, platform };
+		const text = [repository, digest, platform].join(" ");
+		byText.delete(text);
+		byText.set(text, one);
+	}
+	return byText.size === 0 ? undefined : [...byText.values()].slice(-MAX_REPO_DIGESTS);
 }
 
 /** Layers of any of these images. */

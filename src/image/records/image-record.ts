@@ -4,7 +4,7 @@
  */
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
-import type { ImageId, ImageInfo, ImageLayer } from "../contract.ts";
+import type { ImageId, ImageInfo, ImageLayer, RepoDigest } from "../contract.ts";
 
 /** As it is stored: under the hex digits of its id. */
 export type ImageRecord = Omit<ImageInfo, "sizeBytes">;
@@ -41,6 +41,8 @@ function firstFault(key: string, stored: unknown): string | undefined {
 	if (!isText(record.os) || !isText(record.architecture)) return "the platform is no text";
 	if (record.manifestDigest !== undefined && !isDigest(record.manifestDigest))
 		return "manifestDigest is no digest";
+	if (record.repoDigests !== undefined && !isListOf(record.repoDigests, isRepoDigest))
+		return "repoDigests are no list of digests in repositories";
 	if (record.pushedManifests !== undefined && !isListOf(record.pushedManifests, isDigest))
 		return "pushedManifests are no list of digests";
 	if (!isListOf(record.layers, isLayer)) return "a layer is not described as one";
@@ -56,6 +58,14 @@ function isLayer(value: unknown): boolean {
 		isText(layer.layer) &&
 		layer.layer !== "" &&
 		isSize(layer.tarSizeBytes)
+	);
+}
+
+function isRepoDigest(value: unknown): boolean {
+	if (!isObject(value)) return false;
+	const one: { readonly [K in keyof RepoDigest]?: unknown } = value;
+	return (
+		isText(one.repository) && isDigest(one.digest) && (one.platform === undefined || isText(one.platform))
 	);
 }
 

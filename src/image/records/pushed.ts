@@ -7,13 +7,19 @@ import { imageOf, saveImage } from "./catalog.ts";
 /** Of each image: to as many registries as one is pushed with other blobs. */
 const MAX_MANIFESTS = 8;
 
-export async function savePushed(store: LayerStore, id: ImageId, manifest: Buffer): Promise<void> {
+export async function savePushed(
+	store: LayerStore,
+	id: ImageId,
+	repository: string,
+	manifest: Buffer,
+): Promise<void> {
 	const digest = await store.documents.put(manifest);
 	const saved = await store.transaction((transaction) => {
 		const image = imageOf(transaction, id);
-		if (image !== undefined)
-			saveImage(transaction, { ...image, pushedManifests: withManifest(image, digest) }, []);
-		return image !== undefined;
+		if (image === undefined) return false;
+		const pushedManifests = withManifest(image, digest);
+		saveImage(transaction, { ...image, pushedManifests, repoDigests: [{ repository, digest }] }, []);
+		return true;
 	});
 	// It was removed meanwhile, which takes nothing from what was pushed.
 	if (!saved) await store.documents.discard([digest]);

@@ -1,8 +1,8 @@
 /** A manifest or index as a registry gave it: its bytes, held against the digest, and what kind of document it is. */
 import { createHash } from "node:crypto";
+import { INDEX_TYPES, MANIFEST_TYPES, SCHEMA_1_TYPES } from "../documents/index.ts";
 import { type HttpAnswer, header } from "./exchange.ts";
 import { type Asked, fieldOf, quotedText, RegistryError, wrongAnswer } from "./failure.ts";
-import { INDEX_TYPES, MANIFEST_TYPES, SCHEMA_1_TYPES } from "./media-types.ts";
 import { readBody } from "./read-body.ts";
 
 /** As the distribution spec has it: registries take no larger ones. */

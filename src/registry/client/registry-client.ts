@@ -3,6 +3,7 @@
  * in their order, mirrors first; a host that fails is passed over, the last one is asked again where that may help.
  */
 import type { CredentialSource } from "../credentials/contract.ts";
+import { ACCEPTED_MANIFESTS } from "../documents/index.ts";
 import type { Hosts, RegistryHost } from "../hosts/registry-host.ts";
 import { familiarRepository, type RegistryReference } from "../reference/reference.ts";
 import { Authorizer } from "./authorizer.ts";
@@ -25,7 +26,6 @@ import {
 	wrongAnswer,
 } from "./failure.ts";
 import { type RegistryManifest, readManifest, saidDigest } from "./manifest.ts";
-import { ACCEPTED_MANIFESTS } from "./media-types.ts";
 import { readBody } from "./read-body.ts";
 import { noPushHost, RepositoryWriter } from "./repository-writer.ts";
 import { parseRetryAfter, RETRY, type RetryPolicy, retrying } from "./retry.ts";
@@ -74,7 +74,7 @@ export interface BlobOptions extends AskOptions {
 	readonly avoid?: ReadonlySet<string> | undefined;
 }
 
-export class RegistryClient {
+export class RegistryClient implements AsyncDisposable {
 	readonly #hosts: Hosts;
 	readonly #authorizer: Authorizer;
 	readonly #retry: RetryPolicy;
@@ -85,6 +85,11 @@ export class RegistryClient {
 		this.#hosts = hosts;
 		this.#authorizer = new Authorizer(credentials);
 		this.#retry = { ...RETRY, ...retry };
+	}
+
+	/** Closes the connections. */
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.#hosts.close();
 	}
 
 	/**
@@ -151,7 +156,8 @@ export class RegistryClient {
 					now,
 				);
 				if (answer.status === 200 || (answer.status === 206 && offset > 0)) return answer;
-				throw await this.failed(answer, now);
+				const failure = await this.failed(answer, now);
+				throw answer.status === 404 ? lostBlob(failure, now) : failure;
 			},
 		});
 	}
@@ -303,6 +309,19 @@ export class RegistryClient {
 }
 
 const GET_MANIFEST = { method: "GET", headers: { accept: ACCEPTED_MANIFESTS } } as const;
+
+/** Who asks for a blob has its digest from a manifest: it should be there. */
+function lostBlob({ host, status, message }: RegistryError, { what, repository }: Asked): RegistryError {
+	const why = `though a manifest of ${repository} names it: the registry has lost it, or never had it whole`;
+	return new RegistryError(
+		"EREGISTRY",
+		`${message.replace(/;[^;]*$/, "")}, ${why}; ${what} has to be pushed there again`,
+		{
+			host,
+			status,
+		},
+	);
+}
 
 /** Mirrors serve many registries: they are told which one is meant, as containerd does. */
 function urlOf(host: RegistryHost, { registry, repository }: Repository, path: string): URL {

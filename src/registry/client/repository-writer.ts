@@ -39,7 +39,7 @@ export class RepositoryWriter {
 
 	/** Whether the repository has a blob. @throws {RegistryError} */
 	async hasBlob(digest: string, { signal }: UploadOptions = {}): Promise<boolean> {
-		const asked = this.#asked(`blob ${digest}`, signal);
+		const asked = { ...this.#asked(`blob ${digest}`, signal), isPush: false };
 		return await retrying(this.#options.retry, signal, async () => {
 			const answer = await this.#send({ method: "HEAD", path: `blobs/${digest}` }, asked);
 			// Some answer otherwise to what they do not have; the upload will say whether something is wrong.

@@ -33,7 +33,7 @@ export async function checkLogin(
 		throw new RegistryError(
 			"EUNAUTHORIZED",
 			`${error.host} does not take this name and password for ${registry} (${error.status}); some registries want a token in place of the password`,
-			{ host: error.host, status: error.status, cause: error },
+			{ host: error.host, status: error.status },
 		);
 	} finally {
 		await hosts.close();

@@ -1,6 +1,5 @@
 /** The door for who only reads and writes references: nothing of HTTP is loaded by it. */
 export {
-	DEFAULT_REGISTRY,
 	familiarRepository,
 	formatReference,
 	type NameParts,

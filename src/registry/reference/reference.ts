@@ -17,7 +17,7 @@ const MAX_REPOSITORY_LENGTH = 255;
 const PINNED = /^(.+)@(sha256:[0-9a-f]{64})$/;
 const HEX64 = /^[0-9a-f]{64}$/;
 
-export const DEFAULT_REGISTRY = "docker.io";
+const DEFAULT_REGISTRY = "docker.io";
 const DEFAULT_GROUP = "library";
 const DEFAULT_TAG = "latest";
 

@@ -12,10 +12,10 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { isFlattened, type LayerForm, type LayerPlace, type PreparedApply } from "../../driver/index.ts";
 import { isLamellaError, LamellaError } from "../../errors/index.ts";
-import { type ApplyResult, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
+import { type ApplyResult, type LayerSource, LOWERS_FAILED, LOWERS_WHOLE } from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { StoreContext } from "../context.ts";
-import type { ChainLayer, ImportChainOptions, ImportedLayer, LayerId } from "../contract.ts";
+import type { ChainLayer, FetchedSource, ImportChainOptions, ImportedLayer, LayerId } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
 import { committedParent, findLayer, insertLayer, mustBeFree } from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
@@ -23,12 +23,16 @@ import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { flattenLater, foldOf } from "./flattening.ts";
-import { sourceFromStream } from "./pipes.ts";
+import { type StreamSource, sourceFromStream } from "./pipes.ts";
+import { Turns } from "./turns.ts";
 
 /** Starting one more thread costs as much as digesting some dozen megabytes. */
 const LARGE_BYTES = 32 << 20;
 /** A part of what each processor would have if all bytes were shared out evenly. */
 const LARGE_SHARE = 0.8;
+
+/** Layers that are fetched side by side: each has a connection, and a thread that inflates it. */
+const FETCHES = Math.min(8, Math.max(4, availableParallelism()));
 
 /** A layer of the chain on its way. */
 interface Coming {
@@ -123,8 +127,7 @@ function whatIsMissing(
 
 /** Whether a layer is so much of the whole that the others leave processors idle before it is done. */
 function isLarge(layer: ChainLayer, missing: readonly { readonly layer: ChainLayer }[]): boolean {
-	const sizeOf = ({ source }: ChainLayer): number =>
-		source instanceof Readable || source.from !== "range" ? 0 : source.sizeBytes;
+	const sizeOf = ({ source }: ChainLayer): number => ("sizeBytes" in source ? source.sizeBytes : 0);
 	const totalBytes = missing.reduce((sum, { layer }) => sum + sizeOf(layer), 0);
 	return sizeOf(layer) >= LARGE_BYTES && sizeOf(layer) * availableParallelism() > totalBytes * LARGE_SHARE;
 }
@@ -139,6 +142,7 @@ async function applyAll(
 	const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
 	const failures: unknown[] = [];
 	const running: Promise<boolean>[] = [];
+	const fetches = new Turns(FETCHES);
 	for (const [position, one] of coming.entries()) {
 		const chain = [...stagedBelow(store, coming, position), ...below];
 		const lowersWhole = Promise.all(running).then((all) => all.every(Boolean));
@@ -154,7 +158,11 @@ async function applyAll(
 		if (prepared === false) break;
 		one.form = prepared.form;
 		const how = { prepared, lowersWhole, waitsForLowers: position > 0, signal, options };
-		running.push(applyOne(store, one, how).then(() => true, failed));
+		// Turns come bottom first: a layer that waits for those below it never keeps them from theirs.
+		const applying = isFetched(one.layer.source)
+			? fetches.inTurn(() => applyOne(store, one, how))
+			: applyOne(store, one, how);
+		running.push(applying.then(() => true, failed));
 	}
 	await Promise.all(running);
 	// The first failure: the others were only cancelled because of it.
@@ -198,8 +206,7 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 		Atomics.store(state, 0, whole ? LOWERS_WHOLE : LOWERS_FAILED);
 		Atomics.notify(state, 0);
 	});
-	const stream = layer.source instanceof Readable ? sourceFromStream(layer.source) : undefined;
-	const source = stream?.source ?? (layer.source as Exclude<ChainLayer["source"], Readable>);
+	const { stream, source } = await openSource(layer, how.signal);
 	// A job that waits for bytes does not hear of the signal.
 	const breakOff = (): void => stream?.breakOff();
 	how.signal.addEventListener("abort", breakOff, { once: true });
@@ -233,6 +240,21 @@ async function applyOne(store: StoreContext, one: Coming, how: ApplyOne): Promis
 		stream?.close();
 	}
 	options.onApplied?.(index, one.applied);
+}
+
+function isFetched(source: ChainLayer["source"]): source is FetchedSource {
+	return "from" in source && source.from === "fetch";
+}
+
+/** What the job reads from, and the stream behind it where one is. */
+async function openSource(
+	{ id, source }: ChainLayer,
+	signal: AbortSignal,
+): Promise<{ readonly source: LayerSource; readonly stream?: StreamSource }> {
+	if (signal.aborted) throw new LamellaError("EABORTED", "the import was cancelled", { layer: id });
+	if (!(source instanceof Readable) && !isFetched(source)) return { source };
+	const stream = sourceFromStream(isFetched(source) ? await source.open(signal) : source);
+	return { source: stream.source, stream };
 }
 
 /** Where the stream itself failed, that is the reason for what the job found wrong with its bytes. */
