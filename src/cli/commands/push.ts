@@ -38,7 +38,7 @@ export const command: CommandModule = defineCommand<[image: string, to: string |
 		if (context.json) context.printJson(pushed);
 		else {
 			for (const result of pushed) {
-				for (const note of notesOf(result)) context.note(note);
+				for (const note of notesOf(result, compression)) context.note(note);
 				context.print(
 					allTags === true ? `${result.reference} ${result.manifestDigest}` : result.manifestDigest,
 				);
@@ -48,7 +48,7 @@ export const command: CommandModule = defineCommand<[image: string, to: string |
 });
 
 /** What a person should know beside the digest. */
-function* notesOf(result: PushResult): Generator<string> {
+function* notesOf(result: PushResult, asked: Compression | undefined): Generator<string> {
 	const { reference, image, pushedAs, replacedDigest, layers, sizeBytes } = result;
 	const there = layers.filter(({ way }) => way !== "uploaded").length;
 	const were = there === 0 ? "" : `, ${there} of ${layers.length} layers were there`;
@@ -56,6 +56,10 @@ function* notesOf(result: PushResult): Generator<string> {
 	if (pushedAs !== image) {
 		yield `it is image ${pushedAs} there: layers could not be made as they came, and have other diffIDs`;
 	} else if (replacedDigest !== undefined) {
-		yield `the digest is new: it came as ${replacedDigest}, whose compressed layers could not be made again byte for byte`;
+		const why =
+			asked === undefined
+				? "whose compressed layers could not be made again byte for byte"
+				: "with other compressed layers";
+		yield `the digest is new: it came as ${replacedDigest}, ${why}`;
 	}
 }

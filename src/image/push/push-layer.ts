@@ -46,6 +46,7 @@ export async function pushLayer(layer: ImageLayer, push: LayerPush): Promise<Pus
 			if (await writer.mountBlob(digest, repository, { signal })) return { ...blob, way: "mounted" };
 		}
 	}
+	report("writing", 0, layer.tarSizeBytes);
 	const place = path.join(directory, diffId.replace(":", "-"));
 	const made = await writeLayerBlob(store, layer, compression, place, {
 		signal,

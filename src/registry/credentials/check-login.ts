@@ -26,6 +26,13 @@ export async function checkLogin(
 		const asked = { what: "a login", repository: registry, registry, signal: options.signal };
 		const path = new URL(`${own.origin}${own.path}/`);
 		const answer = await client.send(own, asked, { method: "GET", path, scopes: [] }, asked);
+		if (answer.status === 404) {
+			await discardBody(answer);
+			throw new LamellaError(
+				"ENOTFOUND",
+				`${answer.host} is no registry: it has no ${path.pathname} (404); look whether the name is right`,
+			);
+		}
 		if (answer.status !== 200) throw await client.failed(answer, asked);
 		await discardBody(answer);
 	} catch (error) {
