@@ -14,11 +14,13 @@ export type {
 	ProgressEvent,
 	PulledImage,
 	PullOptions,
+	PullPolicy,
 	PushOptions,
 	PushResult,
 	RemovedImage,
 	RepoDigest,
 } from "../image/index.ts";
+export type { RegistryImage } from "../image/pull/index.ts";
 export type {
 	ChainId,
 	Change,
@@ -45,6 +47,7 @@ export type { AppliedLayer } from "./apply-layer.ts";
 export { cgroupFreezer } from "./cgroup-freezer.ts";
 export { type InnerPath, MountedLayer, type OpenFlags, type ResolvedPath } from "./mounted-layer.ts";
 export { type OpenStoreOptions, openStore } from "./open.ts";
+export { type ManifestOptions, openRegistry, Registry, type RegistryOptions } from "./registry/index.ts";
 export { stateRoot } from "./state-root.ts";
 export {
 	type ApplyLayerOptions,

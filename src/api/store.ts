@@ -20,11 +20,13 @@ import {
 	type ProgressEvent,
 	type PulledImage,
 	type PullOptions,
+	type PullPolicy,
 	type PushOptions,
 	type PushResult,
 	type RemovedImage,
 } from "../image/index.ts";
 import type { Change, DiffResult } from "../layer/index.ts";
+import { splitReference } from "../registry/reference/index.ts";
 import {
 	type CheckedLayer,
 	type CheckpointInfo,
@@ -40,6 +42,7 @@ import {
 import { type AppliedLayer, applyLayerFrom } from "./apply-layer.ts";
 import { MountedLayer } from "./mounted-layer.ts";
 import { parseLayerName, quoted, whyNot } from "./names.ts";
+import { openRegistry, type Registry, type RegistryOptions } from "./registry/index.ts";
 import { holdTemporarily, sweepTemporary, temporaryLabel } from "./temporary.ts";
 import { layerTree, type TreeNode } from "./tree.ts";
 
@@ -56,6 +59,11 @@ export interface CreateLayerOptions {
 	readonly labels?: Labels | undefined;
 	/** Goes with this process: when that is gone and did not remove it, the next `cleanup` does. */
 	readonly temporary?: boolean | undefined;
+	/** Whether `from`, where it is no layer, is pulled first. Default `never`. */
+	readonly pull?: PullPolicy | undefined;
+	/** For the pull. */
+	readonly signal?: AbortSignal | undefined;
+	readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 	/** SELinux label for its mounts, such as `system_u:object_r:container_file_t:s0:c1,c2`. */
 	readonly mountLabel?: string | undefined;
 }
@@ -185,6 +193,11 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 		return this.#images.pull(reference, { ...options, onProgress: this.#progress(options.onProgress) });
 	}
 
+	/** What registries have, without taking it. */
+	registry(options: RegistryOptions = {}): Registry {
+		return openRegistry(options);
+	}
+
 	/** All images, in order of their first name. */
 	images(): readonly ImageInfo[] {
 		return this.#images.list();
@@ -237,7 +250,9 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 */
 	async create(name: string, options: CreateLayerOptions = {}): Promise<LayerInfo> {
 		const id = parseLayerName(name);
-		const { from, kind, mountLabel, temporary } = options;
+		const { from, kind, mountLabel, temporary, pull = "never", signal, onProgress } = options;
+		const isLayer = from === undefined || this.layerStore.has(from as LayerId);
+		if (pull !== "never" && !isLayer) await this.pull(from, { policy: pull, signal, onProgress });
 		const labels = temporary === true ? { ...options.labels, ...temporaryLabel() } : options.labels;
 		const image = from === undefined ? undefined : this.#images.find(from);
 		return this.layerStore.create(id, {
@@ -552,14 +567,23 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 
 	#notFound(what: string, name: string, candidates: readonly string[]): LamellaError {
 		const meant = nearest(name, candidates);
-		const hint =
+		const hint = [
+			...(what.includes("image") && mayBePulled(name)
+				? [`\`lamella pull ${name}\` brings it from its registry`]
+				: []),
 			meant === undefined
 				? "`lamella images` and `lamella layers` list what there is"
-				: `did you mean ${JSON.stringify(meant)}?`;
+				: `did you mean ${JSON.stringify(meant)}?`,
+		].join("; ");
 		return new LamellaError("ENOTFOUND", `there is no ${what} ${quoted(name)}${whyNot(name)}; ${hint}`, {
 			layer: name,
 		});
 	}
+}
+
+/** Whether it is a reference, and no id. */
+function mayBePulled(name: string): boolean {
+	return splitReference(name) !== undefined && !name.startsWith("sha256:");
 }
 
 function asName(name: string | undefined): LayerId | undefined {

@@ -26,6 +26,8 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 		title: "Images:",
 		commands: [
 			command("pull", "bring images from registries", () => import("./commands/pull.ts")),
+			command("manifest", "show what a registry has of an image", () => import("./commands/manifest.ts")),
+			command("tags", "list the tags of a repository", () => import("./commands/tags.ts")),
 			command("import", "read an image from an archive or a directory", () => import("./commands/import.ts")),
 			command("export", "write an image as an archive or a directory", () => import("./commands/export.ts")),
 			command("push", "send an image to a registry", () => import("./commands/push.ts")),

@@ -31,6 +31,10 @@ export function imageJson(image: ImageInfo): object {
 		sizeBytes: image.sizeBytes,
 		os: image.os,
 		architecture: image.architecture,
+		manifestDigest: image.manifestDigest ?? null,
+		repoDigests: (image.repoDigests ?? []).map(({ repository, digest, platform }) => {
+			return { repository, digest, platform: platform ?? null };
+		}),
 		// Bottom first.
 		layers: image.layers.map(({ diffId, chainId, layer, tarSizeBytes }) => {
 			return { diffId, chainId, layer, tarSizeBytes };

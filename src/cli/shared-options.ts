@@ -7,6 +7,12 @@ export const SKIP_UNSUPPORTED: OptionSyntax = option(
 	"go on where a layer cannot say a change (to a file named .wh.*), with a warning",
 );
 
+export const PULL: OptionSyntax = option(
+	"--pull <when>",
+	"ask the image's registry for it: where it is not here, always, or never (default: never)",
+	["missing", "always", "never"],
+);
+
 export const LABEL: OptionSyntax = option(
 	"-l, --label <key=value>",
 	"keep a label with it (repeatable)",

@@ -132,15 +132,20 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly select?: string | undefined;
 }
 
-/** How a registry is spoken to. */
-export interface RegistryOptions {
+/** How registries are reached, and who asks. */
+export interface RegistryAccess {
 	/** What to show the registry in place of what docker's and podman's files have for it. */
 	readonly auth?: Credentials | undefined;
 	/** How registries are reached, where it is to be other than the machine's settings say. */
 	readonly hosts?: HostOptions | undefined;
 }
 
-export interface PullOptions extends ImageOperationOptions, RegistryOptions {
+/** When a registry is asked for an image: always, where it is not here, never. */
+export type PullPolicy = "always" | "missing" | "never";
+
+export interface PullOptions extends ImageOperationOptions, RegistryAccess {
+	/** `missing`: what is here under the reference is taken as it is, and nobody is asked. Default `always`. */
+	readonly policy?: Exclude<PullPolicy, "never"> | undefined;
 	/** `linux/arm64`, `linux/arm/v7`. Default: this machine's. */
 	readonly platform?: string | undefined;
 }
@@ -165,7 +170,7 @@ export interface ExportResult {
 	readonly warnings: readonly Warning[];
 }
 
-export interface PushOptions extends WriteOptions, RegistryOptions {
+export interface PushOptions extends WriteOptions, RegistryAccess {
 	/** Where to: `ghcr.io/ann/app:1`. Default: what the image is called. */
 	readonly to?: string | undefined;
 	/** All images of a repository that are here, each under its tag; the reference is the repository then. */

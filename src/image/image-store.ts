@@ -3,7 +3,8 @@
  * then: whoever lists images waits for none of them.
  */
 import { LamellaError } from "../errors/index.ts";
-import { formatReference, parseReference } from "../registry/reference/index.ts";
+import type { Digest } from "../layer/index.ts";
+import { formatReference, parseReference, splitReference } from "../registry/reference/index.ts";
 import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
 import type {
 	CommitOptions,
@@ -27,6 +28,7 @@ import { asArchiveError, checkAborted } from "./failure.ts";
 import { findImage, imageOf, listImages, noSuchImage, saveImage } from "./records/catalog.ts";
 import { configOf, manifestOf } from "./records/documents.ts";
 import { parseImageName, parseImageReference } from "./records/reference.ts";
+import { registryDigest } from "./records/repo-digests.ts";
 
 /** The images of an open layer store. */
 export function openImages(store: LayerStore): Images {
@@ -71,6 +73,8 @@ class ImageStore implements Images {
 	}
 
 	async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+		const here = options.policy === "missing" ? findImage(this.#store, reference) : undefined;
+		if (here !== undefined) return asPulled(here, reference);
 		const parsed = parseReference(reference);
 		checkAborted(options.signal, "pull");
 		const { openRegistryClient } = await import("../registry/index.ts");
@@ -163,6 +167,13 @@ class ImageStore implements Images {
 		if (image === undefined) throw noSuchImage(reference);
 		return image;
 	}
+}
+
+/** An image that nobody was asked for: under the digest by which it was known where it came from. */
+function asPulled(image: ImageInfo, reference: string): PulledImage {
+	const { repository, digest: asked } = splitReference(reference) ?? {};
+	const digest = asked ?? registryDigest(image, repository) ?? image.id;
+	return { ...image, digest: digest as Digest, isNew: false, warnings: [] };
 }
 
 /** Failures of the system in `work` become Lamella's, saying what was being done. */

@@ -19,7 +19,6 @@ export const command: CommandModule = defineCommand<[name: string]>({
 			context.printJson({
 				type: "image",
 				...imageJson(image),
-				manifestDigest: image.manifestDigest ?? null,
 				manifest,
 				config: image.config,
 			});

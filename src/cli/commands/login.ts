@@ -1,15 +1,12 @@
 /** `lamella login`: credentials for a registry, stored where docker keeps them once the registry takes them. */
 import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
+import type { CommandContext } from "../context.ts";
 import { forPeople } from "../output/text.ts";
+import { type LoginOptions, loginFrom } from "../registry-login.ts";
 import { parseRegistryName } from "../registry-name.ts";
 
-interface Options {
-	username?: string;
-	passwordStdin?: boolean;
-}
-
-export const command: CommandModule = defineCommand<[registry: string | undefined], Options>({
+export const command: CommandModule = defineCommand<[registry: string | undefined], LoginOptions>({
 	configure: (command) => {
 		command
 			.argument("[registry]", "its host, with a port where it has one (default: docker.io)")
@@ -22,22 +19,8 @@ export const command: CommandModule = defineCommand<[registry: string | undefine
 	},
 	run: async (context, [word = "docker.io"], options) => {
 		const registry = parseRegistryName(word);
-		const { askLine, readSecretFromStdin } = await import("../ask.ts");
-		const ask = async (question: string, hidden: boolean): Promise<string> => {
-			if (process.stdin.isTTY) return await askLine(question, context.signal, { hidden });
-			throw new LamellaError(
-				"EINVALID",
-				"there is no terminal to ask at; give --username, and --password-stdin with the password piped in",
-			);
-		};
-		if (options.passwordStdin === true && options.username === undefined) {
-			throw new LamellaError("EINVALID", "--password-stdin needs --username");
-		}
-		const username = options.username ?? (await ask("User name: ", false)).trim();
-		const password =
-			options.passwordStdin === true
-				? await readSecretFromStdin("--password-stdin")
-				: await ask(`Password of ${forPeople(username)} at ${registry}: `, true);
+		const piped = options.passwordStdin === true ? await loginFrom(options) : undefined;
+		const { username, password } = piped ?? (await askWho(context, registry, options.username));
 		if (username === "" || password === "") {
 			throw new LamellaError("EINVALID", "an empty user name or password is none; nothing was stored");
 		}
@@ -52,3 +35,21 @@ export const command: CommandModule = defineCommand<[registry: string | undefine
 			);
 	},
 });
+
+/** @throws {LamellaError} `EINVALID` without a terminal, `EABORTED` */
+async function askWho(
+	context: CommandContext,
+	registry: string,
+	given: string | undefined,
+): Promise<{ readonly username: string; readonly password: string }> {
+	if (!process.stdin.isTTY) {
+		throw new LamellaError(
+			"EINVALID",
+			"there is no terminal to ask at; give --username, and --password-stdin with the password piped in",
+		);
+	}
+	const { askLine } = await import("../ask.ts");
+	const username = given ?? (await askLine("User name: ", context.signal)).trim();
+	const question = `Password of ${forPeople(username)} at ${registry}: `;
+	return { username, password: await askLine(question, context.signal, { hidden: true }) };
+}

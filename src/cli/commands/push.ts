@@ -3,9 +3,10 @@ import type { Compression, PushResult } from "../../api/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
+import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 import { SKIP_UNSUPPORTED } from "../shared-options.ts";
 
-interface Options {
+interface Options extends LoginOptions {
 	compression?: Compression;
 	allTags?: boolean;
 	skipUnsupported?: boolean;
@@ -23,16 +24,19 @@ export const command: CommandModule = defineCommand<[image: string, to: string |
 			)
 			.option("-a, --all-tags", "push all images of the repository <image>, each under its tag")
 			.addOption(SKIP_UNSUPPORTED)
+			.addOption(USERNAME)
+			.addOption(PASSWORD_STDIN)
 			.examples(
 				["lamella push ghcr.io/ann/app:1", "to where its name says"],
 				["lamella push app:1 localhost:5000/app:1", "to another place"],
 				["lamella push ghcr.io/ann/app --all-tags", "every tag of it that is here"],
 			);
 	},
-	run: async (context, [image, to], { compression, allTags, skipUnsupported }) => {
+	run: async (context, [image, to], { compression, allTags, skipUnsupported, ...login }) => {
+		const auth = await loginFrom(login);
 		await using store = await context.openStore();
 		const pushed = await context.withProgress((work) =>
-			store.push(image, { to, compression, allTags, skipUnsupported, ...work }),
+			store.push(image, { to, compression, allTags, skipUnsupported, auth, ...work }),
 		);
 		for (const { warnings } of pushed) context.warn(warnings);
 		if (context.json) context.printJson(pushed);

@@ -1,5 +1,5 @@
 /** `lamella run`: a command in a layer, or in a layer made for it and thrown away after, for trying things. */
-import type { ImageDetails, Store } from "../../api/index.ts";
+import type { ImageDetails, PullPolicy, Store } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import { CommandStartError } from "../../run/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
@@ -7,10 +7,11 @@ import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-code.ts";
 import { tellFailure } from "../failure.ts";
 import { type ImageRuntime, readRuntime } from "../image-runtime.ts";
-import { collect } from "../shared-options.ts";
+import { collect, PULL } from "../shared-options.ts";
 
 interface Options {
 	image?: string;
+	pull?: PullPolicy;
 	env?: string[];
 	user?: string;
 	workdir?: string;
@@ -25,6 +26,7 @@ export const command: CommandModule = defineCommand<[words: string[]], Options>(
 			)
 			.argument("[words...]", "the layer, and the command to run in it (default: what its image says)")
 			.option("--image <image>", "run in a new layer over this image, which is removed after")
+			.addOption(PULL)
 			.option("-e, --env <name=value>", "set a variable (repeatable)", collect)
 			.option("-u, --user <user>", "NAME, UID, NAME:GROUP or UID:GID (default: what its image says)")
 			.option("-w, --workdir <dir>", "where to start (default: what its image says)")
@@ -64,7 +66,12 @@ async function runIn(context: CommandContext, words: readonly string[], options:
 		const image = imageBelow(store, layer.id);
 		return await runMounted(context, store, { name, given, image, options });
 	}
-	const image = store.image(options.image);
+	const { image: reference, pull = "never" } = options;
+	if (pull !== "never") {
+		const pulled = await context.withProgress((work) => store.pull(reference, { policy: pull, ...work }));
+		context.warn(pulled.warnings);
+	}
+	const image = store.image(reference);
 	const temporary = `run-${process.pid.toString(36)}-${Date.now().toString(36)}`;
 	await store.create(temporary, { from: image.id, temporary: true });
 	try {

@@ -12,7 +12,7 @@ export interface ProgressItem {
 	/** Absent where it is not known beforehand. */
 	readonly totalBytes?: number | undefined;
 	readonly state: "waiting" | "running" | "done";
-	/** Behind a finished item: its size, "already here". */
+	/** Behind a finished item: its size, "already here". Behind one that runs: what is done to it. */
 	readonly note?: string | undefined;
 }
 
@@ -41,7 +41,8 @@ export function progressLine(item: ProgressItem, columns: number): string {
 				: total === undefined
 					? humanSize(item.doneBytes)
 					: `${humanSize(item.doneBytes)} of ${humanSize(total)}`;
-	const line = `${item.label}  ${bar}  ${amount}`;
+	const doing = item.state === "running" && item.note !== undefined ? `  ${item.note}` : "";
+	const line = `${item.label}  ${bar}  ${amount}${doing}`;
 	if (displayWidth(line) < columns) return line;
 	// A narrow terminal must not wrap, or the next redraw would climb too few lines.
 	return [...`${item.label}  ${Math.round(share * 100)}%`].slice(0, Math.max(0, columns - 1)).join("");

@@ -52,6 +52,7 @@ export interface IndexDocument extends Loose {
 	schemaVersion?: 2 | undefined;
 	mediaType?: string | undefined;
 	manifests: Descriptor[];
+	annotations?: Annotations;
 }
 
 export interface ManifestDocument extends Loose {
@@ -106,6 +107,7 @@ const index: v.GenericSchema<unknown, IndexDocument> = v.looseObject({
 	schemaVersion: v.optional(v.literal(2)),
 	mediaType: v.optional(v.string()),
 	manifests: v.pipe(v.array(descriptor), v.maxLength(MAX_MANIFESTS)),
+	annotations,
 });
 
 const manifest: v.GenericSchema<unknown, ManifestDocument> = v.looseObject({

@@ -14,18 +14,18 @@ import {
 } from "../../registry/reference/index.ts";
 import type { LayerStore } from "../../store/index.ts";
 import type { ImageInfo, ImageName, ImageOperationOptions, PulledImage, RepoDigest } from "../contract.ts";
-import { type Descriptor, MAX_DOCUMENT_BYTES, parseIndex, verifyDigest } from "../documents/parse.ts";
+import { type Descriptor, MAX_DOCUMENT_BYTES, verifyDigest } from "../documents/parse.ts";
 import { importPlanned } from "../import/import-image.ts";
 import { MAX_INDEX_DEPTH, parseImageManifest, planImage } from "../import/plan-manifest.ts";
 import {
 	fittingPlatform,
 	hostPlatform,
-	offeredPlatforms,
 	parsePlatform,
 	platformText,
 	type WantedPlatform,
 } from "../import/platform.ts";
 import { imageOf, saveImage } from "../records/catalog.ts";
+import { chooseForPlatform } from "./choose-platform.ts";
 import { findPulled } from "./find-pulled.ts";
 import { remoteLayer } from "./remote-layer.ts";
 
@@ -81,7 +81,8 @@ class Pull {
 		let document = resolved.manifest ?? (await this.#client.manifest(this.#reference, digest, { signal }));
 		const isIndex = document.kind === "index";
 		for (let depth = 0; document.kind === "index"; depth++) {
-			const chosen = this.#choose(document, depth);
+			if (depth === MAX_INDEX_DEPTH) throw this.#tooDeep(document);
+			const chosen = chooseForPlatform(document, this.#reference, this.#wanted);
 			if (!INDEX_TYPES.has(chosen.mediaType)) {
 				const known = await this.#takeHere(chosen.digest, {
 					...this.#found(digest),
@@ -112,25 +113,6 @@ class Pull {
 		});
 	}
 
-	/** The entry of an index for the platform. @throws {LamellaError} `EPLATFORM`, `EARCHIVE` */
-	#choose({ bytes, digest, host }: RegistryManifest, depth: number): Descriptor {
-		const what = `index ${digest} of ${this.#repository} from ${host}`;
-		if (depth === MAX_INDEX_DEPTH) {
-			throw new LamellaError(
-				"EARCHIVE",
-				`${what} is within indexes within indexes, more than ${MAX_INDEX_DEPTH} deep; no image needs that`,
-			);
-		}
-		const { manifests } = parseIndex(bytes, what);
-		const [chosen] = fittingPlatform(manifests, this.#wanted);
-		if (chosen !== undefined) return chosen;
-		throw new LamellaError(
-			"EPLATFORM",
-			`${host} has no ${formatReference(this.#reference)} for ${this.#platform}; it offers ${offeredPlatforms(manifests)}; ` +
-				"take one of them with --platform",
-		);
-	}
-
 	async #bring(document: RegistryManifest, repoDigest: RepoDigest): Promise<PulledImage> {
 		const { bytes, host } = document;
 		const digest = document.digest as Digest;
@@ -157,6 +139,13 @@ class Pull {
 			onProgress,
 		});
 		return { ...made, digest: repoDigest.digest, isNew };
+	}
+
+	#tooDeep({ digest, host }: RegistryManifest): LamellaError {
+		return new LamellaError(
+			"EARCHIVE",
+			`index ${digest} of ${this.#repository} from ${host} is within indexes within indexes, more than ${MAX_INDEX_DEPTH} deep; no image needs that`,
+		);
 	}
 
 	/** An image that is for one platform alone, and another one was asked for. */

@@ -8,17 +8,16 @@
 import { LamellaError } from "../../errors/index.ts";
 import type { Digest } from "../../layer/index.ts";
 import type { LayerId, LayerReader, RecordsWriter, StoreTransaction } from "../../store/index.ts";
-import type { ImageId, ImageInfo, ImageName, RepoDigest } from "../contract.ts";
+import type { ImageId, ImageInfo, ImageName } from "../contract.ts";
 import { documentsOf } from "./documents.ts";
 import { type ImageRecord, keyOf, readRecord } from "./image-record.ts";
 import { parseImageReference } from "./reference.ts";
+import { byRegistryDigest, joinRepoDigests } from "./repo-digests.ts";
 
 export type NewImage = Omit<ImageRecord, "names" | "importedAtMs">;
 
 /** Says which image a layer was created from, where several images end at the same layer. */
 export const BASE_IMAGE_LABEL = "lamella.image";
-
-const MAX_REPO_DIGESTS = 32;
 
 const IMAGES = "images";
 /** Name → key of the image's record. */
@@ -59,16 +58,6 @@ export function findImage(reader: Reader, reference: string): ImageInfo | undefi
 		);
 	}
 	return begun[0];
-}
-
-/** By the digest of its manifest, or of an index that it was chosen from: of several platforms, the one pulled last. */
-function byRegistryDigest(images: readonly ImageInfo[], digest: Digest): ImageInfo | undefined {
-	return (
-		images.find(({ manifestDigest }) => manifestDigest === digest) ??
-		images
-			.filter(({ repoDigests = [] }) => repoDigests.some((one) => one.digest === digest))
-			.toSorted((a, b) => b.importedAtMs - a.importedAtMs)[0]
-	);
 }
 
 export function noSuchImage(reference: string): LamellaError {
@@ -141,21 +130,6 @@ function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo
 	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
 	records.put(keyOf(id), record, { documents: documentsOf(record) });
 	return readRecord(keyOf(id), record);
-}
-
-/** All of both, each once, the newest ones where they are many: an index that is pushed every night is a new one each time. */
-function joinRepoDigests(
-	known: readonly RepoDigest[] = [],
-	more: readonly RepoDigest[] = [],
-): readonly RepoDigest[] | undefined {
-	const byText = new Map<string, RepoDigest>();
-	for (const { repository, digest, platform } of [...known, ...more]) {
-		const one = platform === undefined ? { repository, digest } : { repository, digest, platform };
-		const text = [repository, digest, platform].join(" ");
-		byText.delete(text);
-		byText.set(text, one);
-	}
-	return byText.size === 0 ? undefined : [...byText.values()].slice(-MAX_REPO_DIGESTS);
 }
 
 /** Layers of any of these images. */

@@ -4,6 +4,7 @@ export {
 	formatReference,
 	type NameParts,
 	parseReference,
+	parseRepository,
 	type RegistryReference,
 	splitReference,
 } from "./reference.ts";

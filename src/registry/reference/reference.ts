@@ -74,23 +74,37 @@ function isRegistry(part: string): boolean {
  * @throws {LamellaError} `EINVALID`
  */
 export function parseReference(text: string): RegistryReference {
+	const { repository, tag, digest } = splitOrRefuse(text);
+	return { ...locate(repository), tag: tag ?? (digest === undefined ? DEFAULT_TAG : undefined), digest };
+}
+
+/** A repository alone. @throws {LamellaError} `EINVALID` */
+export function parseRepository(text: string): Pick<RegistryReference, "registry" | "repository"> {
+	const { repository, tag, digest } = splitOrRefuse(text);
+	if (tag === undefined && digest === undefined) return locate(repository);
+	throw new LamellaError(
+		"EINVALID",
+		`${JSON.stringify(text)} names one image; leave all behind ${repository} out`,
+	);
+}
+
+function splitOrRefuse(text: string): NameParts {
 	const parts = splitReference(text);
-	if (parts === undefined) {
-		throw new LamellaError(
-			"EINVALID",
-			`${JSON.stringify(text)} is no reference to an image: references are like debian, debian:12, ` +
-				"localhost:5000/group/app:tag or ghcr.io/group/app@sha256:…, in lower case but for the host and the tag",
-		);
-	}
-	const { repository, digest } = parts;
-	const tag = parts.tag ?? (digest === undefined ? DEFAULT_TAG : undefined);
-	const [first = "", ...rest] = repository.split("/");
+	if (parts !== undefined) return parts;
+	throw new LamellaError(
+		"EINVALID",
+		`${JSON.stringify(text)} is no reference to an image: references are like debian, debian:12, ` +
+			"localhost:5000/group/app:tag or ghcr.io/group/app@sha256:…, in lower case but for the host and the tag",
+	);
+}
+
+function locate(name: string): Pick<RegistryReference, "registry" | "repository"> {
+	const [first = "", ...rest] = name.split("/");
 	if (rest.length > 0 && isRegistry(first)) {
 		const registry = first === `index.${DEFAULT_REGISTRY}` ? DEFAULT_REGISTRY : first;
-		return { registry, repository: rest.join("/"), tag, digest };
+		return { registry, repository: rest.join("/") };
 	}
-	const within = rest.length === 0 ? `${DEFAULT_GROUP}/${first}` : repository;
-	return { registry: DEFAULT_REGISTRY, repository: within, tag, digest };
+	return { registry: DEFAULT_REGISTRY, repository: rest.length === 0 ? `${DEFAULT_GROUP}/${first}` : name };
 }
 
 /** A repository as people write it: `debian`, `group/app`, `ghcr.io/group/app`. */

@@ -1,0 +1,1 @@
+export { type ManifestOptions, openRegistry, Registry, type RegistryOptions } from "./registry.ts";
