@@ -9,6 +9,9 @@ export type Tree = Record<string, unknown>;
 
 /** As a container of the image sees it. */
 export async function treeOfImage(store: Store, image: string): Promise<Tree> {
+	// Of no layers no container is made.
+	if ([...store.images()].find(({ names }) => names.some((name) => name === image))?.layers.length === 0)
+		return {};
 	await store.create("probe", { from: image });
 	try {
 		await using mount = await store.mount("probe");
@@ -30,10 +33,12 @@ export async function importedTree(work: string, image: RegistryImage): Promise<
 
 /** All that a failed pull may not leave in a closed store that was empty before it. */
 export function leftIn(root: string): string[] {
-	const directories = ["staging", "trash", "layers", "documents", "records"];
-	return directories.flatMap((name) =>
+	const left = ["staging", "trash", "layers", "documents"].flatMap((name) =>
 		(existsSync(path.join(root, name)) ? readdirSync(path.join(root, name)) : []).map(
-			(left) => `${name}/${left}`,
+			(one) => `${name}/${one}`,
 		),
 	);
+	// Of records also directories stay.
+	const records = readdirSync(path.join(root, "records"), { recursive: true, withFileTypes: true });
+	return [...left, ...records.filter((one) => !one.isDirectory()).map(({ name }) => `records/${name}`)];
 }
