@@ -15,6 +15,8 @@ export type {
 	PulledImage,
 	PullOptions,
 	PullPolicy,
+	PushOptions,
+	PushResult,
 	RemovedImage,
 	RepoDigest,
 } from "../image/index.ts";

@@ -21,6 +21,8 @@ import {
 	type PulledImage,
 	type PullOptions,
 	type PullPolicy,
+	type PushOptions,
+	type PushResult,
 	type RemovedImage,
 } from "../image/index.ts";
 import type { Change, DiffResult } from "../layer/index.ts";
@@ -372,6 +374,16 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	 */
 	squash(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<LayerInfo> {
 		return this.layerStore.squash(this.#ours(name), options);
+	}
+
+	/**
+	 * Sends an image to a registry, to where its name says or `to`: only layers that are not there. Where its manifest's blobs are
+	 * there, or can be made again byte for byte, it keeps its digest. One result a tag.
+	 * @throws {LamellaError} `ENOTFOUND`, `EINVALID` (where to), `EUNAUTHORIZED`, `EDENIED`, `ERATELIMIT`, `ENETWORK`, `EREGISTRY`,
+	 * `ENOSPACE`, `EABORTED`
+	 */
+	push(reference: string, options: PushOptions = {}): Promise<readonly PushResult[]> {
+		return this.#images.push(reference, { ...options, onProgress: this.#progress(options.onProgress) });
 	}
 
 	/**

@@ -30,6 +30,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 			command("tags", "list the tags of a repository", () => import("./commands/tags.ts")),
 			command("import", "read an image from an archive or a directory", () => import("./commands/import.ts")),
 			command("export", "write an image as an archive or a directory", () => import("./commands/export.ts")),
+			command("push", "send an image to a registry", () => import("./commands/push.ts")),
 			command("images", "list the images", () => import("./commands/images.ts")),
 			command("tag", "give an image one more name", () => import("./commands/tag.ts")),
 			command(
@@ -37,6 +38,13 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 				"remove images, and the layers that no one else uses",
 				() => import("./commands/rmi.ts"),
 			),
+		],
+	},
+	{
+		title: "Registries:",
+		commands: [
+			command("login", "store credentials for a registry", () => import("./commands/login.ts")),
+			command("logout", "take credentials for a registry away", () => import("./commands/logout.ts")),
 		],
 	},
 	{

@@ -48,7 +48,13 @@ export function progressItem(event: ProgressEvent): ProgressItem {
 		case "waiting":
 			return { label, doneBytes, totalBytes, state: "waiting" };
 		case "exists":
-			return { label, doneBytes, totalBytes, state: "done", note: "already here" };
+			return {
+				label,
+				doneBytes,
+				totalBytes,
+				state: "done",
+				note: event.operation === "push" ? "already there" : "already here",
+			};
 		case "done":
 			return { label, doneBytes, totalBytes, state: "done", note: humanSize(totalBytes ?? doneBytes) };
 		case "downloading":
@@ -61,6 +67,16 @@ export function progressItem(event: ProgressEvent): ProgressItem {
 				totalBytes,
 				state: "running",
 				...(event.operation === "pull" && { note: phase }),
+			};
+		case "uploading":
+			return { label, doneBytes, totalBytes, state: "running", note: phase };
+		case "writing":
+			return {
+				label,
+				doneBytes,
+				totalBytes,
+				state: "running",
+				...(event.operation === "push" && { note: "compressing" }),
 			};
 		default:
 			return { label, doneBytes, totalBytes, state: "running" };

@@ -48,8 +48,10 @@ export interface ImageInfo {
 	readonly architecture: string;
 	/** Of the OCI or docker manifest that it came with; docker-save archives have none. */
 	readonly manifestDigest?: Digest | undefined;
-	/** Where it was pulled from, oldest first. */
+	/** Where it was pulled from or pushed to, oldest first. */
 	readonly repoDigests?: readonly RepoDigest[] | undefined;
+	/** Manifests that it was pushed as, where that is not the one that it came with; the last one last. */
+	readonly pushedManifests?: readonly Digest[] | undefined;
 	/** Bottom first. */
 	readonly layers: readonly ImageLayer[];
 }
@@ -80,14 +82,23 @@ export interface ImageDetails extends ImageInfo {
 
 /** Where an operation on layers is. One event a change of phase, and many while bytes flow. */
 export interface ProgressEvent {
-	readonly operation: "import" | "pull" | "export" | "commit" | "apply";
+	readonly operation: "import" | "pull" | "push" | "export" | "commit" | "apply";
 	/**
 	 * - `reading`: an archive is spooled or looked through (no layer yet);
 	 * - `waiting`, `applying`, `done`, or `exists` (nothing to do) for a layer that is imported, pulled or committed;
 	 * - `downloading` before `applying` for one that is pulled: it is applied as it comes, too;
-	 * - `writing` and `done` for a layer that is exported.
+	 * - `writing` and `done` for a layer that is exported;
+	 * - `waiting`, `writing` (compressed), `uploading`, `done`, or `exists` (the registry has it) for one that is pushed.
 	 */
-	readonly phase: "reading" | "waiting" | "downloading" | "applying" | "writing" | "done" | "exists";
+	readonly phase:
+		| "reading"
+		| "waiting"
+		| "downloading"
+		| "applying"
+		| "writing"
+		| "uploading"
+		| "done"
+		| "exists";
 	/** Name or id of the image, once known. */
 	readonly image?: string | undefined;
 	/** DiffID of the layer, or the layer's id where the diffID is not known yet. */
@@ -121,18 +132,22 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly select?: string | undefined;
 }
 
-/** When a registry is asked for an image: always, where it is not here, never. */
-export type PullPolicy = "always" | "missing" | "never";
-
-export interface PullOptions extends ImageOperationOptions {
-	/** `missing`: what is here under the reference is taken as it is, and nobody is asked. Default `always`. */
-	readonly policy?: Exclude<PullPolicy, "never"> | undefined;
-	/** `linux/arm64`, `linux/arm/v7`. Default: this machine's. */
-	readonly platform?: string | undefined;
+/** How registries are reached, and who asks. */
+export interface RegistryAccess {
 	/** What to show the registry in place of what docker's and podman's files have for it. */
 	readonly auth?: Credentials | undefined;
 	/** How registries are reached, where it is to be other than the machine's settings say. */
 	readonly hosts?: HostOptions | undefined;
+}
+
+/** When a registry is asked for an image: always, where it is not here, never. */
+export type PullPolicy = "always" | "missing" | "never";
+
+export interface PullOptions extends ImageOperationOptions, RegistryAccess {
+	/** `missing`: what is here under the reference is taken as it is, and nobody is asked. Default `always`. */
+	readonly policy?: Exclude<PullPolicy, "never"> | undefined;
+	/** `linux/arm64`, `linux/arm/v7`. Default: this machine's. */
+	readonly platform?: string | undefined;
 }
 
 export interface ImageExportOptions extends WriteOptions {
@@ -150,6 +165,39 @@ export interface ExportResult {
 	readonly exportedAs: ImageId;
 	readonly manifestDigest: Digest;
 	/** Bytes written. */
+	readonly sizeBytes: number;
+	/** What the layers' tars do not hold. */
+	readonly warnings: readonly Warning[];
+}
+
+export interface PushOptions extends WriteOptions, RegistryAccess {
+	/** Where to: `ghcr.io/ann/app:1`. Default: what the image is called. */
+	readonly to?: string | undefined;
+	/** All images of a repository that are here, each under its tag; the reference is the repository then. */
+	readonly allTags?: boolean | undefined;
+	/** Of layers that have to be made. Default: what they came with; gzip for what was made here. */
+	readonly compression?: Compression | undefined;
+}
+
+export interface PushResult {
+	readonly image: ImageId;
+	/** Differs from `image` where a layer's tar could not be made as it was: the config then has new diffIDs. */
+	readonly pushedAs: ImageId;
+	/** Where to, as people write it. */
+	readonly reference: string;
+	readonly manifestDigest: Digest;
+	/** The digest of the manifest that the image came with, where it was not pushed as that: blobs differ. */
+	readonly replacedDigest?: Digest | undefined;
+	/** Bottom first. */
+	readonly layers: readonly {
+		readonly diffId: DiffId;
+		/** Of the blob. */
+		readonly digest: Digest;
+		readonly sizeBytes: number;
+		/** The registry had it, had it in another repository, or was sent it. */
+		readonly way: "existed" | "mounted" | "uploaded";
+	}[];
+	/** Bytes of layers that were sent. */
 	readonly sizeBytes: number;
 	/** What the layers' tars do not hold. */
 	readonly warnings: readonly Warning[];
@@ -215,6 +263,11 @@ export interface Images {
 	 * @throws ENOTFOUND, EKIND, EINVALID
 	 */
 	commit(layer: LayerId, name: string | undefined, options?: CommitOptions): Promise<MadeImage>;
+	/**
+	 * Sends an image to a registry: layers that are not there, its config, its manifest. One result a tag.
+	 * @throws {RegistryError}; ENOTFOUND, EINVALID (where to), ENOSPACE, EABORTED
+	 */
+	push(reference: string, options?: PushOptions): Promise<readonly PushResult[]>;
 	/** Writes an image; a file or directory appears whole or not at all. @throws ENOTFOUND, EEXISTS (a directory), ENOSPACE, EABORTED */
 	export(reference: string, output: ImageOutput, options?: ImageExportOptions): Promise<ExportResult>;
 }

@@ -19,6 +19,8 @@ import type {
 	MadeImage,
 	PulledImage,
 	PullOptions,
+	PushOptions,
+	PushResult,
 	RemovedImage,
 } from "./contract.ts";
 import { parseJson } from "./documents/json.ts";
@@ -142,6 +144,22 @@ class ImageStore implements Images {
 		return await failingAs(`export ${exported ?? image.id}${to}`, () =>
 			exportImage(this.#store, image, exported, output, options),
 		);
+	}
+
+	async push(reference: string, options: PushOptions = {}): Promise<readonly PushResult[]> {
+		checkAborted(options.signal, "push");
+		const { pushesOf } = await import("./push/pushes.ts");
+		const pushes = pushesOf(this.#store, reference, options);
+		const { openRegistryClient } = await import("../registry/index.ts");
+		const { pushImage } = await import("./push/push-image.ts");
+		const results: PushResult[] = [];
+		// All go to one repository.
+		await using client = openRegistryClient(pushes[0].to.registry, options);
+		for (const { image, to } of pushes) {
+			const doing = `push ${reference} to ${formatReference(to)}`;
+			results.push(await failingAs(doing, () => pushImage(this.#store, image, to, client, options)));
+		}
+		return results;
 	}
 
 	#existing(reference: string): ImageInfo {

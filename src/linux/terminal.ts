@@ -79,6 +79,8 @@ export function setTerminalMode(fd: number, mode: Uint8Array): void {
 // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
 const INPUT_FLAGS = 0o2753;
 const OPOST = 0o1;
+const ECHO = 0o10;
+const ECHONL = 0o100;
 // ECHO ECHONL ICANON ISIG IEXTEN
 const LOCAL_FLAGS = 0o100113;
 const CSIZE_AND_PARENB = 0o460;
@@ -101,4 +103,12 @@ export function rawMode(mode: Uint8Array): Uint8Array {
 	raw[VTIME] = 0;
 	raw[VMIN] = 1;
 	return raw;
+}
+
+/** The same settings, but what is typed is not shown; a line's end still is. */
+export function withoutEcho(mode: Uint8Array): Uint8Array {
+	const hidden = Buffer.from(mode);
+	const flags = new Uint32Array(hidden.buffer, hidden.byteOffset, 4);
+	flags[3] = ((flags[3] ?? 0) & ~ECHO) | ECHONL;
+	return hidden;
 }

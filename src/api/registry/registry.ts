@@ -1,11 +1,10 @@
 /** Registries, asked and not taken from: what an image is there, which tags a repository has. No store is needed for it. */
 import { LamellaError } from "../../errors/index.ts";
-import type { PullOptions } from "../../image/index.ts";
+import type { RegistryAccess } from "../../image/index.ts";
 import type { RegistryImage } from "../../image/pull/index.ts";
 import { parseReference, parseRepository } from "../../registry/reference/index.ts";
 
-/** How registries are reached, and who asks. */
-export interface RegistryOptions extends Pick<PullOptions, "auth" | "hosts"> {
+export interface RegistryOptions extends RegistryAccess {
 	readonly signal?: AbortSignal | undefined;
 }
 

@@ -6,8 +6,9 @@ import type { CommandContext } from "../context.ts";
 import { humanSize } from "../output/amounts.ts";
 import { stdout } from "../output/output.ts";
 import { forPeople } from "../output/text.ts";
+import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 
-interface Options {
+interface Options extends LoginOptions {
 	platform?: string;
 	raw?: boolean;
 }
@@ -18,14 +19,16 @@ export const command: CommandModule = defineCommand<[reference: string], Options
 			.argument("<reference>", "like debian:12 or ghcr.io/group/app@sha256:…")
 			.option("--platform <platform>", "of several platforms, the manifest for OS/ARCHITECTURE[/VARIANT]")
 			.option("--raw", "the document byte for byte")
+			.addOption(USERNAME)
+			.addOption(PASSWORD_STDIN)
 			.examples(
 				["lamella manifest debian:12", "the platforms that there are"],
 				["lamella manifest --platform linux/arm64 debian:12", "the layers for one of them"],
 			);
 	},
-	run: async (context, [reference], { platform, raw }) => {
+	run: async (context, [reference], { platform, raw, ...login }) => {
 		const { openRegistry } = await import("../../api/registry/index.ts");
-		const registry = openRegistry({ signal: context.signal });
+		const registry = openRegistry({ auth: await loginFrom(login), signal: context.signal });
 		const image = await registry.manifest(reference, { platform });
 		if (raw === true) stdout.write(image.bytes);
 		else if (context.json) context.printJson(manifestJson(image));

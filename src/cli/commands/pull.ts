@@ -5,23 +5,31 @@ import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 import { counted, humanDuration, humanSize } from "../output/amounts.ts";
 import { forPeople, shortDigest } from "../output/text.ts";
+import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 
-export const command: CommandModule = defineCommand<[references: string[]], { platform?: string }>({
+interface Options extends LoginOptions {
+	platform?: string;
+}
+
+export const command: CommandModule = defineCommand<[references: string[]], Options>({
 	configure: (command) => {
 		command
 			.argument("<reference...>", "like debian:12, ghcr.io/group/app or localhost:5000/app@sha256:…")
 			.option("--platform <platform>", "OS/ARCHITECTURE[/VARIANT] (default: this machine's)")
+			.addOption(USERNAME)
+			.addOption(PASSWORD_STDIN)
 			.examples(
 				["lamella pull debian:12", "from docker's registry, for that is the default"],
 				["lamella pull --platform linux/arm64 ghcr.io/group/app", "for another machine"],
 			);
 	},
-	run: async (context, [references], { platform }) => {
+	run: async (context, [references], { platform, ...login }) => {
+		const auth = await loginFrom(login);
 		await using store = await context.openStore("making");
 		const pulled: PulledImage[] = [];
 		for (const reference of references) {
 			const startMs = performance.now();
-			const image = await context.withProgress((work) => store.pull(reference, { platform, ...work }));
+			const image = await context.withProgress((work) => store.pull(reference, { platform, auth, ...work }));
 			context.warn(image.warnings);
 			pulled.push(image);
 			if (context.json) continue;

@@ -2,16 +2,21 @@
 
 import { type CommandModule, defineCommand } from "../command.ts";
 import { forPeople } from "../output/text.ts";
+import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 
-export const command: CommandModule = defineCommand<[repository: string]>({
+export const command: CommandModule = defineCommand<[repository: string], LoginOptions>({
 	configure: (command) => {
 		command
 			.argument("<repository>", "like debian, ghcr.io/group/app or localhost:5000/app")
+			.addOption(USERNAME)
+			.addOption(PASSWORD_STDIN)
 			.examples(["lamella tags debian", "as docker's registry has them"]);
 	},
-	run: async (context, [repository]) => {
+	run: async (context, [repository], login) => {
 		const { openRegistry } = await import("../../api/registry/index.ts");
-		const tags = await openRegistry({ signal: context.signal }).tags(repository);
+		const tags = await openRegistry({ auth: await loginFrom(login), signal: context.signal }).tags(
+			repository,
+		);
 		if (context.json) context.printJson({ repository, tags });
 		else context.print(...tags.map((tag) => forPeople(tag)));
 	},

@@ -19,11 +19,23 @@ export interface BlobDescriptor {
 	readonly sizeBytes: number;
 }
 
+export const MANIFEST_TYPE: string = "application/vnd.oci.image.manifest.v1+json";
+
 const LAYER_MEDIA_TYPES: Readonly<Record<Compression, string>> = {
 	none: "application/vnd.oci.image.layer.v1.tar",
 	gzip: "application/vnd.oci.image.layer.v1.tar+gzip",
 	zstd: "application/vnd.oci.image.layer.v1.tar+zstd",
 };
+
+/** What layers of a type are compressed with; those that may not be given on have types of their own, and the same form. */
+export const LAYER_COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
+	...Object.entries(LAYER_MEDIA_TYPES).map(
+		([compression, type]) => [type, compression as Compression] as const,
+	),
+	["application/vnd.docker.image.rootfs.diff.tar", "none"],
+	["application/vnd.docker.image.rootfs.diff.tar.gzip", "gzip"],
+	["application/vnd.docker.image.rootfs.diff.tar.zstd", "zstd"],
+]);
 
 export function documentBlob(bytes: Buffer): DocumentBlob {
 	return { digest: digestOf(bytes), bytes };
@@ -36,19 +48,18 @@ export function layoutFile(): Buffer {
 
 export function manifestBlob(
 	config: DocumentBlob,
-	layers: readonly BlobDescriptor[],
-	compression: Compression,
+	layers: readonly (BlobDescriptor & { readonly compression: Compression })[],
 ): DocumentBlob {
 	return documentBlob(
 		jsonBytes({
 			schemaVersion: 2,
-			mediaType: "application/vnd.oci.image.manifest.v1+json",
+			mediaType: MANIFEST_TYPE,
 			config: {
 				mediaType: "application/vnd.oci.image.config.v1+json",
 				digest: config.digest,
 				size: config.bytes.length,
 			},
-			layers: layers.map(({ digest, sizeBytes }) => ({
+			layers: layers.map(({ digest, sizeBytes, compression }) => ({
 				mediaType: LAYER_MEDIA_TYPES[compression],
 				digest,
 				size: sizeBytes,
@@ -69,7 +80,7 @@ export function indexFile(
 		mediaType: "application/vnd.oci.image.index.v1+json",
 		manifests: [
 			{
-				mediaType: "application/vnd.oci.image.manifest.v1+json",
+				mediaType: MANIFEST_TYPE,
 				digest: manifest.digest,
 				size: manifest.bytes.length,
 				...(name === undefined

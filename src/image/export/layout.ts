@@ -16,12 +16,12 @@ export interface Layout {
 
 /** The files of the layout, small ones first, so that a reader of a stream knows early what comes. */
 export function layoutOf(exported: Export, layers: readonly LayerBlob[]): Layout {
-	const { store, image, name, compression, forDocker } = exported;
+	const { store, image, name, forDocker } = exported;
 	const exact = layers.every(({ diffId }, i) => diffId === image.layers[i]?.diffId);
 	const original = configOf(store, image);
 	const diffIds = layers.map(({ diffId }) => diffId);
 	const config = documentBlob(exact ? original : replaceDiffIds(original, diffIds));
-	const manifest = manifestBlob(config, layers, compression);
+	const manifest = manifestBlob(config, layers);
 	const members = new Map<string, ArchiveMember>();
 	const add = (member: ArchiveMember): void => void members.set(member.name, member);
 	add({ name: "oci-layout", bytes: layoutFile() });

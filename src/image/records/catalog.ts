@@ -89,6 +89,7 @@ export function saveImage(
 		...image,
 		manifestDigest: image.manifestDigest ?? known?.manifestDigest,
 		repoDigests: joinRepoDigests(known?.repoDigests, image.repoDigests),
+		pushedManifests: image.pushedManifests ?? known?.pushedManifests,
 		names: [...new Set([...(known?.names ?? []), ...names])].sort(),
 		importedAtMs: known?.importedAtMs ?? Date.now(),
 	});
@@ -112,8 +113,8 @@ export function forgetImage(transaction: StoreTransaction, id: ImageId): void {
 }
 
 function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo {
-	const { id, names, createdAtMs, importedAtMs, os, architecture, layers, manifestDigest, repoDigests } =
-		image;
+	const { id, names, createdAtMs, importedAtMs, os, architecture, layers } = image;
+	const { manifestDigest, repoDigests, pushedManifests } = image;
 	const record = {
 		id,
 		names,
@@ -124,6 +125,7 @@ function putRecord(transaction: StoreTransaction, image: ImageRecord): ImageInfo
 		layers,
 		manifestDigest,
 		repoDigests,
+		pushedManifests,
 	};
 	const records: RecordsWriter<ImageRecord> = transaction.records(IMAGES);
 	records.put(keyOf(id), record, { documents: documentsOf(record) });

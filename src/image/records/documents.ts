@@ -5,11 +5,14 @@ import type { LayerStore } from "../../store/index.ts";
 import type { ImageInfo } from "../contract.ts";
 
 /** What the record of an image names. */
-export function documentsOf({
-	id,
-	manifestDigest,
-}: Pick<ImageInfo, "id" | "manifestDigest">): readonly Digest[] {
-	return manifestDigest === undefined ? [id] : [id, manifestDigest];
+export function documentsOf(image: Manifested): readonly Digest[] {
+	return [image.id, ...manifestDigestsOf(image)];
+}
+
+type Manifested = Pick<ImageInfo, "id" | "manifestDigest" | "pushedManifests">;
+
+function manifestDigestsOf({ manifestDigest, pushedManifests = [] }: Manifested): readonly Digest[] {
+	return manifestDigest === undefined ? pushedManifests : [manifestDigest, ...pushedManifests];
 }
 
 /** The config of an image. @throws {LamellaError} `ECORRUPT` where it is missing or damaged */
@@ -20,6 +23,11 @@ export function configOf(store: LayerStore, { id }: Pick<ImageInfo, "id">): Buff
 /** The manifest that an image came with. @throws {LamellaError} `ECORRUPT` where it is missing or damaged */
 export function manifestOf(store: LayerStore, { id, manifestDigest }: ImageInfo): Buffer | undefined {
 	return manifestDigest === undefined ? undefined : documentOf(store, manifestDigest, id);
+}
+
+/** That manifest, and those that it was pushed as. @throws {LamellaError} `ECORRUPT` */
+export function manifestsOf(store: LayerStore, image: ImageInfo): readonly Buffer[] {
+	return manifestDigestsOf(image).map((digest) => documentOf(store, digest, image.id));
 }
 
 function documentOf(store: LayerStore, digest: Digest, id: Digest): Buffer {

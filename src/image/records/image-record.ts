@@ -43,6 +43,8 @@ function firstFault(key: string, stored: unknown): string | undefined {
 		return "manifestDigest is no digest";
 	if (record.repoDigests !== undefined && !isListOf(record.repoDigests, isRepoDigest))
 		return "repoDigests are no list of digests in repositories";
+	if (record.pushedManifests !== undefined && !isListOf(record.pushedManifests, isDigest))
+		return "pushedManifests are no list of digests";
 	if (!isListOf(record.layers, isLayer)) return "a layer is not described as one";
 	return undefined;
 }

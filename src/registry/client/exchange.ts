@@ -17,6 +17,8 @@ export interface HttpRequest {
 	readonly url: URL;
 	readonly headers?: Headers | undefined;
 	readonly body?: Dispatcher.DispatchOptions["body"] | undefined;
+	/** Until the answer's head, where the host is given more time than usual. */
+	readonly headersTimeoutMs?: number | undefined;
 	/** For this origin alone. */
 	readonly authorization?: string | undefined;
 	/** Whether somebody's credentials are behind that. */
@@ -94,7 +96,7 @@ function redirectedTo(from: URL, location: string, asked: Asked): URL {
 
 async function once(
 	host: RegistryHost,
-	{ method, url, headers, body, authorization, asSomebody = false }: HttpRequest,
+	{ method, url, headers, body, headersTimeoutMs, authorization, asSomebody = false }: HttpRequest,
 	isOwn: boolean,
 	asked: Asked,
 	wasReached: boolean,
@@ -109,10 +111,12 @@ async function once(
 				// Digests are over the bytes as they are kept.
 				"accept-encoding": "identity",
 				...headers,
-				...(isOwn ? host.headers : {}),
+				// Not for its token server, nor for where its uploads go.
+				...(url.origin === host.origin ? host.headers : {}),
 				...(isOwn && authorization !== undefined ? { authorization } : {}),
 			},
 			body: body ?? null,
+			...(headersTimeoutMs === undefined ? {} : { headersTimeout: headersTimeoutMs }),
 			...(asked.signal === undefined ? {} : { signal: asked.signal }),
 		});
 		// Whoever reads the body meets its failure; one that comes before must not end the process.

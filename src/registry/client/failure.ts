@@ -40,6 +40,8 @@ export interface Asked {
 	readonly repository: string;
 	/** The registry that `lamella login` takes. */
 	readonly registry: string;
+	/** It is given to the registry, not asked of it. */
+	readonly isPush?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -93,13 +95,15 @@ export interface FailedAnswer {
 }
 
 /** The error for an answer that is no success. */
-export function failedAnswer(answer: FailedAnswer, { what, repository, registry }: Asked): RegistryError {
+export function failedAnswer(answer: FailedAnswer, asked: Asked): RegistryError {
+	const { what, repository, registry, isPush = false } = asked;
 	const { host, status, errors, retryAfterMs, asSomebody } = answer;
 	const codes = errors.map(({ code }) => code);
 	const said = errors.map(({ code, message }) => [code, message].filter(Boolean).join(": ")).join("; ");
 	const came = `${status}${said === "" ? "" : `, ${quotedText(said)}`}`;
 	const details = { host, status, retryAfterMs };
 	const of = `${what} of ${repository}`;
+	if (isPush && status < 500 && status !== 408 && status !== 429) return refusedPush(answer, came, asked);
 	if (status === 404) {
 		return codes.includes("NAME_UNKNOWN")
 			? new RegistryError(
@@ -146,6 +150,44 @@ export function failedAnswer(answer: FailedAnswer, { what, repository, registry 
 		...details,
 		isPassing,
 	});
+}
+
+/** The error for what a registry does not take. */
+function refusedPush(
+	{ host, status, retryAfterMs, asSomebody }: FailedAnswer,
+	came: string,
+	{ what, repository, registry }: Asked,
+): RegistryError {
+	const details = { host, status, retryAfterMs };
+	const refuses = `${host} does not take ${what} to ${repository} (${came})`;
+	const login = `\`lamella login ${registry}\` ${asSomebody ? "takes others" : "says who asks"}`;
+	if (status === 401)
+		return new RegistryError(
+			"EUNAUTHORIZED",
+			`${refuses}: ${asSomebody ? "the credentials are wrong, or are not enough for it" : "it wants to know who asks"}; ${login}`,
+			details,
+		);
+	if (status === 403)
+		return new RegistryError(
+			"EDENIED",
+			`${refuses}: ${asSomebody ? "whose credentials were shown may not push there" : "not everybody may push there"}; ${login}`,
+			details,
+		);
+	if (status === 404)
+		return new RegistryError(
+			"ENOTFOUND",
+			`${refuses}: there is no such repository; make it there first, or look whether the name is right`,
+			details,
+		);
+	if (status === 405)
+		return new RegistryError("EREGISTRY", `${refuses}: it is for reading only, a mirror perhaps`, details);
+	if (status === 413)
+		return new RegistryError(
+			"EREGISTRY",
+			`${refuses}: it, or a proxy before it, takes no such large requests; raise its limit`,
+			details,
+		);
+	return new RegistryError("EREGISTRY", `${refuses}: the registry says what is wrong`, details);
 }
 
 /** An answer that came, and is not what was asked for. Another host may have it right. */

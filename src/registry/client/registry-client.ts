@@ -27,6 +27,7 @@ import {
 } from "./failure.ts";
 import { type RegistryManifest, readManifest, saidDigest } from "./manifest.ts";
 import { readBody } from "./read-body.ts";
+import { noPushHost, RepositoryWriter } from "./repository-writer.ts";
 import { parseRetryAfter, RETRY, type RetryPolicy, retrying } from "./retry.ts";
 import { nextPage, readTags } from "./tags.ts";
 
@@ -57,7 +58,9 @@ export interface RegistryRequest {
 	/** Behind the repository: `manifests/12`, `blobs/uploads/`; or a whole address that the host gave. */
 	readonly path: string | URL;
 	readonly headers?: Headers | undefined;
-	readonly body?: HttpRequest["body"];
+	/** Makes the body: it is sent again after a 401. */
+	readonly body?: (() => HttpRequest["body"]) | undefined;
+	readonly headersTimeoutMs?: number | undefined;
 	/** In place of pulling from the repository. */
 	readonly scopes?: readonly string[] | undefined;
 }
@@ -145,13 +148,15 @@ export class RegistryClient implements AsyncDisposable {
 			retry: this.#retry,
 			asked,
 			ask: async (host, offset, now) => {
-				const headers: Headers = offset === 0 ? {} : { range: `bytes=${offset}-` };
-				const answer = await this.send(
-					host,
-					reference,
-					{ method: "GET", path: `blobs/${descriptor.digest}`, headers },
-					now,
-				);
+				const path = `blobs/${descriptor.digest}`;
+				const get = (headers: Headers): Promise<HttpAnswer> =>
+					this.send(host, reference, { method: "GET", path, headers }, now);
+				let answer = await get(offset === 0 ? {} : { range: `bytes=${offset}-` });
+				if (answer.status === 416 && offset > 0) {
+					// It has the blob, and gives no parts of it.
+					await discardBody(answer);
+					answer = await get({});
+				}
 				if (answer.status === 200 || (answer.status === 206 && offset > 0)) return answer;
 				const failure = await this.failed(answer, now);
 				throw answer.status === 404 ? lostBlob(failure, now) : failure;
@@ -190,6 +195,17 @@ export class RegistryClient implements AsyncDisposable {
 	}
 
 	/**
+	 * What writes to a repository: at one host, the first that takes pushes.
+	 * @throws {LamellaError} `ECONFIG` where none does
+	 */
+	async writer(reference: Repository, options: AskOptions = {}): Promise<RepositoryWriter> {
+		const [host] = await this.#hostsFor(reference, "push");
+		const { what, ...asked } = this.#asked(reference, "", options);
+		if (host === undefined) throw noPushHost(reference.registry, asked.repository);
+		return new RepositoryWriter({ client: this, host, reference, retry: this.#retry, asked });
+	}
+
+	/**
 	 * Does `work` with the hosts that can, one after the other, until it succeeds with one. The last one is tried again where a
 	 * failure may pass.
 	 * @throws the failure of the last host, with those before it in its message
@@ -225,7 +241,14 @@ export class RegistryClient implements AsyncDisposable {
 		request: RegistryRequest,
 		asked: Asked,
 	): Promise<HttpAnswer> {
-		const { method, path, headers, body, scopes = [`repository:${reference.repository}:pull`] } = request;
+		const {
+			method,
+			path,
+			headers,
+			body,
+			headersTimeoutMs,
+			scopes = [`repository:${reference.repository}:pull`],
+		} = request;
 		const url = typeof path === "string" ? urlOf(host, reference, path) : path;
 		for (let round = 1; ; round++) {
 			const shown = await this.#authorizer.shown(host, reference.repository, scopes, asked);
@@ -233,8 +256,10 @@ export class RegistryClient implements AsyncDisposable {
 				method,
 				url,
 				headers,
-				body,
-				authorization: shown.header,
+				headersTimeoutMs,
+				body: body?.(),
+				// An upload may go to another host, which is to know how by its address alone.
+				authorization: url.origin === host.origin ? shown.header : undefined,
 				asSomebody: shown.asSomebody,
 			};
 			const answer = await exchange(host, http, asked, this.#reached.has(host.origin));

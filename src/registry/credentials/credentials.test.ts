@@ -92,6 +92,12 @@ describe("entries of docker's config.json", () => {
 		expect(await found("r.example")).toBeUndefined();
 	});
 
+	test("the port of TLS may be written or left out", async () => {
+		write(DOCKER, { auths: { "r.example:443": auth("ann", "pw"), "s.example": auth("bob", "pw") } });
+		expect(await found("r.example")).toMatchObject({ username: "ann" });
+		expect(await found("s.example:443")).toMatchObject({ username: "bob" });
+	});
+
 	test.each(["r.example", "https://r.example", "https://r.example/v1/", "http://R.example/v2"])(
 		"the key %s is for r.example",
 		async (key) => {

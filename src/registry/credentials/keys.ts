@@ -15,17 +15,19 @@ export function dockerKeyOf(host: string): string {
 
 /** A host and port: of `https://host/v1/`, as old versions of docker wrote it, and of `host/group`, as podman does. */
 function hostOfKey(key: string): string {
-	return key
-		.replace(/^https?:\/\//, "")
-		.replace(/\/.*$/, "")
-		.toLowerCase();
+	return withoutTlsPort(key.replace(/^https?:\/\//, "").replace(/\/.*$/, ""));
+}
+
+/** `host:443` is what an address leaves out. */
+function withoutTlsPort(host: string): string {
+	return host.toLowerCase().replace(/:443$/, "");
 }
 
 /** Whether a key stands for the whole of a host, in whatever spelling. */
 export function isKeyOfHost(key: string, host: string): boolean {
 	const isWhole = /^https?:\/\//.test(key) || !key.includes("/");
 	const named = hostOfKey(key);
-	return isWhole && (named === host.toLowerCase() || (isDockerHub(named) && isDockerHub(host)));
+	return isWhole && (named === withoutTlsPort(host) || (isDockerHub(named) && isDockerHub(host)));
 }
 
 /**
