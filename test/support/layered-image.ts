@@ -40,7 +40,11 @@ export function makeLayeredImage(target: string, options: LayeredImageOptions): 
 	}
 }
 
-function layerTars(work: string, { layers, salt = "" }: LayeredImageOptions): Buffer[] {
+/** Their tars, the bottom first, made in `work`. */
+export function layerTars(
+	work: string,
+	{ layers, salt = "" }: Pick<LayeredImageOptions, "layers" | "salt">,
+): Buffer[] {
 	const base = path.join(work, "base");
 	makeBusyboxRoot(base);
 	const tars = [tarOf(base)];
@@ -61,7 +65,7 @@ function layerTars(work: string, { layers, salt = "" }: LayeredImageOptions): Bu
 	return tars;
 }
 
-function tarOf(tree: string): Buffer {
+export function tarOf(tree: string): Buffer {
 	tarTree(tree, `${tree}.tar`);
 	return readFileSync(`${tree}.tar`);
 }

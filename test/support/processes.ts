@@ -45,13 +45,16 @@ export function run(
 export async function runAsync(
 	command: string,
 	args: readonly string[],
-	options: { env?: NodeJS.ProcessEnv; cwd?: string; mayFail?: boolean } = {},
+	options: { env?: NodeJS.ProcessEnv; cwd?: string; input?: string; mayFail?: boolean } = {},
 ): Promise<Output> {
 	const child = spawn(command, args, {
 		env: options.env ?? process.env,
 		cwd: options.cwd,
-		stdio: ["ignore", "pipe", "pipe"],
+		stdio: ["pipe", "pipe", "pipe"],
 	});
+	// Who does not read its input still answers.
+	child.stdin.on("error", () => {});
+	child.stdin.end(options.input ?? "");
 	let stdout = "";
 	let stderr = "";
 	child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -70,7 +70,17 @@ export function planImage(manifest: ManifestDocument, content: ManifestContent):
 		layers: diffIds.map((diffId, i) => {
 			const layer = manifest.layers[i] as Descriptor;
 			checkLayerType(layer, from);
-			return { ...locate(layer), blobDigest: layer.digest, diffId };
+			const located = locate(layer);
+			return {
+				source: located.source,
+				again: located.again,
+				// Of a layer that is fetched it says more once that has begun.
+				get member() {
+					return located.member;
+				},
+				blobDigest: layer.digest,
+				diffId,
+			};
 		}),
 	};
 }

@@ -23,7 +23,7 @@ describe("image names", () => {
 		expect(parseImageName("docker.io/library/debian:12")).toBe("debian:12");
 		expect(parseImageName("docker.io/group/app")).toBe("group/app:latest");
 		expect(parseImageName("docker.io/a.b/c")).toBe("docker.io/a.b/c:latest");
-		expect(parseImageName("docker.io/x")).toBe("docker.io/x:latest");
+		expect(parseImageName("docker.io/x")).toBe("x:latest");
 	});
 
 	it.each([

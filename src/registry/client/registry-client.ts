@@ -148,13 +148,15 @@ export class RegistryClient implements AsyncDisposable {
 			retry: this.#retry,
 			asked,
 			ask: async (host, offset, now) => {
-				const headers: Headers = offset === 0 ? {} : { range: `bytes=${offset}-` };
-				const answer = await this.send(
-					host,
-					reference,
-					{ method: "GET", path: `blobs/${descriptor.digest}`, headers },
-					now,
-				);
+				const path = `blobs/${descriptor.digest}`;
+				const get = (headers: Headers): Promise<HttpAnswer> =>
+					this.send(host, reference, { method: "GET", path, headers }, now);
+				let answer = await get(offset === 0 ? {} : { range: `bytes=${offset}-` });
+				if (answer.status === 416 && offset > 0) {
+					// It has the blob, and gives no parts of it.
+					await discardBody(answer);
+					answer = await get({});
+				}
 				if (answer.status === 200 || (answer.status === 206 && offset > 0)) return answer;
 				const failure = await this.failed(answer, now);
 				throw answer.status === 404 ? lostBlob(failure, now) : failure;

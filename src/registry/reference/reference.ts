@@ -49,9 +49,9 @@ export function splitReference(text: string): NameParts | undefined {
 		colon > slash ? [named.slice(0, colon), named.slice(colon + 1)] : [named, undefined];
 	if (repository.length > MAX_REPOSITORY_LENGTH || !REPOSITORY.test(repository)) return undefined;
 	if (tag !== undefined && !TAG.test(tag)) return undefined;
+	const familiar = withoutDefaultRegistry(repository);
 	// Such a name could never be told from an id.
-	if (HEX64.test(repository)) return undefined;
-	return { repository: withoutDefaultRegistry(repository), tag, digest };
+	return HEX64.test(familiar) ? undefined : { repository: familiar, tag, digest };
 }
 
 /** skopeo and containerd write docker's default registry out; people, and docker itself, do not. Both mean the same. */
@@ -60,7 +60,7 @@ function withoutDefaultRegistry(repository: string): string {
 	if (registry !== DEFAULT_REGISTRY && registry !== `index.${DEFAULT_REGISTRY}`) return repository;
 	if (first === DEFAULT_GROUP && rest.length === 1) return rest.join("/");
 	// What follows must not be taken for a registry in its turn.
-	if (rest.length === 0 || isRegistry(first)) return repository;
+	if (rest.length > 0 && isRegistry(first)) return repository;
 	return [first, ...rest].join("/");
 }
 
