@@ -39,7 +39,7 @@ function readLine(signal: AbortSignal): Promise<string> {
 			end(() => reject(new LamellaError("EINVALID", "nothing was typed; nothing was changed")));
 		const onAbort = (): void =>
 			end(() => reject(new LamellaError("EABORTED", "interrupted; nothing was changed")));
-		process.stdin.on("data", onData).on("end", onEnd);
+		process.stdin.on("data", onData).on("end", onEnd).resume();
 		signal.addEventListener("abort", onAbort);
 	});
 }
