@@ -1,5 +1,5 @@
 /** What a store has after a pull: the tree of an image, and what should not be there. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { openStore, type Store } from "../../../src/index.ts";
 import { snapshotTree } from "../../../src/layer/testing/snapshot-tree.ts";
@@ -31,9 +31,13 @@ export async function importedTree(work: string, image: RegistryImage): Promise<
 /** All that a failed pull may not leave in a closed store that was empty before it. */
 export function leftIn(root: string): string[] {
 	const directories = ["staging", "trash", "layers", "documents", "records"];
-	return directories.flatMap((name) =>
-		(existsSync(path.join(root, name)) ? readdirSync(path.join(root, name)) : []).map(
-			(left) => `${name}/${left}`,
-		),
-	);
+	return directories.flatMap((name) => {
+		if (!existsSync(path.join(root, name))) return [];
+		// A kind of records has a directory as soon as there was one.
+		const isKind = (entry: string): boolean =>
+			name === "records" && statSync(path.join(root, name, entry)).isDirectory();
+		return readdirSync(path.join(root, name), { recursive: true, encoding: "utf8" })
+			.filter((entry) => !isKind(entry))
+			.map((left) => `${name}/${left}`);
+	});
 }
