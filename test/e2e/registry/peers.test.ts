@@ -73,7 +73,8 @@ describe.each(FORMS)("$name", ({ name, image }) => {
 		mkdirSync(at(name));
 		tree = withoutRoot(await importedTree(at(name), image));
 		writeImageLayout(layout(), image, "made");
-		expectSameTree(await umociTree(layout(), "made"), tree);
+		// Debian's umoci knows no zstd.
+		if (name === "gzip") expectSameTree(await umociTree(layout(), "made"), tree);
 	});
 
 	test("what skopeo pushed is pulled, and what is pushed again skopeo copies and umoci unpacks", async () => {
@@ -82,7 +83,13 @@ describe.each(FORMS)("$name", ({ name, image }) => {
 		expectSameTree(pulled.tree, tree);
 		expect(pulled.id).toBe(image.config);
 
-		await lamellaAsync(at(`skopeo-${name}`), ["push", reference("skopeo"), reference("ours")]);
+		await lamellaAsync(at(`skopeo-${name}`), [
+			"push",
+			"--compression",
+			"gzip",
+			reference("skopeo"),
+			reference("ours"),
+		]);
 		const copied = at(`copied-${name}`);
 		await skopeo("copy", `docker://${reference("ours")}`, `oci:${copied}:ours`);
 		expectSameTree(await umociTree(copied, "ours"), tree);

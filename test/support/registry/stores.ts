@@ -1,5 +1,5 @@
 /** What a store has after a pull: the tree of an image, and what should not be there. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { openStore, type Store } from "../../../src/index.ts";
 import { snapshotTree } from "../../../src/layer/testing/snapshot-tree.ts";
@@ -9,6 +9,9 @@ export type Tree = Record<string, unknown>;
 
 /** As a container of the image sees it. */
 export async function treeOfImage(store: Store, image: string): Promise<Tree> {
+	// Of no layers no container is made.
+	if ([...store.images()].find(({ names }) => names.some((name) => name === image))?.layers.length === 0)
+		return {};
 	await store.create("probe", { from: image });
 	try {
 		await using mount = await store.mount("probe");
@@ -30,14 +33,12 @@ export async function importedTree(work: string, image: RegistryImage): Promise<
 
 /** All that a failed pull may not leave in a closed store that was empty before it. */
 export function leftIn(root: string): string[] {
-	const directories = ["staging", "trash", "layers", "documents", "records"];
-	return directories.flatMap((name) => {
-		if (!existsSync(path.join(root, name))) return [];
-		// A kind of records has a directory as soon as there was one.
-		const isKind = (entry: string): boolean =>
-			name === "records" && statSync(path.join(root, name, entry)).isDirectory();
-		return readdirSync(path.join(root, name), { recursive: true, encoding: "utf8" })
-			.filter((entry) => !isKind(entry))
-			.map((left) => `${name}/${left}`);
-	});
+	const left = ["staging", "trash", "layers", "documents"].flatMap((name) =>
+		(existsSync(path.join(root, name)) ? readdirSync(path.join(root, name)) : []).map(
+			(one) => `${name}/${one}`,
+		),
+	);
+	// Of records also directories stay.
+	const records = readdirSync(path.join(root, "records"), { recursive: true, withFileTypes: true });
+	return [...left, ...records.filter((one) => !one.isDirectory()).map(({ name }) => `records/${name}`)];
 }
