@@ -17,6 +17,7 @@ export type {
 	PullPolicy,
 	PushOptions,
 	PushResult,
+	RegistryAccess,
 	RemovedImage,
 	RepoDigest,
 } from "../image/index.ts";

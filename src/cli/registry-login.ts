@@ -1,10 +1,15 @@
 /** Who asks a registry, where a command line says it in place of the stored credentials: `--username`, and the password piped in. */
+import type { RegistryAccess } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { type OptionSyntax, option } from "./syntax.ts";
 
-export interface LoginOptions {
+export interface LoginOptions extends HostsOptions {
 	readonly username?: string;
 	readonly passwordStdin?: boolean;
+}
+
+export interface HostsOptions {
+	readonly certsDir?: string;
 }
 
 interface Login {
@@ -17,6 +22,21 @@ export const PASSWORD_STDIN: OptionSyntax = option(
 	"--password-stdin",
 	"read the password for --username from stdin",
 );
+
+export const CERTS_DIR: OptionSyntax = option(
+	"--certs-dir <directory>",
+	"where HOST/hosts.toml is (default: /etc/lamella/certs.d and others)",
+);
+
+/** For the library: who asks, and how hosts are reached. @throws {LamellaError} `EINVALID` */
+export async function accessFrom(options: LoginOptions): Promise<RegistryAccess> {
+	return { auth: await loginFrom(options), hosts: hostsFrom(options) };
+}
+
+export function hostsFrom({ certsDir }: HostsOptions): RegistryAccess["hosts"] {
+	if (certsDir === "") throw new LamellaError("EINVALID", "--certs-dir is empty; name a directory");
+	return certsDir === undefined ? undefined : { certsDirectories: [certsDir] };
+}
 
 /** @throws {LamellaError} `EINVALID` where only one of both is given */
 export async function loginFrom({

@@ -3,7 +3,7 @@ import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { forPeople } from "../output/text.ts";
-import { type LoginOptions, loginFrom } from "../registry-login.ts";
+import { CERTS_DIR, hostsFrom, type LoginOptions, loginFrom } from "../registry-login.ts";
 import { parseRegistryName } from "../registry-name.ts";
 
 export const command: CommandModule = defineCommand<[registry: string | undefined], LoginOptions>({
@@ -12,6 +12,7 @@ export const command: CommandModule = defineCommand<[registry: string | undefine
 			.argument("[registry]", "its host, with a port where it has one (default: docker.io)")
 			.option("-u, --username <name>", "who logs in; asked for without it")
 			.option("--password-stdin", "read the password from stdin; without it, it is asked for")
+			.addOption(CERTS_DIR)
 			.examples(
 				["lamella login ghcr.io -u ann", "asks for the password"],
 				["pass show ghcr | lamella login ghcr.io -u ann --password-stdin", "takes it from a pipe"],
@@ -26,7 +27,7 @@ export const command: CommandModule = defineCommand<[registry: string | undefine
 		}
 		if (username.includes(":")) throw new LamellaError("EINVALID", "a user name has no colon");
 		const { checkLogin, storeLogin } = await import("../../registry/index.ts");
-		await checkLogin(registry, { username, password }, { signal: context.signal });
+		await checkLogin(registry, { username, password }, { hosts: hostsFrom(options), signal: context.signal });
 		const storedIn = await storeLogin(registry, username, password);
 		if (context.json) context.printJson({ registry, username, storedIn });
 		else

@@ -6,7 +6,7 @@ import type { CommandContext } from "../context.ts";
 import { humanSize } from "../output/amounts.ts";
 import { stdout } from "../output/output.ts";
 import { forPeople } from "../output/text.ts";
-import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
+import { accessFrom, CERTS_DIR, type LoginOptions, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 
 interface Options extends LoginOptions {
 	platform?: string;
@@ -21,6 +21,7 @@ export const command: CommandModule = defineCommand<[reference: string], Options
 			.option("--raw", "the document byte for byte")
 			.addOption(USERNAME)
 			.addOption(PASSWORD_STDIN)
+			.addOption(CERTS_DIR)
 			.examples(
 				["lamella manifest debian:12", "the platforms that there are"],
 				["lamella manifest --platform linux/arm64 debian:12", "the layers for one of them"],
@@ -28,7 +29,7 @@ export const command: CommandModule = defineCommand<[reference: string], Options
 	},
 	run: async (context, [reference], { platform, raw, ...login }) => {
 		const { openRegistry } = await import("../../api/registry/index.ts");
-		const registry = openRegistry({ auth: await loginFrom(login), signal: context.signal });
+		const registry = openRegistry({ ...(await accessFrom(login)), signal: context.signal });
 		const image = await registry.manifest(reference, { platform });
 		if (raw === true) stdout.write(image.bytes);
 		else if (context.json) context.printJson(manifestJson(image));

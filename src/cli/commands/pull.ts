@@ -5,7 +5,7 @@ import { type CommandModule, defineCommand } from "../command.ts";
 import { imageJson } from "../json-shapes.ts";
 import { counted, humanDuration, humanSize } from "../output/amounts.ts";
 import { forPeople, shortDigest } from "../output/text.ts";
-import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
+import { accessFrom, CERTS_DIR, type LoginOptions, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 
 interface Options extends LoginOptions {
 	platform?: string;
@@ -18,18 +18,21 @@ export const command: CommandModule = defineCommand<[references: string[]], Opti
 			.option("--platform <platform>", "OS/ARCHITECTURE[/VARIANT] (default: this machine's)")
 			.addOption(USERNAME)
 			.addOption(PASSWORD_STDIN)
+			.addOption(CERTS_DIR)
 			.examples(
 				["lamella pull debian:12", "from docker's registry, for that is the default"],
 				["lamella pull --platform linux/arm64 ghcr.io/group/app", "for another machine"],
 			);
 	},
 	run: async (context, [references], { platform, ...login }) => {
-		const auth = await loginFrom(login);
+		const access = await accessFrom(login);
 		await using store = await context.openStore("making");
 		const pulled: PulledImage[] = [];
 		for (const reference of references) {
 			const startMs = performance.now();
-			const image = await context.withProgress((work) => store.pull(reference, { platform, auth, ...work }));
+			const image = await context.withProgress((work) =>
+				store.pull(reference, { platform, ...access, ...work }),
+			);
 			context.warn(image.warnings);
 			pulled.push(image);
 			if (context.json) continue;

@@ -3,7 +3,7 @@ import type { Compression, PushResult } from "../../api/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
 import { humanSize } from "../output/amounts.ts";
 import { forPeople } from "../output/text.ts";
-import { type LoginOptions, loginFrom, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
+import { accessFrom, CERTS_DIR, type LoginOptions, PASSWORD_STDIN, USERNAME } from "../registry-login.ts";
 import { SKIP_UNSUPPORTED } from "../shared-options.ts";
 
 interface Options extends LoginOptions {
@@ -26,6 +26,7 @@ export const command: CommandModule = defineCommand<[image: string, to: string |
 			.addOption(SKIP_UNSUPPORTED)
 			.addOption(USERNAME)
 			.addOption(PASSWORD_STDIN)
+			.addOption(CERTS_DIR)
 			.examples(
 				["lamella push ghcr.io/ann/app:1", "to where its name says"],
 				["lamella push app:1 localhost:5000/app:1", "to another place"],
@@ -33,10 +34,10 @@ export const command: CommandModule = defineCommand<[image: string, to: string |
 			);
 	},
 	run: async (context, [image, to], { compression, allTags, skipUnsupported, ...login }) => {
-		const auth = await loginFrom(login);
+		const access = await accessFrom(login);
 		await using store = await context.openStore();
 		const pushed = await context.withProgress((work) =>
-			store.push(image, { to, compression, allTags, skipUnsupported, auth, ...work }),
+			store.push(image, { to, compression, allTags, skipUnsupported, ...access, ...work }),
 		);
 		for (const { warnings } of pushed) context.warn(warnings);
 		if (context.json) context.printJson(pushed);
