@@ -88,7 +88,7 @@ export class ProgressBoard implements Disposable {
 		const up = this.#drawnLines === 0 ? "" : `\x1b[${this.#drawnLines}A`;
 		const columns = this.#stream.columns ?? 80;
 		// What scrolled off the screen can no longer be redrawn: finished items make room first.
-		const room = Math.max(1, (this.#stream.rows ?? 24) - 1);
+		const room = Math.max(1, (this.#stream.rows || 24) - 1);
 		let items = [...this.#items.values()];
 		if (items.length > room) {
 			items = items.filter((item) => item.state !== "done").slice(0, room);
