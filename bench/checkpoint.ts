@@ -1,5 +1,5 @@
 /**
- * Checkpoints by the library, durable, on a loop ext4 with a journal: of uppers of several sizes, against the bare system calls;
+ * Checkpoints by the library, durable, on a loop ext4 with a journal: of uppers of several sizes, against the bare system calls over the same ones;
  * rollback and fork; a long line of them. Then the same by others: `cp -a`, `cp --reflink` on xfs, a btrfs snapshot,
  * `docker commit`, `podman commit` (where they are there).
  *
@@ -12,6 +12,7 @@ import {
 	mkdirSync,
 	openSync,
 	readFileSync,
+	rmSync,
 	statSync,
 	writeFileSync,
 	writeSync,
@@ -67,7 +68,6 @@ function makeLarge(file: string, mib: number): void {
 	const fd = openSync(file, "w");
 	const block = Buffer.alloc(1 << 20, "large ");
 	for (let i = 0; i < mib; i++) writeSync(fd, block);
-	fsyncSync(fd);
 	closeSync(fd);
 }
 
@@ -80,8 +80,11 @@ async function makeBase(store: Store): Promise<void> {
 	await store.layerStore.commit(store.layer("making").id, "base" as never);
 }
 
-/** The calls that a checkpoint cannot do without, on directories beside the store's. */
-function bareCalls(directory: string, count: number): number[] {
+/** Puts into a tree what its upper is to have. */
+type Fill = (tree: string) => void;
+
+/** The calls that a checkpoint cannot do without, once, on directories beside the store's, over the same upper. */
+function bareCalls(directory: string, fill: Fill, flushBefore: boolean): number {
 	const at = (name: string): string => path.join(directory, name);
 	for (const name of ["lower", "upper-0", "work-0", "merged"]) mkdirSync(at(name), { recursive: true });
 	const mountOf = (round: number, lowers: readonly string[]): number => {
@@ -100,46 +103,58 @@ function bareCalls(directory: string, count: number): number[] {
 		linux.close(fd);
 	};
 	put(mountOf(0, [at("lower")]), 0);
-	const times: number[] = [];
-	for (let round = 1; round <= count; round++) {
-		writeFileSync(path.join(at("merged"), "file"), String(round));
-		const start = process.hrtime.bigint();
-		for (const name of [`upper-${round}`, `work-${round}`]) mkdirSync(at(name));
-		linux.mount(null, at("merged"), null, linux.MS_REMOUNT | linux.MS_RDONLY);
-		put(mountOf(round, [at(`upper-${round - 1}`), at("lower")]), linux.MOVE_MOUNT_BENEATH);
-		linux.umount2(at("merged"), linux.MNT_DETACH);
-		const fd = openSync(directory, "r");
-		fsyncSync(fd);
-		closeSync(fd);
-		times.push(Number(process.hrtime.bigint() - start) / 1e6);
-	}
+	fill(at("merged"));
+	if (flushBefore) run("sync", ["-f", directory]);
+	const start = process.hrtime.bigint();
+	for (const name of ["upper-1", "work-1"]) mkdirSync(at(name));
+	linux.mount(null, at("merged"), null, linux.MS_REMOUNT | linux.MS_RDONLY);
+	put(mountOf(1, [at("upper-0"), at("lower")]), linux.MOVE_MOUNT_BENEATH);
 	linux.umount2(at("merged"), linux.MNT_DETACH);
-	return times;
+	const fd = openSync(directory, "r");
+	fsyncSync(fd);
+	closeSync(fd);
+	const timeMs = Number(process.hrtime.bigint() - start) / 1e6;
+	linux.umount2(at("merged"), linux.MNT_DETACH);
+	rmSync(directory, { recursive: true });
+	return timeMs;
 }
 
+/** The flush of what was just written is part of a checkpoint and of the bare calls, so each upper is shown for both. */
 async function ofUppers(store: Store, where: string): Promise<void> {
 	console.log(`Checkpoint of a mounted layer, ${FILES_IN_BASE} files in the base`);
-	line("the bare system calls", bareCalls(path.join(where, "bare"), rounds));
-	const cases: readonly (readonly [string, number, (tree: string) => void])[] = [
-		["upper of 10 files", rounds, (tree) => makeFiles(path.join(tree, "few"), 10)],
-		[`upper of ${values.many} files`, 3, (tree) => makeFiles(path.join(tree, "many"), Number(values.many))],
-		[`upper of ${values.large} MiB`, 3, (tree) => makeLarge(path.join(tree, "large"), Number(values.large))],
+	const cases: readonly (readonly [string, number, Fill])[] = [
+		["10 files", rounds, (tree) => makeFiles(path.join(tree, "few"), 10)],
+		[`${values.many} files`, 3, (tree) => makeFiles(path.join(tree, "many"), Number(values.many))],
+		[`${values.large} MiB`, 3, (tree) => makeLarge(path.join(tree, "large"), Number(values.large))],
 	];
 	for (const [what, count, fill] of cases) {
-		const times = await repeated(count, async (round) => {
-			const name = `upper-${round}`;
-			await store.create(name, { from: "base" });
-			const mount = await store.mount(name);
-			fill(mount.path);
-			run("sync", ["-f", where]);
-			const time = await timed(() => store.checkpoint(name));
-			await mount.unmount();
-			await store.remove(name);
-			await store.cleanup();
-			return time;
-		});
-		line(what, times);
+		for (const flushBefore of [false, true]) {
+			const bare: number[] = [];
+			const ours: number[] = [];
+			// By turns, so that both see the same machine.
+			for (let round = 0; round < count; round++) {
+				bare.push(bareCalls(path.join(where, "bare"), fill, flushBefore));
+				run("sync", ["-f", where]);
+				ours.push(await checkpointOf(store, where, fill, flushBefore));
+			}
+			const state = flushBefore ? "flushed before" : "just written";
+			line(`${what}, ${state}: bare system calls`, bare);
+			line(`${what}, ${state}: checkpoint`, ours);
+		}
 	}
+}
+
+async function checkpointOf(store: Store, where: string, fill: Fill, flushBefore: boolean): Promise<number> {
+	await store.create("upper", { from: "base" });
+	const mount = await store.mount("upper");
+	fill(mount.path);
+	if (flushBefore) run("sync", ["-f", where]);
+	const timeMs = await timed(() => store.checkpoint("upper"));
+	await mount.unmount();
+	await store.remove("upper");
+	await store.cleanup();
+	run("sync", ["-f", where]);
+	return timeMs;
 }
 
 async function backAndForth(store: Store): Promise<void> {

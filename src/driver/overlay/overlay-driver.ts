@@ -122,11 +122,11 @@ export class OverlayDriver implements Driver {
 		{ kind, idMaps }: PrepareOptions,
 	): Promise<void> {
 		const layer = { directory: staged };
-		await makeTreeRoot(diffOf(layer));
+		const work = kind === "active" ? mkdir(workOf(layer), { mode: 0o700 }) : undefined;
+		await Promise.all([makeTreeRoot(diffOf(layer)), work]);
 		await using image = await this.#holdTop(chain);
 		inheritFromChain(layer, chain, image?.path);
 		mapTreeRoot(diffOf(layer), idMaps);
-		if (kind === "active") await mkdir(workOf(layer), { mode: 0o700 });
 	}
 
 	async prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply> {
