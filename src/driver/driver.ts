@@ -207,7 +207,7 @@ export interface Driver {
 	 */
 	unmount(layer: LayerPlace, options?: UnmountOptions): void;
 	/** Call it after `unmount`, and before a layer is committed or removed: its mount needs nothing below it any more. */
-	release(layer: LayerPlace, chain: readonly LayerPlace[], options?: ReleaseOptions): Promise<void>;
+	release(layer: LayerPlace, chain: Iterable<LayerPlace>, options?: ReleaseOptions): Promise<void>;
 	/** Whether the layer is mounted in this thread's mount namespace now (asks the kernel). */
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */

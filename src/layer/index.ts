@@ -29,6 +29,6 @@ export type {
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
 export { diffIdDigits, readDeviceTag, type TaggedDevice } from "./packed/device-tag.ts";
-export { openLayerFile } from "./packed/layer-files.ts";
+export { type FileIdentity, lookAtLayerFile, openLayerFile } from "./packed/layer-files.ts";
 export { keptTar } from "./packed/packed-diff.ts";
 export { joinWarnings } from "./warnings.ts";

@@ -280,6 +280,8 @@ export interface LayerReader {
 	/** Ancestors, nearest first. */
 	chain(id: LayerId): readonly LayerInfo[];
 	children(id: LayerId): readonly LayerId[];
+	/** Of each of `ids` that is there, by one look. */
+	childrenOfEach(ids: readonly LayerId[]): ReadonlyMap<LayerId, readonly LayerId[]>;
 	/** The layer's checkpoints, newest first. @throws ENOTFOUND */
 	history(id: LayerId): readonly CheckpointInfo[];
 	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
@@ -345,7 +347,7 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	 * @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND
 	 */
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
-	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
+	/** Removes several in one transaction, which may be one another's children. @throws as remove */
 	removeAll(ids: readonly LayerId[], options?: RemoveOptions): Promise<void>;
 	/**
 	 * Replaces the labels; a function makes the new ones from those before, with nobody changing them in between.

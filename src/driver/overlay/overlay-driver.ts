@@ -30,7 +30,7 @@ import type {
 	UnmountOptions,
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
-import { foldedLayers, type LayerForm, PACKED, TREE, TREE_WITH_ROOT } from "../form.ts";
+import { foldedLayers, isPacked, type LayerForm, PACKED, TREE, TREE_WITH_ROOT } from "../form.ts";
 import {
 	ChainImages,
 	type ChainImagesOptions,
@@ -155,13 +155,13 @@ export class OverlayDriver implements Driver {
 
 	async release(
 		layer: LayerPlace,
-		chain: readonly LayerPlace[],
+		chain: Iterable<LayerPlace>,
 		{ described = false }: ReleaseOptions = {},
 	): Promise<void> {
-		const packed = packedChainOf([layer, ...chain]);
-		if (packed === undefined) return;
+		const top = isPacked(layer.form) ? layer : Iterator.from(chain).find(({ form }) => isPacked(form));
+		if (top === undefined) return;
 		const user = path.basename(layer.mountPoint);
-		await this.#images.release(packed, described ? [user, DESCRIBED + user] : [user]);
+		await this.#images.release(top, described ? [user, DESCRIBED + user] : [user]);
 	}
 
 	/** The image of the uppermost layer, where that is a packed one. */

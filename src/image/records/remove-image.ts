@@ -110,10 +110,12 @@ function refuseWhereUsed(store: LayerStore, image: ImageInfo, others: readonly I
 /** Top first, as far as nothing else uses them. Only what an import or commit made: that is named by its chainID. */
 function removable(store: LayerStore, image: ImageInfo, used: ReadonlySet<LayerId>): readonly LayerId[] {
 	const found: LayerId[] = [];
+	const children = store.childrenOfEach(image.layers.map(({ layer }) => layer));
 	for (const { layer, chainId } of image.layers.toReversed()) {
 		if (used.has(layer) || layer !== (chainId as string)) break;
-		if (!store.has(layer)) continue;
-		if (store.children(layer).some((child) => child !== found.at(-1))) break;
+		const above = children.get(layer);
+		if (above === undefined) continue;
+		if (above.some((child) => child !== found.at(-1))) break;
 		found.push(layer);
 	}
 	return found;

@@ -11,7 +11,7 @@ import { OwnerMapper } from "../apply/entry-owner.ts";
 import type { CheckImageRequest } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { type LayerIndex, readIndex } from "./index-file.ts";
-import { DATA_FILE, INDEX_FILE, openLayerFile, TAR_FILE } from "./layer-files.ts";
+import { DATA_FILE, INDEX_FILE, identitiesOf, openLayerFile, TAR_FILE } from "./layer-files.ts";
 import { LayerIndexer } from "./layer-indexer.ts";
 import { mergeLayers } from "./merge-layers.ts";
 import { chunksOf } from "./packed-diff.ts";
@@ -75,11 +75,11 @@ class LayerCheck {
 	}
 
 	run(): string[] {
-		const { tarSizeBytes, tarMtimeNs, dataSizeBytes, dataMtimeNs } = this.#index;
-		const tarFd = openLayerFile(path.join(this.#layer, TAR_FILE), tarSizeBytes, tarMtimeNs);
+		const [tar, data] = identitiesOf(this.#index);
+		const tarFd = openLayerFile(path.join(this.#layer, TAR_FILE), tar);
 		try {
-			if (dataSizeBytes === 0) return this.#read(tarFd, undefined);
-			const dataFd = openLayerFile(path.join(this.#layer, DATA_FILE), dataSizeBytes, dataMtimeNs);
+			if (data.sizeBytes === 0) return this.#read(tarFd, undefined);
+			const dataFd = openLayerFile(path.join(this.#layer, DATA_FILE), data);
 			try {
 				return this.#read(tarFd, dataFd);
 			} finally {

@@ -68,6 +68,12 @@ export function sweepHolds(layout: Layout, isLayer: (mountName: string) => boole
 	}
 }
 
+/** Whether anybody may hold the mount, or have held it when a process was killed. */
+export function isHeld(file: string): boolean {
+	// A throw costs four times the question.
+	return statSync(file, { throwIfNoEntry: false }) !== undefined;
+}
+
 /** The holds in one mount namespace; undefined where there are none since this boot. */
 export function readHold(file: string, namespace: string): Hold | undefined {
 	return readHolds(file).namespaces[namespace];
@@ -113,8 +119,7 @@ export function holdsElsewhere(file: string, namespace: string): number {
 }
 
 function readHolds(file: string): Pick<HoldsFile, "namespaces" | "sealing"> {
-	// Most layers have no such file, and a throw costs four times the question.
-	if (statSync(file, { throwIfNoEntry: false }) === undefined) return NONE;
+	if (!isHeld(file)) return NONE;
 	try {
 		const holds = JSON.parse(readFileSync(file, "utf8")) as HoldsFile;
 		return holds.bootId === bootId() && holds.directory === directoryOf(file) ? holds : NONE;
