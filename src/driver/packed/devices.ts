@@ -79,8 +79,9 @@ function eachDevice(chain: PackedChain, visit: (file: string, identity: FileIden
 }
 
 function readTable(image: string, layers: number): readonly TaggedDevice[] {
-	const fd = linux.openat(linux.AT_FDCWD, image, linux.O_RDONLY | linux.O_NOFOLLOW);
+	let fd = -1;
 	try {
+		fd = linux.openat(linux.AT_FDCWD, image, linux.O_RDONLY | linux.O_NOFOLLOW);
 		// A layer has one device or two.
 		const head = Buffer.allocUnsafe(imageHeadBytes(2 * layers));
 		const { sizeBytes } = linux.fstat(fd);
@@ -90,10 +91,11 @@ function readTable(image: string, layers: number): readonly TaggedDevice[] {
 			return identity;
 		});
 	} catch (error) {
-		if (!isLamellaError(error, "ECORRUPT") || error.path !== undefined) throw error;
+		const isAbout = isLamellaError(error, "ECORRUPT") && error.path === undefined;
+		if (!isAbout && !linux.isSystemError(error)) throw error;
 		throw unusable(image, `cannot be used: ${error.message}`, error);
 	} finally {
-		linux.close(fd);
+		if (fd !== -1) linux.close(fd);
 	}
 }
 
