@@ -129,7 +129,7 @@ export class StoreContext {
 	 */
 	placesFrom(record: LayerRecord): [LayerPlace, ...LayerPlace[]] {
 		const chain = this.#below(record);
-		this.#mustBeThere([record, ...chain]);
+		this.mustBeThere([record, ...chain]);
 		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
 	}
 
@@ -139,7 +139,7 @@ export class StoreContext {
 	 */
 	placesOver(parent: LayerRecord): LayerPlace[] {
 		const chain = this.chains.of(parent);
-		this.#mustBeThere(chain);
+		this.mustBeThere(chain);
 		return chain.map((below) => this.placeOf(below));
 	}
 
@@ -153,7 +153,8 @@ export class StoreContext {
 		return parent === undefined ? [] : this.chains.of(parent);
 	}
 
-	#mustBeThere(chain: readonly LayerRecord[]): void {
+	/** @throws {LamellaError} `ECORRUPT` where the directory of one of a chain is missing */
+	mustBeThere(chain: readonly LayerRecord[]): void {
 		// Whoever uses a packed layer looks at the files of each below it.
 		const fixed = chain.findIndex(({ form }) => hasFixedChain(form));
 		const looked = fixed === -1 ? chain : chain.slice(0, fixed + 1);
@@ -342,5 +343,5 @@ export class StoreContext {
 /** What to say of a layer whose directory is gone. */
 export function missingDirectory(layout: Layout, { id, n }: LayerRecord): string {
 	const directory = path.join(layout.layers, n);
-	return `the data of layer "${id}" is missing (${directory}); remove the layer, and import its image again`;
+	return `the data of layer "${id}" is missing (${directory}); import its image again, or remove the layer`;
 }

@@ -127,6 +127,10 @@ export interface ImportChainOptions {
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
 
+export interface RepairOptions extends OperationOptions {
+	readonly onProgress?: ((doneBytes: number) => void) | undefined;
+}
+
 /** What a check found of a layer. A tree of files has nothing to be compared with. */
 export interface CheckedLayer extends Checked {
 	readonly layer: LayerId;
@@ -306,6 +310,17 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	 * @throws as applyLayer
 	 */
 	importChain(layers: readonly ChainLayer[], options?: ImportChainOptions): Promise<readonly ImportedLayer[]>;
+	/**
+	 * Those of `ids` whose data is missing, cut short or was changed, as far as a cheap look tells (as at a mount).
+	 * @throws ENOTFOUND
+	 */
+	damaged(ids: readonly LayerId[]): readonly LayerId[];
+	/**
+	 * Puts the data of such a layer in place once more, from its tar; those below it come first. The record stays, and so do the
+	 * layers above. What is mounted stays as it is.
+	 * @throws ECORRUPT (another form), and as applyLayer
+	 */
+	repair(layer: ChainLayer, options?: RepairOptions): Promise<void>;
 	/**
 	 * As containerd's Commit: the active layer `key` becomes the committed layer `name`; the key is free at once.
 	 * Its time does not grow with the layer, but for the flush. `labels` replace the layer's.

@@ -26,6 +26,7 @@ import type {
 	PreparedApply,
 	PrepareOptions,
 	ReleaseOptions,
+	Repair,
 	Sealing,
 	UnmountOptions,
 } from "../driver.ts";
@@ -34,6 +35,7 @@ import { foldedLayers, isPacked, type LayerForm, PACKED, TREE, TREE_WITH_ROOT } 
 import {
 	ChainImages,
 	type ChainImagesOptions,
+	forgetImage,
 	type HeldImage,
 	packedChainOf,
 } from "../packed/chain-image.ts";
@@ -41,10 +43,12 @@ import { ownTar } from "../packed/own-tar.ts";
 import {
 	checkPackedLayer,
 	copyPacked,
+	lookAtPacked,
 	packedFilesOf,
 	packedSubject,
 	packedTarget,
 	packedUsage,
+	placePacked,
 } from "../packed/packed-layer.ts";
 import {
 	diffOf,
@@ -94,6 +98,17 @@ export class OverlayDriver implements Driver {
 	readonly appliesSideBySide = true;
 	readonly flattening: Flattening;
 	readonly sealing: Sealing;
+	readonly repair: Repair = {
+		look: (layer) => {
+			if (layer.form === PACKED) lookAtPacked(layer);
+		},
+		forget: (layers) => {
+			for (const layer of layers) if (layer.form === PACKED) forgetImage(layer);
+		},
+		place: (staged, layer) => {
+			if (layer.form === PACKED) placePacked(staged, layer);
+		},
+	};
 	readonly #facts: OverlayFacts;
 	readonly #jobs: LayerJobRunner;
 	readonly #images: ChainImages;

@@ -159,6 +159,12 @@ export function unmountImage(directory: string): void {
 	}
 }
 
+/** Unmounts and deletes the layer's image, which is no longer what the layer and those below it give. */
+export function forgetImage(layer: Pick<LayerPlace, "directory">): void {
+	unmountImage(layer.directory);
+	rmSync(imageOf(layer), { recursive: true, force: true });
+}
+
 /** Mounts are a thing of a mount namespace, so those that stand on one are, too. */
 function userName(user: string): string {
 	return `${user}${inThisNamespace()}`;

@@ -59,7 +59,7 @@ function problemOf(stat: linux.Stat | undefined, { sizeBytes, mtimeNs }: FileIde
 }
 
 function damaged(file: string, why: string): LamellaError {
-	return new LamellaError("ECORRUPT", `"${file}" ${why}; remove the layer and import it again`, {
+	return new LamellaError("ECORRUPT", `"${file}" ${why}; import its image again`, {
 		path: file,
 	});
 }
