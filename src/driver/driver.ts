@@ -164,6 +164,19 @@ export interface Sealing {
 	settle(request: MountRequest): Promise<void>;
 }
 
+/** Putting the content of a committed layer in place once more, from the tar that it came from. */
+export interface Repair {
+	/**
+	 * A cheap look at what the layer consists of, without reading its content.
+	 * @throws {LamellaError} `ECORRUPT` where something is missing, cut short, or was changed
+	 */
+	look(layer: LayerPlace): void;
+	/** What was made of the layers' content goes; mounts that stand on it keep it. */
+	forget(layers: Iterable<LayerPlace>): void;
+	/** Moves what was applied in `staged` into the layer's directory. */
+	place(staged: string, layer: LayerPlace): void;
+}
+
 export interface Driver {
 	readonly name: DriverName;
 	/** The form of the layers that `prepare` makes. */
@@ -207,7 +220,7 @@ export interface Driver {
 	 */
 	unmount(layer: LayerPlace, options?: UnmountOptions): void;
 	/** Call it after `unmount`, and before a layer is committed or removed: its mount needs nothing below it any more. */
-	release(layer: LayerPlace, chain: readonly LayerPlace[], options?: ReleaseOptions): Promise<void>;
+	release(layer: LayerPlace, chain: Iterable<LayerPlace>, options?: ReleaseOptions): Promise<void>;
 	/** Whether the layer is mounted in this thread's mount namespace now (asks the kernel). */
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
@@ -215,6 +228,8 @@ export interface Driver {
 	/** Compares a committed layer's content with what was kept of it, and with its diffID where that is known.
 	 * @throws {LamellaError} `ECORRUPT` where it is another layer's */
 	check(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<Checked>;
+	/** Absent where a layer's content cannot be put in place once more. */
+	readonly repair?: Repair | undefined;
 	/**
 	 * The layer's tar, where the driver keeps it as a file, just as a diff without options would be.
 	 * @throws {LamellaError} `ECORRUPT` where that file was changed

@@ -25,6 +25,11 @@ export function isPacked(form: LayerForm): boolean {
 	return form === PACKED;
 }
 
+/** Whether nothing below a committed layer ever changes its form: it stands on packed layers only, and those stay packed. */
+export function hasFixedChain(form: LayerForm): boolean {
+	return isPacked(form);
+}
+
 const FOLD = "tree+fold:";
 
 /** The form of a tree with a fold of itself and those below it, `count` in all. */

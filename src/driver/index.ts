@@ -15,7 +15,7 @@ export type {
 	UnmountOptions,
 } from "./driver.ts";
 export { DRIVER_NAMES } from "./driver.ts";
-export { driverOf, foldedLayers, isFlattened, type LayerForm, standsAlone } from "./form.ts";
+export { driverOf, foldedLayers, hasFixedChain, isFlattened, type LayerForm, standsAlone } from "./form.ts";
 export { idMappedMountProblem } from "./idmapped-mounts.ts";
 export { type OpenDriverOptions, openDriver } from "./open-driver.ts";
 export { unmountImage } from "./packed/chain-image.ts";

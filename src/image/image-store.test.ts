@@ -244,6 +244,21 @@ describe("remove", () => {
 		await expect(images.remove("made")).rejects.toMatchObject({ code: "ENOTFOUND" });
 	});
 
+	it("refuses an image with a layer that is mounted, with a way out that there is", async () => {
+		await using test = await openTestImages();
+		const { store, images } = test;
+		const [base] = await images.import(image.layout, { name: "a" });
+		const layer = base?.layers.at(-1)?.layer as LayerId;
+		const mount = await store.mount(layer);
+		await expect(images.remove("a")).rejects.toMatchObject({
+			code: "EBUSY",
+			layer,
+			message: `cannot remove image a:latest: its layer "${layer}" is mounted at ${mount.path}; unmount it first (lamella unmount ${layer})`,
+		});
+		await mount.unmount();
+		await images.remove("a");
+	});
+
 	it("moves a name to the image that got it last", async () => {
 		await using test = await openTestImages();
 		const { store, images } = test;

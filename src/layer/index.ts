@@ -28,7 +28,8 @@ export type {
 	LayerSource,
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
+export { lookAtLayerFiles } from "./packed/check-packed.ts";
 export { diffIdDigits, readDeviceTag, type TaggedDevice } from "./packed/device-tag.ts";
-export { openLayerFile } from "./packed/layer-files.ts";
+export { type FileIdentity, lookAtLayerFile, openLayerFile } from "./packed/layer-files.ts";
 export { keptTar } from "./packed/packed-diff.ts";
 export { joinWarnings } from "./warnings.ts";

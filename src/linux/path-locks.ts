@@ -38,6 +38,16 @@ export class PathLocks {
 			if (this.#tails.get(path) === tail) this.#tails.delete(path);
 		}
 	}
+
+	/** As `with`, of several paths: always in the same order, so that no two callers wait for one another. */
+	async withAll<R>(paths: readonly string[], work: () => Promise<R>): Promise<R> {
+		const inOrder = [...new Set(paths)].sort();
+		const next = (i: number): Promise<R> => {
+			const path = inOrder[i];
+			return path === undefined ? work() : this.with(path, () => next(i + 1));
+		};
+		return await next(0);
+	}
 }
 
 async function lock(path: string): Promise<number | undefined> {

@@ -2,7 +2,7 @@
 import { existsSync, renameSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { type Driver, type LayerPlace, unmountImage } from "../driver/index.ts";
+import { type Driver, hasFixedChain, type LayerPlace, unmountImage } from "../driver/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import type { JobPool } from "../jobs/index.ts";
 import type { Digest, LayerJobs } from "../layer/index.ts";
@@ -15,10 +15,11 @@ import {
 	findLayer,
 	layerAt,
 	layerRecord,
-	mountChainOf,
+	layerRecords,
 	parentOf,
 	replaceLayer,
 } from "./database/layers.ts";
+import { MountChains } from "./database/mount-chains.ts";
 import { RecordChanges } from "./database/records.ts";
 import { deleteDocument } from "./disk/documents.ts";
 import { flush } from "./disk/flush.ts";
@@ -53,6 +54,7 @@ export interface StoreParts {
 export class StoreContext {
 	readonly layout: Layout;
 	readonly database: Database;
+	readonly chains: MountChains;
 	readonly jobs: JobPool<LayerJobs>;
 	readonly locks: PathLocks;
 	readonly background: Background;
@@ -72,6 +74,7 @@ export class StoreContext {
 	constructor(parts: StoreParts) {
 		this.layout = parts.layout;
 		this.database = parts.database;
+		this.chains = new MountChains(parts.database);
 		this.jobs = parts.jobs;
 		this.locks = parts.locks;
 		this.background = parts.background;
@@ -126,7 +129,7 @@ export class StoreContext {
 	 */
 	placesFrom(record: LayerRecord): [LayerPlace, ...LayerPlace[]] {
 		const chain = this.#below(record);
-		this.#mustBeThere([record, ...chain]);
+		this.mustBeThere([record, ...chain]);
 		return [this.placeOf(record), ...chain.map((below) => this.placeOf(below))];
 	}
 
@@ -135,23 +138,27 @@ export class StoreContext {
 	 * @throws {LamellaError} `ECORRUPT` where the data of one of them is missing
 	 */
 	placesOver(parent: LayerRecord): LayerPlace[] {
-		const chain = mountChainOf(this.database, parent);
-		this.#mustBeThere(chain);
+		const chain = this.chains.of(parent);
+		this.mustBeThere(chain);
 		return chain.map((below) => this.placeOf(below));
 	}
 
-	/** What a layer stands on, nearest first, whether the data is there or not. */
-	placesBelow(record: LayerRecord): LayerPlace[] {
-		return this.#below(record).map((below) => this.placeOf(below));
+	/** What a layer stands on, nearest first, whether the data is there or not. Nothing is read before it is asked for. */
+	*placesBelow(record: LayerRecord): Iterable<LayerPlace> {
+		for (const below of this.#below(record)) yield this.placeOf(below);
 	}
 
 	#below(record: LayerRecord): LayerRecord[] {
 		const parent = parentOf(this.database, record);
-		return parent === undefined ? [] : mountChainOf(this.database, parent);
+		return parent === undefined ? [] : this.chains.of(parent);
 	}
 
-	#mustBeThere(chain: readonly LayerRecord[]): void {
-		const missing = chain.find((each) => !existsSync(this.directoryOf(each)));
+	/** @throws {LamellaError} `ECORRUPT` where the directory of one of a chain is missing */
+	mustBeThere(chain: readonly LayerRecord[]): void {
+		// Whoever uses a packed layer looks at the files of each below it.
+		const fixed = chain.findIndex(({ form }) => hasFixedChain(form));
+		const looked = fixed === -1 ? chain : chain.slice(0, fixed + 1);
+		const missing = looked.find((each) => !existsSync(this.directoryOf(each)));
 		// Where the record is gone too, the layer was removed meanwhile, which the caller notices.
 		if (missing !== undefined && layerAt(this.database, missing.n) !== undefined) {
 			throw new LamellaError("ECORRUPT", missingDirectory(this.layout, missing), { layer: missing.id });
@@ -167,12 +174,19 @@ export class StoreContext {
 	 * @throws {LamellaError} `ENOTFOUND`
 	 */
 	async withLayer<R>(id: LayerId, work: (record: LayerRecord) => Promise<R>): Promise<R> {
+		return await this.withLayers([id], ([record]) => work(record as LayerRecord));
+	}
+
+	/** As `withLayer`, with the locks of several: the records are in the order of `ids`. @throws {LamellaError} `ENOTFOUND` */
+	async withLayers<R>(ids: readonly LayerId[], work: (records: LayerRecord[]) => Promise<R>): Promise<R> {
 		for (;;) {
-			const seen = layerRecord(this.database, id);
-			const outcome = await this.locks.with(this.directoryOf(seen), async () => {
-				const record = findLayer(this.database, id);
-				// While this waited for the lock, the layer may have been removed, and another one made of that id.
-				return record?.n === seen.n ? { value: await work(record) } : undefined;
+			const seen = layerRecords(this.database, ids);
+			const directories = seen.map((record) => this.directoryOf(record));
+			const outcome = await this.locks.withAll(directories, async () => {
+				const records = layerRecords(this.database, ids);
+				// While this waited for a lock, a layer may have been removed, and another one made of that id.
+				const isSame = records.every(({ n }, i) => n === seen[i]?.n);
+				return isSame ? { value: await work(records) } : undefined;
 			});
 			if (outcome !== undefined) return outcome.value;
 		}
@@ -329,5 +343,5 @@ export class StoreContext {
 /** What to say of a layer whose directory is gone. */
 export function missingDirectory(layout: Layout, { id, n }: LayerRecord): string {
 	const directory = path.join(layout.layers, n);
-	return `the data of layer "${id}" is missing (${directory}); remove the layer, and import its image again`;
+	return `the data of layer "${id}" is missing (${directory}); import its image again, or remove the layer`;
 }

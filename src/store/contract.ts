@@ -135,6 +135,10 @@ export interface ImportChainOptions {
 	readonly also?: ((transaction: StoreTransaction) => void) | undefined;
 }
 
+export interface RepairOptions extends OperationOptions {
+	readonly onProgress?: ((doneBytes: number) => void) | undefined;
+}
+
 /** What a check found of a layer. A tree of files has nothing to be compared with. */
 export interface CheckedLayer extends Checked {
 	readonly layer: LayerId;
@@ -288,6 +292,8 @@ export interface LayerReader {
 	/** Ancestors, nearest first. */
 	chain(id: LayerId): readonly LayerInfo[];
 	children(id: LayerId): readonly LayerId[];
+	/** Of each of `ids` that is there, by one look. */
+	childrenOfEach(ids: readonly LayerId[]): ReadonlyMap<LayerId, readonly LayerId[]>;
 	/** The layer's checkpoints, newest first. @throws ENOTFOUND */
 	history(id: LayerId): readonly CheckpointInfo[];
 	/** The records of a room above, kept with the layers. `namespace`: lower-case letters and `-`. */
@@ -312,6 +318,17 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	 * @throws as applyLayer
 	 */
 	importChain(layers: readonly ChainLayer[], options?: ImportChainOptions): Promise<readonly ImportedLayer[]>;
+	/**
+	 * Those of `ids` whose data is missing, cut short or was changed, as far as a cheap look tells (as at a mount).
+	 * @throws ENOTFOUND
+	 */
+	damaged(ids: readonly LayerId[]): readonly LayerId[];
+	/**
+	 * Puts the data of such a layer in place once more, from its tar; those below it come first. The record stays, and so do the
+	 * layers above. What is mounted stays as it is.
+	 * @throws ECORRUPT (another form), and as applyLayer
+	 */
+	repair(layer: ChainLayer, options?: RepairOptions): Promise<void>;
 	/**
 	 * As containerd's Commit: the active layer `key` becomes the committed layer `name`; the key is free at once.
 	 * Its time does not grow with the layer, but for the flush. `labels` replace the layer's.
@@ -353,7 +370,7 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	 * @throws EREFERENCED (children), EBUSY (mounted), ENOTFOUND
 	 */
 	remove(id: LayerId, options?: RemoveOptions): Promise<void>;
-	/** Removes several in one transaction; a child has to come before its parent. @throws as remove */
+	/** Removes several in one transaction, which may be one another's children. @throws as remove */
 	removeAll(ids: readonly LayerId[], options?: RemoveOptions): Promise<void>;
 	/**
 	 * Replaces the labels; a function makes the new ones from those before, with nobody changing them in between.

@@ -29,6 +29,7 @@ import { forkLayer } from "./operations/fork.ts";
 import { importChain } from "./operations/importing.ts";
 import { holdMount, mountHandle, releaseMount } from "./operations/mounting.ts";
 import { removeLayers } from "./operations/remove.ts";
+import { damagedLayers, repairLayer } from "./operations/repairing.ts";
 import { rollBackLayer } from "./operations/rollback.ts";
 import { readSubject } from "./operations/small-reads.ts";
 import { snapshotLayer } from "./operations/snapshot.ts";
@@ -66,6 +67,8 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			return withApplied(id, layer);
 		},
 		importChain: (layers, options = {}) => importChain(store, layers, options),
+		damaged: (ids) => damagedLayers(store, ids),
+		repair: (layer, options = {}) => repairLayer(store, layer, options),
 		commit: async (key, name, options = {}) => store.infoOf(await commitLayer(store, key, name, options)),
 		snapshot: async (from, name, options = {}) =>
 			store.infoOf(await snapshotLayer(store, from, name, options)),

@@ -6,7 +6,8 @@
  * 3. a directory in layers/ that no record knows is set aside in lost+found/: an operation was cut off before it was
  *    recorded, or an older database was put back;
  * 4. the record of a writable layer or view whose directory is gone is dropped: the layer was made in the last moment before
- *    a power cut. A committed layer, and one that has children, is kept and told of.
+ *    a power cut. A committed layer, and one that has children, is kept and told of;
+ * 5. in mounts/, holds of mounts that are no more and directories that nothing is mounted at are taken away.
  *
  * Nothing here touches what a living process is working on, so it may run at any time, in several processes at once.
  */
@@ -14,6 +15,7 @@ import { closeSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } fro
 import path from "node:path";
 import { mountNamespace } from "../linux/index.ts";
 import { missingDirectory, type StoreContext } from "./context.ts";
+import type { LayerRecord } from "./database/layer-record.ts";
 import {
 	allCheckpoints,
 	allNames,
@@ -25,8 +27,15 @@ import {
 import type { Layout } from "./disk/layout.ts";
 import { nextSidecarOf } from "./disk/sidecar.ts";
 import { errnoOf } from "./failure.ts";
-import { settleMount } from "./operations/mounting.ts";
-import { heldLayers, isSealing, sweepHolds } from "./processes/mount-holds.ts";
+import { currentHold, settleMount } from "./operations/mounting.ts";
+import {
+	forgetMount,
+	heldLayers,
+	holdsElsewhere,
+	holdsFile,
+	leftMounts,
+	writeHold,
+} from "./processes/mount-holds.ts";
 import { ownerLives, ownerOf, seizeOwner } from "./processes/owner.ts";
 
 export async function recover(store: StoreContext): Promise<void> {
@@ -105,16 +114,26 @@ async function dropWithoutDirectory(store: StoreContext, names: readonly string[
 	}
 }
 
-/** Takes away the holds of layers that are no more, and ends what was begun with the mounts of others. */
+/** Takes away what killed processes left in mounts/, and ends what they had begun with a mount. */
 async function settleMounts(store: StoreContext): Promise<void> {
-	const namespace = mountNamespace();
-	sweepHolds(store.layout, (name) => layerOfMount(store.database, name) !== undefined);
-	for (const name of heldLayers(store.layout)) {
-		if (!isSealing(path.join(store.layout.mounts, `${name}.json`), namespace)) continue;
+	const left = new Set(leftMounts(store.layout, mountNamespace()));
+	for (const name of new Set([...left, ...heldLayers(store.layout)])) {
 		const layer = layerOfMount(store.database, name);
+		if (layer === undefined) forgetMount(holdsFile(store.layout, { n: name }));
 		// With the lock: a living process may be in the middle of it, and then has ended it.
-		if (layer !== undefined) await store.withLayer(layer.id, (record) => settleMount(store, record));
+		else if (left.has(name)) await store.withLayer(layer.id, (record) => settleLeft(store, record));
 	}
+}
+
+async function settleLeft(store: StoreContext, record: LayerRecord): Promise<void> {
+	const namespace = mountNamespace();
+	await settleMount(store, record);
+	if (currentHold(store, record, namespace) !== undefined) return;
+	const holds = store.holdsOf(record);
+	writeHold(holds, namespace, undefined);
+	// One that nobody counted stays for whoever mounts it next.
+	if (store.driver.isMounted(store.placeOf(record)) || holdsElsewhere(holds, namespace) > 0) return;
+	forgetMount(holds);
 }
 
 /** Puts the sidecars of checkpoints in place that a killed process had only put beside (turning.ts). */

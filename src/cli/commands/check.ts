@@ -29,7 +29,7 @@ export const command: CommandModule = defineCommand<[names: string[]]>({
 		if (damaged.length === 0) return;
 		throw new LamellaError(
 			"ECORRUPT",
-			`${counted(damaged.length, "layer")} of ${layers.length} damaged; remove what stands on them, and import their images again`,
+			`${counted(damaged.length, "layer")} of ${layers.length} damaged; import their images again`,
 		);
 	},
 });

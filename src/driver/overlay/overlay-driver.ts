@@ -26,14 +26,16 @@ import type {
 	PreparedApply,
 	PrepareOptions,
 	ReleaseOptions,
+	Repair,
 	Sealing,
 	UnmountOptions,
 } from "../driver.ts";
 import { mountFailure } from "../failure.ts";
-import { foldedLayers, type LayerForm, PACKED, TREE, TREE_WITH_ROOT } from "../form.ts";
+import { foldedLayers, isPacked, type LayerForm, PACKED, TREE, TREE_WITH_ROOT } from "../form.ts";
 import {
 	ChainImages,
 	type ChainImagesOptions,
+	forgetImage,
 	type HeldImage,
 	packedChainOf,
 } from "../packed/chain-image.ts";
@@ -41,10 +43,12 @@ import { ownTar } from "../packed/own-tar.ts";
 import {
 	checkPackedLayer,
 	copyPacked,
+	lookAtPacked,
 	packedFilesOf,
 	packedSubject,
 	packedTarget,
 	packedUsage,
+	placePacked,
 } from "../packed/packed-layer.ts";
 import {
 	diffOf,
@@ -94,6 +98,17 @@ export class OverlayDriver implements Driver {
 	readonly appliesSideBySide = true;
 	readonly flattening: Flattening;
 	readonly sealing: Sealing;
+	readonly repair: Repair = {
+		look: (layer) => {
+			if (layer.form === PACKED) lookAtPacked(layer);
+		},
+		forget: (layers) => {
+			for (const layer of layers) if (layer.form === PACKED) forgetImage(layer);
+		},
+		place: (staged, layer) => {
+			if (layer.form === PACKED) placePacked(staged, layer);
+		},
+	};
 	readonly #facts: OverlayFacts;
 	readonly #jobs: LayerJobRunner;
 	readonly #images: ChainImages;
@@ -155,13 +170,13 @@ export class OverlayDriver implements Driver {
 
 	async release(
 		layer: LayerPlace,
-		chain: readonly LayerPlace[],
+		chain: Iterable<LayerPlace>,
 		{ described = false }: ReleaseOptions = {},
 	): Promise<void> {
-		const packed = packedChainOf([layer, ...chain]);
-		if (packed === undefined) return;
+		const top = isPacked(layer.form) ? layer : Iterator.from(chain).find(({ form }) => isPacked(form));
+		if (top === undefined) return;
 		const user = path.basename(layer.mountPoint);
-		await this.#images.release(packed, described ? [user, DESCRIBED + user] : [user]);
+		await this.#images.release(top, described ? [user, DESCRIBED + user] : [user]);
 	}
 
 	/** The image of the uppermost layer, where that is a packed one. */

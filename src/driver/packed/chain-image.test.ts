@@ -21,7 +21,7 @@ test("one that stands on no image is released while the last that does is, by an
 	const layer = emptyLayer(directory.path);
 	// As in two processes: their locks know nothing of one another.
 	const [ours, theirs] = [0, 1].map(() => new ChainImages({ jobs: NO_JOBS, scratch: undefined }));
-	await Promise.all([theirs?.release([layer], ["last"]), ours?.release([layer], ["other"])]);
+	await Promise.all([theirs?.release(layer, ["last"]), ours?.release(layer, ["other"])]);
 	expect(readdirSync(directory.path)).toEqual([path.basename(tarOf(layer))]);
 });
 
@@ -30,7 +30,7 @@ test("what stands on an image in another mount namespace keeps its name and the 
 	const layer = emptyLayer(directory.path);
 	mkdirSync(imageMountOf(layer));
 	writeFileSync(path.join(usersOf(layer), "theirs@1"), "");
-	await new ChainImages({ jobs: NO_JOBS, scratch: undefined }).release([layer], ["ours"]);
+	await new ChainImages({ jobs: NO_JOBS, scratch: undefined }).release(layer, ["ours"]);
 	expect(readdirSync(usersOf(layer))).toEqual(["theirs@1"]);
 	expect(existsSync(imageMountOf(layer))).toBe(true);
 });

@@ -17,7 +17,7 @@ import { mountFailure } from "../failure.ts";
 import { isPacked } from "../form.ts";
 import { imageMountOf, imageOf, tarOf, usersOf } from "../place.ts";
 import { isMountPoint } from "../unmount.ts";
-import { openDevices } from "./devices.ts";
+import { lookAtDevices, openDevices, type PackedChain } from "./devices.ts";
 import { makeDetachedErofs } from "./mount-erofs.ts";
 
 export interface ChainImagesOptions {
@@ -30,9 +30,6 @@ export interface ChainImagesOptions {
 export interface HeldImage extends AsyncDisposable {
 	readonly path: string;
 }
-
-/** A packed layer and those below it, nearest first: never empty. */
-export type PackedChain = readonly [LayerPlace, ...LayerPlace[]];
 
 /** The packed layers at the bottom of a chain; undefined where there are none. */
 export function packedChainOf(chain: readonly LayerPlace[]): PackedChain | undefined {
@@ -57,10 +54,12 @@ export class ChainImages {
 		const target = imageMountOf(top);
 		await this.#locks.with(tarOf(top), async () => {
 			mkdirSync(usersOf(top), { recursive: true, mode: 0o700 });
-			// Of an image that is mounted, too: nobody is to stand on data that was changed.
-			if (!isMountPoint(target)) await this.#make(chain);
-			using devices = openDevices(chain);
-			if (!isMountPoint(target)) {
+			await this.#make(chain);
+			if (isMountPoint(target)) {
+				// Nobody is to stand on data that was changed.
+				lookAtDevices(chain);
+			} else {
+				using devices = openDevices(chain);
 				mkdirSync(target, { recursive: true, mode: 0o700 });
 				const detached = mountDetached(top, devices.fds);
 				try {
@@ -75,7 +74,7 @@ export class ChainImages {
 	}
 
 	/** `users` no longer stand on the image. Where nobody in this mount namespace does, it is unmounted. */
-	async release([top]: PackedChain, users: readonly string[]): Promise<void> {
+	async release(top: Pick<LayerPlace, "directory">, users: readonly string[]): Promise<void> {
 		// Not worth a lock where nobody stands on it; and somebody else may have been the last meanwhile.
 		if (!isThere(usersOf(top))) return;
 		await this.#locks.with(tarOf(top), async () => {
@@ -158,6 +157,12 @@ export function unmountImage(directory: string): void {
 	for (let round = 0; round < 100 && isMountPoint(target); round++) {
 		linux.umount2(target, linux.UMOUNT_NOFOLLOW | linux.MNT_DETACH);
 	}
+}
+
+/** Unmounts and deletes the layer's image, which is no longer what the layer and those below it give. */
+export function forgetImage(layer: Pick<LayerPlace, "directory">): void {
+	unmountImage(layer.directory);
+	rmSync(imageOf(layer), { recursive: true, force: true });
 }
 
 /** Mounts are a thing of a mount namespace, so those that stand on one are, too. */

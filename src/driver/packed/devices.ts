@@ -5,11 +5,21 @@
 import { statSync } from "node:fs";
 import { imageHeadBytes, readDevices } from "../../erofs/index.ts";
 import { escapePath, isLamellaError, LamellaError } from "../../errors/index.ts";
-import { diffIdDigits, openLayerFile, readDeviceTag, type TaggedDevice } from "../../layer/index.ts";
+import {
+	diffIdDigits,
+	type FileIdentity,
+	lookAtLayerFile,
+	openLayerFile,
+	readDeviceTag,
+	type TaggedDevice,
+} from "../../layer/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { LayerPlace } from "../driver.ts";
 import { dataOf, imageOf, tarOf } from "../place.ts";
 import { ownTar } from "./own-tar.ts";
+
+/** A packed layer and those below it, nearest first: never empty. */
+export type PackedChain = readonly [LayerPlace, ...LayerPlace[]];
 
 export interface OpenDevices extends Disposable {
 	readonly fds: readonly number[];
@@ -19,30 +29,13 @@ export interface OpenDevices extends Disposable {
  * Opens the devices of the image of `chain` (nearest first).
  * @throws {LamellaError} `ECORRUPT` naming the file that is missing, cut short, changed, or another layer's
  */
-export function openDevices(chain: readonly [LayerPlace, ...LayerPlace[]]): OpenDevices {
-	const image = imageOf(chain[0]);
-	const table = readTable(image, chain.length);
+export function openDevices(chain: PackedChain): OpenDevices {
 	const fds: number[] = [];
 	const close = (): void => {
 		for (const fd of fds.splice(0)) linux.close(fd);
 	};
 	try {
-		for (const layer of chain.toReversed()) {
-			const tar = table[fds.length];
-			// An empty file is no device.
-			if (tar?.isData !== false) {
-				if (statSync(tarOf(layer)).size > 0) throw notOfThisChain(image);
-			} else {
-				fds.push(openLayerFile(tarOf(layer), tar.sizeBytes, tar.mtimeNs));
-				if (layer.diffId !== undefined && tar.diffIdDigits !== diffIdDigits(layer.diffId)) {
-					ownTar(layer);
-					throw notOfThisChain(image);
-				}
-			}
-			const data = table[fds.length];
-			if (data?.isData === true) fds.push(openLayerFile(dataOf(layer), data.sizeBytes, data.mtimeNs));
-		}
-		if (fds.length !== table.length) throw notOfThisChain(image);
+		eachDevice(chain, (file, identity) => fds.push(openLayerFile(file, identity)));
 	} catch (error) {
 		close();
 		throw error;
@@ -50,9 +43,45 @@ export function openDevices(chain: readonly [LayerPlace, ...LayerPlace[]]): Open
 	return { fds, [Symbol.dispose]: close };
 }
 
+/**
+ * As openDevices, for an image that is mounted already: it has them open. One call of the kernel for each.
+ * @throws {LamellaError} `ECORRUPT`
+ */
+export function lookAtDevices(chain: PackedChain): void {
+	eachDevice(chain, lookAtLayerFile);
+}
+
+/** Compares the table of the image of `chain` with the layers, and calls `visit` with each file and what it is to be. */
+function eachDevice(chain: PackedChain, visit: (file: string, identity: FileIdentity) => void): void {
+	const image = imageOf(chain[0]);
+	const table = readTable(image, chain.length);
+	let next = 0;
+	for (const layer of chain.toReversed()) {
+		const tar = table[next];
+		// An empty file is no device.
+		if (tar?.isData !== false) {
+			if (statSync(tarOf(layer)).size > 0) throw notOfThisChain(image);
+		} else {
+			visit(tarOf(layer), tar);
+			next += 1;
+			if (layer.diffId !== undefined && tar.diffIdDigits !== diffIdDigits(layer.diffId)) {
+				ownTar(layer);
+				throw notOfThisChain(image);
+			}
+		}
+		const data = table[next];
+		if (data?.isData === true) {
+			visit(dataOf(layer), data);
+			next += 1;
+		}
+	}
+	if (next !== table.length) throw notOfThisChain(image);
+}
+
 function readTable(image: string, layers: number): readonly TaggedDevice[] {
-	const fd = linux.openat(linux.AT_FDCWD, image, linux.O_RDONLY | linux.O_NOFOLLOW);
+	let fd = -1;
 	try {
+		fd = linux.openat(linux.AT_FDCWD, image, linux.O_RDONLY | linux.O_NOFOLLOW);
 		// A layer has one device or two.
 		const head = Buffer.allocUnsafe(imageHeadBytes(2 * layers));
 		const { sizeBytes } = linux.fstat(fd);
@@ -62,10 +91,11 @@ function readTable(image: string, layers: number): readonly TaggedDevice[] {
 			return identity;
 		});
 	} catch (error) {
-		if (!isLamellaError(error, "ECORRUPT") || error.path !== undefined) throw error;
+		const isAbout = isLamellaError(error, "ECORRUPT") && error.path === undefined;
+		if (!isAbout && !linux.isSystemError(error)) throw error;
 		throw unusable(image, `cannot be used: ${error.message}`, error);
 	} finally {
-		linux.close(fd);
+		if (fd !== -1) linux.close(fd);
 	}
 }
 

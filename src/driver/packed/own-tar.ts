@@ -10,9 +10,7 @@ import type { LayerPlace } from "../driver.ts";
 export function ownTar({ directory, diffId }: Pick<LayerPlace, "directory" | "diffId">): KeptTar | undefined {
 	const kept = keptTar(directory);
 	if (kept === undefined || diffId === undefined || kept.diffId === diffId) return kept;
-	throw new LamellaError(
-		"ECORRUPT",
-		`"${kept.path}" is the tar of another layer; remove the layer and import it again`,
-		{ path: kept.path },
-	);
+	throw new LamellaError("ECORRUPT", `"${kept.path}" is the tar of another layer; import its image again`, {
+		path: kept.path,
+	});
 }

@@ -2,11 +2,11 @@
  * What the driver does with one packed layer: its files are read, linked and flushed as they are, for nobody ever writes them.
  * Their images are chain-image.ts's affair.
  */
-import { constants, existsSync, statSync } from "node:fs";
+import { constants, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { copyFile, link } from "node:fs/promises";
 import path from "node:path";
 import type { RunOptions } from "../../jobs/index.ts";
-import type { DiffSubject, Usage } from "../../layer/index.ts";
+import { type DiffSubject, lookAtLayerFiles, type Usage } from "../../layer/index.ts";
 import type { Checked, LayerJobRunner, LayerPlace, PreparedApply } from "../driver.ts";
 import { PACKED } from "../form.ts";
 import { dataOf, imageOf, indexOf, tarOf } from "../place.ts";
@@ -45,6 +45,21 @@ export async function copyPacked(staged: string, layer: Directory): Promise<void
 	for (const file of packedFilesOf(layer)) {
 		const copy = path.join(staged, path.basename(file));
 		await link(file, copy).catch(() => copyFile(file, copy, constants.COPYFILE_FICLONE));
+	}
+}
+
+/** A look at the layer's files. @throws {LamellaError} `ECORRUPT` */
+export function lookAtPacked(layer: Pick<LayerPlace, "directory" | "diffId">): void {
+	lookAtLayerFiles(layer.directory);
+	ownTar(layer);
+}
+
+/** Moves the files of a layer that was applied in `staged` into the layer's directory; the index last, since it tells of the others. */
+export function placePacked(staged: string, layer: Directory): void {
+	const from = { directory: staged };
+	for (const of of [tarOf, dataOf, indexOf]) {
+		if (existsSync(of(from))) renameSync(of(from), of(layer));
+		else rmSync(of(layer), { force: true });
 	}
 }
 

@@ -40,7 +40,7 @@ export function boxedDriver(inner: Driver): Driver {
 			inner.mount({ ...request, layer: open(request.layer), chain: openAll(request.chain) }),
 		unmount: (layer, options) => inner.unmount(open(layer), options),
 		prime: (layer, chain, options) => inner.prime(open(layer), openAll(chain), options),
-		release: (layer, chain, options) => inner.release(open(layer), openAll(chain), options),
+		release: (layer, chain, options) => inner.release(open(layer), openAll([...chain]), options),
 		isMounted: (layer) => inner.isMounted(open(layer)),
 		hold: (layer, chain) => inner.hold(open(layer), openAll(chain)),
 		check: (layer, chain, options) => inner.check(open(layer), openAll(chain), options),

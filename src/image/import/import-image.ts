@@ -109,6 +109,7 @@ async function importOnce(
 	const sizes: (number | undefined)[] = knownSizes(store, skipped);
 	for (const i of chain.keys()) report(i, i < first ? "exists" : "waiting", 0);
 
+	await repairDamaged(store, image, chain.slice(0, first), { report, signal: options.signal });
 	const record = (transaction: StoreTransaction): ImageInfo => {
 		if (!chain.every(({ layer }) => transaction.has(layer))) throw new LayersVanished();
 		return saveImage(
@@ -141,6 +142,27 @@ async function importOnce(
 	}
 	if (saved === undefined) throw new Error("the store did not run the import's transaction");
 	return { ...saved, warnings: joinWarnings(warnings) };
+}
+
+interface Repairing {
+	readonly report: ReturnType<typeof reporter>;
+	readonly signal: AbortSignal | undefined;
+}
+
+/** Takes those of the layers that are there once more, bottom first, whose data was lost or changed. */
+async function repairDamaged(
+	store: LayerStore,
+	image: PlannedImage,
+	there: readonly PlacedLayer[],
+	{ report, signal }: Repairing,
+): Promise<void> {
+	const damaged = store.damaged(there.map(({ layer }) => layer));
+	for (const [i, placed] of there.entries()) {
+		if (!damaged.includes(placed.layer)) continue;
+		const onProgress = (doneBytes: number): void => report(i, "applying", doneBytes);
+		await store.repair(chainLayer(image, 0)(placed, i), { signal, onProgress });
+		report(i, "done", image.layers[i]?.source.sizeBytes ?? 0);
+	}
 }
 
 /**

@@ -78,11 +78,21 @@ async function removeOnce(store: LayerStore, reference: string): Promise<Removed
 	if (layers.length === 0) await store.transaction(forget);
 	else {
 		await store.removeAll(layers, { also: forget }).catch((cause: unknown) => {
+			if (isLamellaError(cause, "EBUSY") && cause.layer !== undefined) throw isMounted(names[0] ?? id, cause);
 			const changed = isLamellaError(cause, "EREFERENCED") || isLamellaError(cause, "ENOTFOUND");
 			throw changed ? new Outrun(undefined, { cause }) : cause;
 		});
 	}
 	return { names, image: id, layers };
+}
+
+/** The store's error advises what a layer's removal can do, and an image's cannot. */
+function isMounted(image: string, cause: LamellaError): LamellaError {
+	const { layer, path } = cause;
+	const where = path === undefined ? "in another mount namespace" : `at ${path}`;
+	const out = path === undefined ? "unmount it there first" : `unmount it first (lamella unmount ${layer})`;
+	const message = `cannot remove image ${image}: its layer "${layer}" is mounted ${where}; ${out}`;
+	return new LamellaError("EBUSY", message, { layer, path, cause });
 }
 
 /** Containers are made from images: an image goes only after the layers that people made over it. */
@@ -110,10 +120,12 @@ function refuseWhereUsed(store: LayerStore, image: ImageInfo, others: readonly I
 /** Top first, as far as nothing else uses them. Only what an import or commit made: that is named by its chainID. */
 function removable(store: LayerStore, image: ImageInfo, used: ReadonlySet<LayerId>): readonly LayerId[] {
 	const found: LayerId[] = [];
+	const children = store.childrenOfEach(image.layers.map(({ layer }) => layer));
 	for (const { layer, chainId } of image.layers.toReversed()) {
 		if (used.has(layer) || layer !== (chainId as string)) break;
-		if (!store.has(layer)) continue;
-		if (store.children(layer).some((child) => child !== found.at(-1))) break;
+		const above = children.get(layer);
+		if (above === undefined) continue;
+		if (above.some((child) => child !== found.at(-1))) break;
 		found.push(layer);
 	}
 	return found;

@@ -10,8 +10,15 @@ import { TarReader } from "../../tar/index.ts";
 import { OwnerMapper } from "../apply/entry-owner.ts";
 import type { CheckImageRequest } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
-import { type LayerIndex, readIndex } from "./index-file.ts";
-import { DATA_FILE, INDEX_FILE, openLayerFile, TAR_FILE } from "./layer-files.ts";
+import { type LayerIndex, readIndex, verifyIndex } from "./index-file.ts";
+import {
+	DATA_FILE,
+	INDEX_FILE,
+	identitiesOf,
+	lookAtLayerFile,
+	openLayerFile,
+	TAR_FILE,
+} from "./layer-files.ts";
 import { LayerIndexer } from "./layer-indexer.ts";
 import { mergeLayers } from "./merge-layers.ts";
 import { chunksOf } from "./packed-diff.ts";
@@ -26,6 +33,16 @@ export function checkPacked(layer: string, context: JobContext): string[] {
 		const index = readIndex(layer);
 		return new LayerCheck(layer, index, context).run();
 	});
+}
+
+/**
+ * A look at the files of a packed layer by what its index says of them; only the index is read.
+ * @throws {LamellaError} `ECORRUPT` where the index is missing or damaged, or a file is not the one that came in
+ */
+export function lookAtLayerFiles(layer: string): void {
+	const [tar, data] = identitiesOf(verifyIndex(layer));
+	lookAtLayerFile(path.join(layer, TAR_FILE), tar);
+	if (data.sizeBytes > 0) lookAtLayerFile(path.join(layer, DATA_FILE), data);
 }
 
 /**
@@ -75,11 +92,11 @@ class LayerCheck {
 	}
 
 	run(): string[] {
-		const { tarSizeBytes, tarMtimeNs, dataSizeBytes, dataMtimeNs } = this.#index;
-		const tarFd = openLayerFile(path.join(this.#layer, TAR_FILE), tarSizeBytes, tarMtimeNs);
+		const [tar, data] = identitiesOf(this.#index);
+		const tarFd = openLayerFile(path.join(this.#layer, TAR_FILE), tar);
 		try {
-			if (dataSizeBytes === 0) return this.#read(tarFd, undefined);
-			const dataFd = openLayerFile(path.join(this.#layer, DATA_FILE), dataSizeBytes, dataMtimeNs);
+			if (data.sizeBytes === 0) return this.#read(tarFd, undefined);
+			const dataFd = openLayerFile(path.join(this.#layer, DATA_FILE), data);
 			try {
 				return this.#read(tarFd, dataFd);
 			} finally {

@@ -55,5 +55,5 @@ test("a damaged index is refused by name, wherever the damage is", () => {
 		expect(() => readIndex(layer)).toThrow(expect.objectContaining({ code: "ECORRUPT", path: file }));
 	}
 	fs.rmSync(file);
-	expect(() => readIndexHeader(layer)).toThrow(/is missing; remove the layer and import it again/);
+	expect(() => readIndexHeader(layer)).toThrow(/is missing; import its image again/);
 });

@@ -106,12 +106,15 @@ export function readIndexHeader(directory: string): LayerIndexHeader {
 	return withIndex(directory, (fd) => parseHeader(readExactly(fd, HEADER_BYTES, 0)).header);
 }
 
+/** As readIndexHeader, where the whole index is there and has its checksum. @throws {LamellaError} `ECORRUPT` */
+export function verifyIndex(directory: string): LayerIndexHeader {
+	return withIndex(directory, (fd) => readBody(fd).header);
+}
+
 /** The whole index. @throws {LamellaError} `ECORRUPT` */
 export function readIndex(directory: string): LayerIndex {
 	return withIndex(directory, (fd) => {
-		const { header, counts } = parseHeader(readExactly(fd, HEADER_BYTES, 0));
-		const compressed = readExactly(fd, counts.bodyBytes, HEADER_BYTES);
-		if (zlib.crc32(compressed) !== counts.crc) throw corrupt("its checksum is wrong");
+		const { header, counts, compressed } = readBody(fd);
 		const recordsBytes = counts.records * RECORD_BYTES;
 		const rawBytes = recordsBytes + counts.textBytes + counts.xattrsBytes + counts.idMapsBytes;
 		if (rawBytes > BODY_BYTES_MAX || counts.textBytes > TEXT_BYTES_MAX) throw corrupt("it states too much");
@@ -138,6 +141,13 @@ export function readIndex(directory: string): LayerIndex {
 			idMaps: idMaps.length === 0 ? undefined : (JSON.parse(idMaps.toString()) as IdMaps),
 		};
 	});
+}
+
+function readBody(fd: number): ReturnType<typeof parseHeader> & { readonly compressed: Buffer } {
+	const { header, counts } = parseHeader(readExactly(fd, HEADER_BYTES, 0));
+	const compressed = readExactly(fd, counts.bodyBytes, HEADER_BYTES);
+	if (zlib.crc32(compressed) !== counts.crc) throw corrupt("its checksum is wrong");
+	return { header, counts, compressed };
 }
 
 interface Counts {
@@ -237,9 +247,8 @@ function corrupt(why: string): LamellaError {
 }
 
 function about(file: string, { code, message }: LamellaError, cause?: unknown): LamellaError {
-	return new LamellaError(
-		code,
-		`the index "${file}" cannot be used: ${message}; remove the layer and import it again`,
-		{ path: file, cause },
-	);
+	return new LamellaError(code, `the index "${file}" cannot be used: ${message}; import its image again`, {
+		path: file,
+		cause,
+	});
 }

@@ -23,37 +23,59 @@ export interface LayerDevice extends DeviceIdentity {
 	readonly tag: string;
 }
 
+/** What is known of a file of a layer. */
+export type FileIdentity = Pick<DeviceIdentity, "sizeBytes" | "mtimeNs">;
+
 /**
  * Opens a file of a layer, and makes sure that it is the one that its index is of.
  * @throws {LamellaError} `ECORRUPT` where it is missing, or its size or time is another
  */
-export function openLayerFile(file: string, sizeBytes: number, mtimeNs: bigint): number {
-	const wrong = (why: string): LamellaError =>
-		new LamellaError("ECORRUPT", `"${file}" ${why}; remove the layer and import it again`, { path: file });
+export function openLayerFile(file: string, identity: FileIdentity): number {
 	let fd: number;
 	try {
 		fd = linux.openat(linux.AT_FDCWD, file, linux.O_RDONLY | linux.O_NOFOLLOW);
 	} catch (error) {
-		if (linux.isSystemError(error, "ENOENT")) throw wrong("is missing");
-		if (linux.isSystemError(error, "ELOOP")) throw wrong("was replaced by a symbolic link");
+		if (linux.isSystemError(error, "ENOENT", "ELOOP")) lookAtLayerFile(file, identity);
 		throw asLamellaError(error, "open", () => file);
 	}
-	const stat = linux.fstat(fd);
-	if (linux.isRegular(stat) && stat.sizeBytes === sizeBytes && stat.mtimeNs === mtimeNs) return fd;
+	const problem = problemOf(linux.fstat(fd), identity);
+	if (problem === undefined) return fd;
 	linux.close(fd);
-	throw wrong(
-		stat.sizeBytes === sizeBytes
-			? "was changed, replaced, or copied without its time, since its layer came in"
-			: `has ${stat.sizeBytes} bytes, and ${sizeBytes} came in`,
-	);
+	throw damaged(file, problem);
+}
+
+/** As `openLayerFile`, for who does not read it now. @throws {LamellaError} `ECORRUPT` */
+export function lookAtLayerFile(file: string, identity: FileIdentity): void {
+	const problem = problemOf(linux.tryFstatat(linux.AT_FDCWD, file), identity);
+	if (problem !== undefined) throw damaged(file, problem);
+}
+
+function problemOf(stat: linux.Stat | undefined, { sizeBytes, mtimeNs }: FileIdentity): string | undefined {
+	if (stat === undefined) return "is missing";
+	if (linux.isSymlink(stat)) return "was replaced by a symbolic link";
+	if (stat.sizeBytes !== sizeBytes) return `has ${stat.sizeBytes} bytes, and ${sizeBytes} came in`;
+	if (linux.isRegular(stat) && stat.mtimeNs === mtimeNs) return undefined;
+	return "was changed, replaced, or copied without its time, since its layer came in";
+}
+
+function damaged(file: string, why: string): LamellaError {
+	return new LamellaError("ECORRUPT", `"${file}" ${why}; import its image again`, {
+		path: file,
+	});
+}
+
+/** What an index says of layer.tar and of layer.data, which is not there where it is empty. */
+export function identitiesOf(header: LayerIndexHeader): readonly [tar: DeviceIdentity, data: DeviceIdentity] {
+	return [
+		{ isData: false, sizeBytes: header.tarSizeBytes, mtimeNs: header.tarMtimeNs },
+		{ isData: true, sizeBytes: header.dataSizeBytes, mtimeNs: header.dataMtimeNs },
+	];
 }
 
 /** The layer's files as devices of an image, in the order of the table; an empty file is none. */
 export function layerDevices(directory: string, header: LayerIndexHeader): readonly LayerDevice[] {
 	const { diffId } = header;
-	const tar = { isData: false, sizeBytes: header.tarSizeBytes, mtimeNs: header.tarMtimeNs };
-	const data = { isData: true, sizeBytes: header.dataSizeBytes, mtimeNs: header.dataMtimeNs };
-	return [tar, data]
+	return identitiesOf(header)
 		.filter(({ sizeBytes }) => sizeBytes > 0)
 		.map((identity) => ({
 			...identity,

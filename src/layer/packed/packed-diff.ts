@@ -14,7 +14,7 @@ import { TarOutput } from "../diff/tar-output.ts";
 import type { DiffRequest, DiffResult } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";
 import { readIndex, readIndexHeader } from "./index-file.ts";
-import { openLayerFile, TAR_FILE } from "./layer-files.ts";
+import { identitiesOf, lookAtLayerFile, openLayerFile, TAR_FILE } from "./layer-files.ts";
 import { MemberRewriter } from "./member-rewriter.ts";
 
 const CHUNK_BYTES = 1 << 20;
@@ -34,7 +34,7 @@ export function writePackedDiff(
 	const header = readIndexHeader(layer);
 	const { diffId, tarSizeBytes, contentSizeBytes } = header;
 	const file = path.join(layer, TAR_FILE);
-	const tarFd = openLayerFile(file, tarSizeBytes, header.tarMtimeNs);
+	const tarFd = openLayerFile(file, identitiesOf(header)[0]);
 	try {
 		const idMaps = { from: header.isIdMapped ? readIndex(layer).idMaps : undefined, to: request.idMaps };
 		const sameOwners = isDeepStrictEqual(meaningOf(idMaps.from), meaningOf(idMaps.to));
@@ -89,10 +89,11 @@ function meaningOf(maps: IdMaps | undefined): IdMaps | undefined {
  * @throws {LamellaError} `ECORRUPT` where layer.tar is not the file that was indexed
  */
 export function keptTar(directory: string): KeptTar | undefined {
-	const { diffId, tarSizeBytes, tarMtimeNs, isIdMapped } = readIndexHeader(directory);
+	const header = readIndexHeader(directory);
+	const { diffId, tarSizeBytes, isIdMapped } = header;
 	if (isIdMapped) return undefined;
 	const file = path.join(directory, TAR_FILE);
-	linux.close(openLayerFile(file, tarSizeBytes, tarMtimeNs));
+	lookAtLayerFile(file, identitiesOf(header)[0]);
 	return { path: file, diffId, sizeBytes: tarSizeBytes };
 }
 

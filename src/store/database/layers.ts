@@ -1,5 +1,4 @@
 /** The layers' rows: lookups, chains, and the changes that keep parents and children right. */
-import { foldedLayers, standsAlone } from "../../driver/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import type { LayerId } from "../contract.ts";
 import type { Database } from "./database.ts";
@@ -26,6 +25,18 @@ export function layerRecord(database: Database, id: LayerId): LayerRecord {
 	return record;
 }
 
+/** In the order of `ids`. @throws {LamellaError} `ENOTFOUND` */
+export function layerRecords(database: Database, ids: readonly LayerId[]): LayerRecord[] {
+	const [only] = ids;
+	if (only !== undefined && ids.length === 1) return [layerRecord(database, only)];
+	const rows = database.all<Row>(
+		"SELECT n, record FROM layers WHERE id IN (SELECT value FROM json_each(?))",
+		JSON.stringify(ids),
+	);
+	const records = new Map(rows.map(parseRow).map((record) => [record.id, record]));
+	return ids.map((id) => records.get(id) ?? layerRecord(database, id));
+}
+
 /** In order of id. */
 export function allLayers(database: Database): LayerRecord[] {
 	return database.all<Row>("SELECT n, record FROM layers ORDER BY id").map(parseRow);
@@ -36,50 +47,28 @@ export function allNames(database: Database): string[] {
 	return database.all<{ n: string }>("SELECT n FROM layers").map(({ n }) => n);
 }
 
+const CHAIN = `WITH RECURSIVE below (step, n, record, parent) AS (
+	SELECT 1, n, record, parent FROM layers WHERE id = ?
+	UNION ALL
+	SELECT step + 1, layers.n, layers.record, layers.parent FROM below JOIN layers ON layers.n = below.parent WHERE step < ?
+) SELECT n, record FROM below ORDER BY step`;
+
 /**
  * Ancestors, nearest first.
  * @throws {LamellaError} `ECORRUPT` where one is missing
  */
 export function chainOf(database: Database, record: LayerRecord): LayerRecord[] {
-	return database.reading(() => {
-		const chain: LayerRecord[] = [];
-		for (let below = parentOf(database, record); below !== undefined; below = parentOf(database, below)) {
-			chain.push(below);
+	if (record.parent === undefined) return [];
+	// So many there can be, also where the rows go in a circle.
+	const chain = database.all<Row>(CHAIN, record.parent, Math.max(record.depth, 1)).map(parseRow);
+	for (const [i, layer] of [record, ...chain].entries()) {
+		const below = chain[i];
+		if (layer.parent === undefined && below === undefined) continue;
+		if (below === undefined || below.id !== layer.parent || below.depth >= layer.depth) {
+			throw missingBelow(layer, layer.parent);
 		}
-		return chain;
-	});
-}
-
-/**
- * What a mount over `top` needs, `top` first: what a fold stands for is left out, and what is below a layer that stands
- * alone. However long the chain, it has few steps where it is folded.
- * @throws {LamellaError} `ECORRUPT` where one is missing
- */
-export function mountChainOf(database: Database, top: LayerRecord): LayerRecord[] {
-	return database.reading(() => {
-		const chain: LayerRecord[] = [];
-		let layer: LayerRecord | undefined = top;
-		while (layer !== undefined) {
-			chain.push(layer);
-			if (standsAlone(layer.form)) break;
-			layer = foldedLayers(layer.form) === undefined ? parentOf(database, layer) : belowFold(database, layer);
-		}
-		return chain;
-	});
-}
-
-/** The layer that a layer's fold stands on. */
-function belowFold(database: Database, record: LayerRecord): LayerRecord | undefined {
-	if (record.fold !== undefined) {
-		const below = layerAt(database, record.fold.over);
-		if (below === undefined || below.depth >= record.depth) throw missingBelow(record, record.fold.over);
-		return below;
 	}
-	let below: LayerRecord | undefined = record;
-	for (let left = foldedLayers(record.form) ?? 0; left > 0 && below !== undefined; left--) {
-		below = parentOf(database, below);
-	}
-	return below;
+	return chain;
 }
 
 /** @throws {LamellaError} `ECORRUPT` where it is missing */
@@ -90,7 +79,7 @@ export function parentOf(database: Database, record: LayerRecord): LayerRecord |
 	return parent;
 }
 
-function missingBelow({ id }: LayerRecord, below: string): LamellaError {
+export function missingBelow({ id }: LayerRecord, below: string | undefined): LamellaError {
 	const message = `layer "${id}" is over "${below}", which the store does not have`;
 	return new LamellaError("ECORRUPT", `${message}; remove it, and import its image again`, { layer: id });
 }
@@ -210,9 +199,15 @@ export function replaceLayer(database: Database, after: LayerRecord, parentN?: s
 
 /** Deletes a layer's row and notes its directory in `removed`. @throws {LamellaError} `EREFERENCED` where it has children */
 export function deleteLayer(database: Database, record: LayerRecord): void {
-	mustBeChildless(database, record);
-	database.run("DELETE FROM layers WHERE n = ?", record.n);
-	database.run("INSERT OR IGNORE INTO removed VALUES (?)", `layers/${record.n}`);
+	deleteLayers(database, [record]);
+}
+
+/** As `deleteLayer`, of layers that may be one another's children. @throws {LamellaError} `EREFERENCED` */
+export function deleteLayers(database: Database, records: readonly LayerRecord[]): void {
+	mustBeChildless(database, records);
+	const names = JSON.stringify(records.map(({ n }) => n));
+	database.run("DELETE FROM layers WHERE n IN (SELECT value FROM json_each(?))", names);
+	database.run("INSERT OR IGNORE INTO removed SELECT 'layers/' || value FROM json_each(?)", names);
 }
 
 /** In order of id. */
@@ -222,12 +217,35 @@ export function childrenOf(database: Database, record: LayerRecord): LayerId[] {
 		.map(({ id }) => id);
 }
 
-/** @throws {LamellaError} `EREFERENCED` */
-export function mustBeChildless(database: Database, record: LayerRecord): void {
-	const children = childrenOf(database, record);
-	if (children.length === 0) return;
-	const named = children.slice(0, 5).map((id) => `"${id}"`);
-	if (children.length > named.length) named.push(`${children.length - named.length} more`);
+/** The children of each of `ids` that is a layer, by one query. */
+export function childrenOfEach(
+	database: Database,
+	ids: readonly LayerId[],
+): ReadonlyMap<LayerId, readonly LayerId[]> {
+	const rows = database.all<{ id: LayerId; child: LayerId | null }>(
+		"SELECT layers.id, child.id AS child FROM layers LEFT JOIN layers AS child ON child.parent = layers.n WHERE layers.id IN (SELECT value FROM json_each(?)) ORDER BY child.id",
+		JSON.stringify(ids),
+	);
+	const children = new Map<LayerId, LayerId[]>();
+	for (const { id, child } of rows) {
+		const known = children.get(id) ?? [];
+		if (child !== null) known.push(child);
+		children.set(id, known);
+	}
+	return children;
+}
+
+/** Children that are among `records` themselves do not count. @throws {LamellaError} `EREFERENCED` */
+export function mustBeChildless(database: Database, records: readonly LayerRecord[]): void {
+	const children = database.all<{ parent: string; id: LayerId }>(
+		"SELECT parent, id FROM layers WHERE parent IN (SELECT value FROM json_each(?1)) AND n NOT IN (SELECT value FROM json_each(?1)) ORDER BY id",
+		JSON.stringify(records.map(({ n }) => n)),
+	);
+	const record = records.find(({ n }) => children.some(({ parent }) => parent === n));
+	if (record === undefined) return;
+	const ids = children.filter(({ parent }) => parent === record.n).map(({ id }) => id);
+	const named = ids.slice(0, 5).map((id) => `"${id}"`);
+	if (ids.length > named.length) named.push(`${ids.length - named.length} more`);
 	throw new LamellaError(
 		"EREFERENCED",
 		`layer "${record.id}" has layers on top of it (${named.join(", ")}); remove those first`,

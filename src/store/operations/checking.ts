@@ -15,8 +15,11 @@ export async function checkLayer(
 		const [layer, ...chain] = store.placesFrom(record);
 		return { layer: id, ...(await store.driver.check(layer, chain, { signal })) };
 	} catch (error) {
-		// Its data, or that of a layer below, is missing.
-		if (isLamellaError(error, "ECORRUPT")) return { layer: id, isVerified: true, problems: [error.message] };
-		throw storeFailure(error, `check layer "${id}"`, id);
+		const failure = storeFailure(error, `check layer "${id}"`, id);
+		// Its data, or that of a layer below, is missing or cannot be read. Other layers are checked all the same.
+		if (isLamellaError(failure, "ECORRUPT") || isLamellaError(failure, "ESYSTEM")) {
+			return { layer: id, isVerified: true, problems: [failure.message] };
+		}
+		throw failure;
 	}
 }

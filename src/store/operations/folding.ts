@@ -8,7 +8,7 @@
 import { LamellaError } from "../../errors/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
-import { layerAt, mountChainOf } from "../database/layers.ts";
+import { layerAt } from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
 import { crashPoint } from "../processes/crash-point.ts";
 import { foldOf, HARD_DEPTH } from "./flattening.ts";
@@ -53,7 +53,7 @@ function foldable(store: StoreContext, checkpoint: LayerRecord): number {
 	let plain = 0;
 	let entries = 0;
 	let count = 0;
-	for (const layer of mountChainOf(store.database, checkpoint)) {
+	for (const layer of store.chains.of(checkpoint)) {
 		if (layer.checkpoint === undefined) break;
 		if (layer.fold === undefined) {
 			plain += 1;

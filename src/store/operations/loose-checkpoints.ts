@@ -17,17 +17,26 @@ export function deleteLoose(store: StoreContext, candidates: Iterable<LayerRecor
 }
 
 /**
- * Within the transaction that removed a layer: deletes the checkpoints that went with it. They are its own, and those below
- * it, of layers that are no more.
+ * Within the transaction that removed layers: deletes the checkpoints that went with them. They are their own, and those below
+ * them, of layers that are no more.
  */
-export function deleteWithLayer(store: StoreContext, removed: LayerRecord): LayerRecord[] {
-	const own = removed.checkpoints === undefined ? [] : checkpointsOf(store.database, removed);
-	const gone = deleteLoose(
-		store,
-		own.sort((a, b) => b.depth - a.depth),
-	);
-	const lowest = gone.at(-1) ?? removed;
-	return [...gone, ...deleteLoose(store, abandonedBelow(store, lowest))];
+export function deleteWithLayers(store: StoreContext, removed: readonly LayerRecord[]): LayerRecord[] {
+	const gone: LayerRecord[] = [];
+	const deleted = new Set(removed.map(({ id }) => id));
+	const deleteAll = (candidates: Iterable<LayerRecord>): void => {
+		for (const record of deleteLoose(store, candidates)) {
+			gone.push(record);
+			deleted.add(record.id);
+		}
+	};
+	for (const layer of removed) {
+		const own = layer.checkpoints === undefined ? [] : checkpointsOf(store.database, layer);
+		deleteAll(own.sort((a, b) => b.depth - a.depth));
+		const lowest = own.findLast(({ id }) => deleted.has(id)) ?? layer;
+		if (lowest.parent === undefined || deleted.has(lowest.parent)) continue;
+		deleteAll(abandonedBelow(store, lowest));
+	}
+	return gone;
 }
 
 /** From the parent downwards, as long as each is a checkpoint of a layer that is no more. */

@@ -10,6 +10,7 @@ import { crashPoint } from "../processes/crash-point.ts";
 import {
 	type Hold,
 	holdsElsewhere,
+	isHeld,
 	isSealing,
 	readHold,
 	writeHold,
@@ -101,10 +102,26 @@ export async function mustBeUnmounted(
 	doing: "commit" | "remove" | "roll back",
 	{ force = false }: { readonly force?: boolean | undefined } = {},
 ): Promise<void> {
+	// Of most committed layers there is no mount, and an image has a hundred.
+	const hasHolds = isHeld(store.holdsOf(record));
+	if (hasHolds) await mustBeFree(store, record, doing, force);
+	if (hasHolds || store.driver.isMounted(store.placeOf(record))) {
+		await unmountRecord(store, record, mountNamespace(), force);
+	}
+	await store.driver.release(store.placeOf(record), store.placesBelow(record), { described: true });
+}
+
+async function mustBeFree(
+	store: StoreContext,
+	record: LayerRecord,
+	doing: string,
+	force: boolean,
+): Promise<void> {
 	const namespace = mountNamespace();
 	await settleMount(store, record);
+	if (force) return;
 	const hold = currentHold(store, record, namespace);
-	if (hold !== undefined && !force) {
+	if (hold !== undefined) {
 		const holders = hold.count === 1 ? "one holder" : `${hold.count} holders`;
 		const out = doing === "remove" ? "unmount it first, or remove it with force" : "unmount it first";
 		throw new LamellaError(
@@ -113,18 +130,12 @@ export async function mustBeUnmounted(
 			{ layer: record.id, path: store.placeOf(record).mountPoint },
 		);
 	}
-	const elsewhere = holdsElsewhere(store.holdsOf(record), namespace);
-	if (elsewhere > 0 && !force) {
-		throw new LamellaError(
-			"EBUSY",
-			`cannot ${doing} layer "${record.id}": it is mounted in another mount namespace; unmount it there first`,
-			{ layer: record.id },
-		);
-	}
-	if (hold !== undefined || store.driver.isMounted(store.placeOf(record))) {
-		await unmountRecord(store, record, namespace, force);
-	}
-	await store.driver.release(store.placeOf(record), store.placesBelow(record), { described: true });
+	if (holdsElsewhere(store.holdsOf(record), namespace) === 0) return;
+	throw new LamellaError(
+		"EBUSY",
+		`cannot ${doing} layer "${record.id}": it is mounted in another mount namespace; unmount it there first`,
+		{ layer: record.id },
+	);
 }
 
 async function unmountRecord(

@@ -11,6 +11,7 @@ import {
 	readdirSync,
 	readFileSync,
 	renameSync,
+	rmdirSync,
 	rmSync,
 	statSync,
 	unlinkSync,
@@ -61,11 +62,46 @@ export function heldLayers({ mounts }: Layout): readonly string[] {
 	return files.map((name) => path.basename(name, ".json"));
 }
 
-/** Takes away what is kept of layers that are no more. */
-export function sweepHolds(layout: Layout, isLayer: (mountName: string) => boolean): void {
-	for (const name of heldLayers(layout)) {
-		if (!isLayer(name)) rmSync(path.join(layout.mounts, `${name}.json`), { force: true });
+/** The names in mounts/ whose files say that a process was killed: all that is there of one mount may need to be settled. */
+export function leftMounts({ mounts }: Layout, namespace: string): readonly string[] {
+	const left = new Set<string>();
+	for (const entry of existsSync(mounts) ? readdirSync(mounts, { withFileTypes: true }) : []) {
+		const [name = "", ...suffix] = entry.name.split(".");
+		const file = path.join(mounts, entry.name);
+		const isLeft = entry.isDirectory() ? !linux.isMountRoot(linux.AT_FDCWD, file) : suffix.length > 1;
+		if (isLeft || (entry.isFile() && isLeftHold(file, namespace))) left.add(name);
 	}
+	return [...left];
+}
+
+function isLeftHold(file: string, namespace: string): boolean {
+	const { namespaces, sealing } = readHolds(file);
+	if (sealing === namespace) return true;
+	const hold = namespaces[namespace];
+	if (hold === undefined) return Object.keys(namespaces).length === 0;
+	return hold.mounted && !isMounted(file.slice(0, -".json".length));
+}
+
+function isMounted(directory: string): boolean {
+	return existsSync(directory) && linux.isMountRoot(linux.AT_FDCWD, directory);
+}
+
+/** Takes away what is kept of a mount that nobody holds, and its directory, where that is empty. */
+export function forgetMount(holds: string): void {
+	for (const file of [holds, nextOf(holds)]) rmSync(file, { force: true });
+	try {
+		rmdirSync(holds.slice(0, -".json".length));
+	} catch (error) {
+		const code = errnoOf(error);
+		// Something is in it, or mounted there after all.
+		if (code !== "ENOENT" && code !== "ENOTEMPTY" && code !== "EBUSY") throw error;
+	}
+}
+
+/** Whether anybody may hold the mount, or have held it when a process was killed. */
+export function isHeld(file: string): boolean {
+	// A throw costs four times the question.
+	return statSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** The holds in one mount namespace; undefined where there are none since this boot. */
@@ -100,8 +136,12 @@ function write(file: string, { namespaces, sealing }: Pick<HoldsFile, "namespace
 		return;
 	}
 	const holds: HoldsFile = { bootId: bootId(), directory: directoryOf(file), namespaces, sealing };
-	writeFileSync(`${file}.next`, JSON.stringify(holds), { mode: 0o600 });
-	renameSync(`${file}.next`, file);
+	writeFileSync(nextOf(file), JSON.stringify(holds), { mode: 0o600 });
+	renameSync(nextOf(file), file);
+}
+
+function nextOf(holds: string): string {
+	return `${holds}.next`;
 }
 
 /** Holds in other mount namespaces that some process still lives in. */
@@ -113,8 +153,7 @@ export function holdsElsewhere(file: string, namespace: string): number {
 }
 
 function readHolds(file: string): Pick<HoldsFile, "namespaces" | "sealing"> {
-	// Most layers have no such file, and a throw costs four times the question.
-	if (statSync(file, { throwIfNoEntry: false }) === undefined) return NONE;
+	if (!isHeld(file)) return NONE;
 	try {
 		const holds = JSON.parse(readFileSync(file, "utf8")) as HoldsFile;
 		return holds.bootId === bootId() && holds.directory === directoryOf(file) ? holds : NONE;

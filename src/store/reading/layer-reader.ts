@@ -5,7 +5,15 @@ import { mountNamespace } from "../../linux/index.ts";
 import type { LayerInfo, LayerReader } from "../contract.ts";
 import type { Database } from "../database/database.ts";
 import { type LayerRecord, mountNameOf } from "../database/layer-record.ts";
-import { allLayers, chainOf, checkpointsOf, childrenOf, findLayer, layerRecord } from "../database/layers.ts";
+import {
+	allLayers,
+	chainOf,
+	checkpointsOf,
+	childrenOf,
+	childrenOfEach,
+	findLayer,
+	layerRecord,
+} from "../database/layers.ts";
 import { recordsReader } from "../database/records-reader.ts";
 import type { Layout } from "../disk/layout.ts";
 import { holdsFile, readHold } from "../processes/mount-holds.ts";
@@ -18,6 +26,7 @@ export function layerReader(layout: Layout, database: Database): LayerReader {
 		list: () => allLayers(database).map(shown),
 		chain: (id) => chainOf(database, layerRecord(database, id)).map(shown),
 		children: (id) => childrenOf(database, layerRecord(database, id)),
+		childrenOfEach: (ids) => childrenOfEach(database, ids),
 		history: (id) => {
 			const layer = layerRecord(database, id);
 			const checkpoints = checkpointsOf(database, layer);

@@ -215,12 +215,16 @@ export function layerStoreConformance(
 			await expect(store.remove(id("base"), { force: true })).rejects.toThrow(/"look".*"web"|"web".*"look"/);
 			await expect(store.flatten(id("web"))).rejects.toMatchObject({ code: "EKIND" });
 			expect([...store.children(id("base"))].sort()).toEqual(["look", "web"]);
+			expect([...store.childrenOfEach([id("base"), id("web"), id("nobody")])]).toEqual([
+				["web", []],
+				["base", ["look", "web"]],
+			]);
 			expect(() => store.get(id("nobody"))).toThrow(expect.objectContaining({ code: "ENOTFOUND" }));
 			expect([...store.list()].map(({ id }) => id)).toEqual(["base", "look", "web"]);
 			await reading(id("look"), (tree) => {
 				expect(() => writeFileSync(path.join(tree, "a"), "2")).toThrow(/EROFS/);
 			});
-			await store.removeAll([id("look"), id("web"), id("base")]);
+			await store.removeAll([id("base"), id("look"), id("web")]);
 			expect([...store.list()]).toEqual([]);
 		});
 
