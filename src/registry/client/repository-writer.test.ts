@@ -78,6 +78,22 @@ test("an upload that breaks goes on from the byte that the registry has", async 
 	expect(registry.seen[3]?.headers["content-range"]).toBe(`${kept}-${large.length - 1}`);
 });
 
+test("a registry that takes bytes and has no more of them than before ends the upload, by name", async () => {
+	let patches = 0;
+	registry.intercept = (request, response) => {
+		if (request.method !== "PATCH" || ++patches === 2) return false;
+		const range = `0-${(registry.uploads.get("1")?.length ?? 0) - 1}`;
+		// The first request is too large; of the second a part is kept, of the third nothing.
+		const status = patches === 1 ? 413 : 202;
+		request.resume().on("end", () => response.writeHead(status, { location: request.url, range }).end());
+		return true;
+	};
+	await expect((await writer()).uploadBlob(blobOf(large))).rejects.toThrow(
+		/^127\.0\.0\.1:\d+ gave a wrong answer for .*: it took bytes from (\d+) on, and says that it has \1;/,
+	);
+	expect(patches).toBe(3);
+});
+
 test("where the registry has lost the upload it is begun anew", async () => {
 	let patches = 0;
 	registry.intercept = (request, response) => {

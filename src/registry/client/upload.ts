@@ -4,7 +4,7 @@
  */
 import { Readable } from "node:stream";
 import { discardBody, type HttpAnswer, header } from "./exchange.ts";
-import { type Asked, cancelled, RegistryError } from "./failure.ts";
+import { type Asked, cancelled, RegistryError, wrongAnswer } from "./failure.ts";
 import type { RegistryRequest } from "./registry-client.ts";
 import { delayAfter, pause, type RetryPolicy } from "./retry.ts";
 
@@ -135,7 +135,7 @@ export class BlobUpload {
 	}
 
 	async #sendChunk(session: Session): Promise<void> {
-		const { limits, send, failed, locationOf } = this.#options;
+		const { limits, send, failed, locationOf, asked } = this.#options;
 		const { sizeBytes } = this.#blob;
 		const start = session.offset;
 		const end = Math.min(sizeBytes, start + Math.max(limits.chunkBytes, session.minimumBytes));
@@ -166,8 +166,11 @@ export class BlobUpload {
 		session.location = locationOf(answer);
 		session.isContinued = true;
 		const [, last] = /^(?:bytes=)?0-(\d+)$/.exec(header(answer, "range") ?? "") ?? [];
-		// A host may keep less than it was sent.
-		session.offset = last === undefined ? end : Math.min(end, Number(last) + 1);
+		// A host may keep less than it was sent, but not nothing: the upload would never end.
+		const offset = last === undefined ? end : Math.min(end, Number(last) + 1);
+		if (offset <= start)
+			throw wrongAnswer(answer.host, asked, `it took bytes from ${start} on, and says that it has ${offset}`);
+		session.offset = offset;
 	}
 
 	/** Ends the upload, with the bytes that are left. */
