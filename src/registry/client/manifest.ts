@@ -50,8 +50,6 @@ export async function readManifest(
 	const said = saidDigest(answer, asked);
 	const bytes = await readBody(answer, MAX_MANIFEST_BYTES, asked);
 	const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-	if (SCHEMA_1_TYPES.has(contentType ?? "")) throw schema1(host, asked);
-	const mediaType = documentType(bytes, contentType, host, asked);
 	if (expected !== undefined && digest !== expected)
 		throw wrongAnswer(
 			host,
@@ -66,6 +64,9 @@ export async function readManifest(
 			`what came has the digest ${digest}, and its header says ${said}`,
 			"EDIGEST",
 		);
+	if (SCHEMA_1_TYPES.has(contentType ?? "")) throw schema1(host, asked);
+	// Only now: of bytes that are not those that were asked for, nothing else is worth saying.
+	const mediaType = documentType(bytes, contentType, host, asked);
 	return { bytes, digest, mediaType, kind: INDEX_TYPES.has(mediaType) ? "index" : "manifest", host };
 }
 

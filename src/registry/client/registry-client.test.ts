@@ -74,6 +74,7 @@ describe("a tag", () => {
 describe("a manifest", () => {
 	test.each([
 		["by a digest that it has not", "EDIGEST", { by: digestOf("another") }],
+		["by a digest, and comes as bytes that are no JSON", "EDIGEST", { by: digestOf("a"), body: "{" }],
 		["with a digest in the header that it has not", "EDIGEST", { digest: digestOf("another") }],
 		["with something else as its digest", "EREGISTRY", { digest: "12" }],
 		["of a type that is no manifest's", "EREGISTRY", { type: "text/html" }],
