@@ -11,6 +11,7 @@ import { makeLayeredImage } from "../../test/support/layered-image.ts";
 import { run } from "../../test/support/processes.ts";
 import { openStore, type Store } from "../index.ts";
 import * as linux from "../linux/index.ts";
+import { FINDING_KINDS } from "../store/checking/finding-kinds.ts";
 
 const DRIVERS = ["packed", "overlay"] as const;
 type Made = (typeof DRIVERS)[number];
@@ -189,15 +190,12 @@ const DAMAGES: readonly Damage[] = [
 		kind: "record-unknown",
 		what: "an image lost its record and kept the file",
 		make: ({ sql }) => {
-			sql("DELETE FROM record_documents WHERE namespace = 'images'");
-			sql(
-				"DELETE FROM records WHERE namespace = 'images' AND key = (SELECT min(key) FROM records WHERE namespace = 'images')",
-			);
-			sql(
-				"INSERT INTO record_documents SELECT 'images', key, 'sha256:' || key FROM records WHERE namespace = 'images'",
-			);
+			const first =
+				"namespace = 'images' AND key = (SELECT min(key) FROM records WHERE namespace = 'images')";
+			sql(`DELETE FROM record_documents WHERE ${first}`);
+			sql(`DELETE FROM records WHERE ${first}`);
 		},
-		also: ["record-file-differs", "image-name-wrong"],
+		also: ["image-name-wrong"],
 	},
 	{
 		kind: "document-missing",
@@ -468,6 +466,51 @@ test.each(CASES)("$driver: $kind: $what", async ({ driver, kind, make, deep, sta
 		expect(fs.readFileSync(path.join(mount.path, "new"), "utf8")).toBe("in the container\n");
 	}
 	fs.rmSync(root, { recursive: true });
+});
+
+test("a layer whose parent is gone from the database is told", async () => {
+	const root = await damagedCopy("overlay", (place) => {
+		place.sql("UPDATE layers SET parent = NULL WHERE n = ?", path.basename(place.top));
+		place.sql("UPDATE layers SET parent = NULL WHERE n = ?", path.basename(place.work));
+		removeRow(place, place.layers[2] as string);
+		fs.rmSync(place.layers[2] as string, { recursive: true });
+	});
+	expect(await kindsIn(root, false)).toEqual(["image-damaged", "parent-missing"]);
+	fs.rmSync(root, { recursive: true });
+});
+
+test("mounts that nobody counts, and counts of mounts that are gone, are told", async () => {
+	const root = await damagedCopy("overlay", () => undefined);
+	await using store = await openStore({ root });
+	const mount = await store.mount("work");
+	linux.umount2(mount.path);
+	const strange = path.join(root, "mounts/zzzzzz9");
+	fs.mkdirSync(strange);
+	run("mount", ["-t", "tmpfs", "none", strange]);
+	const fd = fs.openSync(path.join(strange, "file"), "w");
+	const found = async (repair: boolean): Promise<string[]> => {
+		const { findings } = await store.check([], { repair });
+		return findings.map(({ kind, repaired, message, failure }) => {
+			expect(message.includes(`pid ${process.pid}`)).toBe(failure !== undefined || kind === "mount-unknown");
+			return `${kind} ${repaired}`;
+		});
+	};
+	expect(await found(false)).toEqual(["mount-unknown false", "hold-without-mount false"]);
+	// It is in use.
+	expect(await found(true)).toEqual(["mount-unknown false", "hold-without-mount true"]);
+	fs.closeSync(fd);
+	const { findings } = await store.check([], { repair: true });
+	expect(findings.map(({ kind, repaired }) => [kind, repaired])).toEqual([["mount-unknown", true]]);
+	expect(await kindsIn(root, false)).toEqual([]);
+});
+
+test("docs/reliability.md has every kind of damage with what it means and what becomes of it", () => {
+	const page = fs.readFileSync(path.join(import.meta.dirname, "../../docs/reliability.md"), "utf8");
+	const rows = Object.entries(FINDING_KINDS).map(
+		([kind, { meaning, remedy, canRepair }]) =>
+			`| \`${kind}\` | ${meaning} | ${canRepair ? "Repair: " : "To do: "}${remedy} |`,
+	);
+	expect(page).toContain(rows.join("\n"));
 });
 
 describe("a database that is", () => {
