@@ -29,7 +29,7 @@ export const command: CommandModule = defineCommand<[names: string[]], Options>(
 			);
 	},
 	run: async (context, [names], { deep, repair }) => {
-		await using store = await context.openStore(repair === true ? undefined : "looking");
+		await using store = await context.openStore(repair === true ? undefined : "checking");
 		const report = await store.check(names, { deep, repair, signal: context.signal });
 		if (context.json) context.printJson(jsonOf(report, store.notices));
 		else printReport(context, report, deep === true);

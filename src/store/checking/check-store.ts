@@ -3,9 +3,12 @@
  * as soon as its damage is found: what comes later looks at the store as it is by then. Other processes go on meanwhile, so
  * every part looks twice, with the layer's lock, before it says that something is wrong.
  */
+import { availableParallelism } from "node:os";
 import type { StoreContext } from "../context.ts";
 import type { CheckOptions, CheckReport } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
 import { allLayers, layerRecord } from "../database/layers.ts";
+import { Turns } from "../operations/turns.ts";
 import { checkContent } from "./content.ts";
 import { checkDirectories } from "./directories.ts";
 import { type Finding, type Found, settle } from "./finding.ts";
@@ -34,17 +37,29 @@ export async function checkStore(store: StoreContext, options: CheckOptions): Pr
 	const records =
 		chosen?.map((id) => layerRecord(store.database, id)) ??
 		allLayers(store.database).sort((a, b) => a.depth - b.depth);
-	let unverified = 0;
-	for (const [i, record] of records.entries()) {
+	// What has no data has no content.
+	const readable: LayerRecord[] = [];
+	for (const record of records) {
 		signal?.throwIfAborted();
-		onLayer?.(record.id, i, records.length);
 		const before = findings.length;
 		await take(await checkLayer(store, record));
-		// What has no data has no content.
-		if (!deep || findings.length > before || record.kind !== "committed") continue;
-		const { isVerified, found } = await checkContent(store, record, signal);
-		if (!isVerified) unverified += 1;
-		await take(found);
+		if (record.kind === "committed" && findings.length === before) readable.push(record);
+	}
+	let unverified = 0;
+	if (deep) {
+		const turns = new Turns(availableParallelism());
+		let done = 0;
+		const checked = readable.map((record) =>
+			turns.inTurn(async () => {
+				const content = await checkContent(store, record, signal);
+				onLayer?.(record.id, ++done, readable.length);
+				return content;
+			}),
+		);
+		for (const { isVerified, found } of await Promise.all(checked)) {
+			if (!isVerified) unverified += 1;
+			await take(found);
+		}
 	}
 	if (chosen === undefined) {
 		await take(checkRecordFiles(store, restores));
