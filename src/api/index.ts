@@ -34,8 +34,10 @@ export type {
 	WarningKind,
 } from "../layer/index.ts";
 export type {
-	CheckedLayer,
 	CheckpointInfo,
+	CheckReport,
+	Finding,
+	FindingKind,
 	FlattenPolicy,
 	Freezer,
 	Labels,
@@ -62,6 +64,7 @@ export {
 	type MountOptions,
 	type RollbackOptions,
 	Store,
+	type StoreCheckOptions,
 	type StoreEvents,
 	type StoreStatus,
 } from "./store.ts";

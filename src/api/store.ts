@@ -28,8 +28,9 @@ import {
 import type { Change, DiffResult } from "../layer/index.ts";
 import { splitReference } from "../registry/reference/index.ts";
 import {
-	type CheckedLayer,
+	type CheckOptions,
 	type CheckpointInfo,
+	type CheckReport,
 	type DiffOptions,
 	engineOf,
 	type Freezer,
@@ -130,6 +131,8 @@ export interface ApplyLayerOptions {
 	readonly signal?: AbortSignal | undefined;
 	readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
+
+export type StoreCheckOptions = Pick<CheckOptions, "deep" | "repair" | "signal" | "onLayer">;
 
 export interface StoreStatus extends LayerStoreStatus {
 	readonly images: number;
@@ -461,21 +464,18 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 	}
 
 	/**
-	 * Looks whether committed layers are still what came in: those of the names given (layers, or images for all their layers),
-	 * or all. Reads every byte of packed layers; a layer that is a tree of files has nothing to be compared with.
+	 * Looks whether what is on disk is what was recorded: of the whole store, or of the layers and images that are named. Other
+	 * processes may go on meanwhile. With `deep`, all that committed layers hold is read. With `repair`, what can be put right is.
 	 * @throws {LamellaError} `ENOTFOUND`, `EABORTED`
 	 */
-	async check(
-		names: readonly string[] = [],
-		options: { readonly signal?: AbortSignal | undefined } = {},
-	): Promise<readonly CheckedLayer[]> {
-		const ids =
-			names.length > 0
-				? names.flatMap((name) => this.#layersOf(name))
-				: this.layers().flatMap(({ id, kind }) => (kind === "committed" ? [id] : []));
-		const checked: CheckedLayer[] = [];
-		for (const id of new Set(ids)) checked.push(await this.layerStore.check(id, options));
-		return checked;
+	check(names: readonly string[] = [], options: StoreCheckOptions = {}): Promise<CheckReport> {
+		const layers = names.length === 0 ? undefined : new Set(names.flatMap((name) => this.#layersOf(name)));
+		return this.layerStore.check({
+			...options,
+			layers: layers && [...layers],
+			also: () => this.#images.check(),
+			restores: (record) => this.#images.restores(record),
+		});
 	}
 
 	#layersOf(name: string): readonly LayerId[] {

@@ -46,17 +46,18 @@ export class CommandContext {
 
 	/**
 	 * Opens the store; use it as `await using store = await context.openStore()`. `looking`: nothing is made or swept, and
-	 * where there is no store it is as an empty one; who only lists takes `openReader`. `making`: one is made where there is none.
+	 * where there is no store it is as an empty one; who only lists takes `openReader`. `checking`: as `looking`, at a store that
+	 * has to be there. `making`: one is made where there is none.
 	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy,
 	 * `ENOTFOUND` without a store
 	 */
-	async openStore(purpose?: "looking" | "making"): Promise<Store> {
+	async openStore(purpose?: "looking" | "checking" | "making"): Promise<Store> {
 		const options = this.#openOptions();
 		const { openStore } = await import("../api/index.ts");
 		const store = await openStore({
 			...options,
-			readOnly: purpose === "looking",
-			mustExist: purpose !== "making",
+			readOnly: purpose === "looking" || purpose === "checking",
+			mustExist: purpose === undefined || purpose === "checking",
 		});
 		this.warn(store.notices.map((text) => ({ text })));
 		return store;

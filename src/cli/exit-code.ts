@@ -7,6 +7,8 @@ export const EXIT = {
 	usage: 2,
 	notFound: 3,
 	inTheWay: 4,
+	/** `lamella check --repair`. */
+	repaired: 5,
 	/** `lamella run`: Lamella itself failed before the command ran, so that the command's own codes stay free. */
 	runFailed: 125,
 	/** `lamella run`, as a shell has them for a command that cannot be executed, or is not found. */
@@ -25,6 +27,7 @@ export const EXIT_CODE_MEANINGS: readonly (readonly [code: number, meaning: stri
 	[EXIT.usage, "the command line or an option is wrong"],
 	[EXIT.notFound, "there is no such layer, image or file"],
 	[EXIT.inTheWay, "something is in the way: the name is taken, the layer is mounted, or others stand on it"],
+	[EXIT.repaired, "`lamella check --repair` found damage, and repaired all of it"],
 	[
 		EXIT.runFailed,
 		"`lamella run` failed before the command started (else the command's own code is given back)",

@@ -4,7 +4,15 @@
  */
 import type { IdMaps } from "../idmap/index.ts";
 import type { RunOptions } from "../jobs/index.ts";
-import type { ApplyTarget, DiffId, DiffSubject, KeptTar, LayerJobs, Usage } from "../layer/index.ts";
+import type {
+	ApplyTarget,
+	DiffId,
+	DiffSubject,
+	KeptTar,
+	LayerJobs,
+	TreeProblem,
+	Usage,
+} from "../layer/index.ts";
 import type { LayerForm } from "./form.ts";
 
 /** A layer's directory, `<state root>/layers/<n>` or a staged one that will be renamed there, and its form. */
@@ -71,12 +79,29 @@ export interface UnmountOptions {
 	readonly detach?: boolean | undefined;
 }
 
-/** What a check of a layer found. */
+/** One thing that is wrong with a layer's files. What is derived can be made again from the layers' content. */
+export interface LayerProblem {
+	readonly kind:
+		| TreeProblem["kind"]
+		| "content-missing"
+		| "content-damaged"
+		| "derived-missing"
+		| "derived-left";
+	readonly path: string;
+	/** A sentence for people, without the layer's name. */
+	readonly message: string;
+}
+
+/** What a check of a layer's content found. */
 export interface Checked {
 	/** Whether there was something to compare its content with. */
 	readonly isVerified: boolean;
-	/** Sentences for people; empty where all is well. */
-	readonly problems: readonly string[];
+	readonly problems: readonly LayerProblem[];
+}
+
+export interface ContentCheckOptions extends RunOptions {
+	/** When the layer was committed. */
+	readonly sealedAtNs: bigint;
 }
 
 export interface ReleaseOptions {
@@ -225,9 +250,14 @@ export interface Driver {
 	isMounted(layer: LayerPlace): boolean;
 	/** Gives the trees that show what the layer changed, and keeps them readable until the result is disposed. */
 	hold(layer: LayerPlace, chain: readonly LayerPlace[]): Promise<HeldSubject>;
-	/** Compares a committed layer's content with what was kept of it, and with its diffID where that is known.
-	 * @throws {LamellaError} `ECORRUPT` where it is another layer's */
-	check(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<Checked>;
+	/** Looks whether the parts that the layer's form consists of are there, without reading their content. */
+	look(layer: LayerPlace): readonly LayerProblem[];
+	/** Reads a committed layer's content, and compares it with what was kept of it. */
+	check(layer: LayerPlace, chain: readonly LayerPlace[], options: ContentCheckOptions): Promise<Checked>;
+	/** The form that a layer has without what is derived from it and those below. */
+	withoutDerived(form: LayerForm): LayerForm;
+	/** Takes away what is derived; `discard` deletes a directory. */
+	dropDerived(layer: LayerPlace, discard: (directory: string) => void): void;
 	/** Absent where a layer's content cannot be put in place once more. */
 	readonly repair?: Repair | undefined;
 	/**

@@ -7,6 +7,7 @@ export type {
 	LayerKind,
 	LayerPaths,
 	LayerPlace,
+	LayerProblem,
 	MadeRoot,
 	MountDescription,
 	MountRequest,
@@ -19,3 +20,4 @@ export { driverOf, foldedLayers, hasFixedChain, isFlattened, type LayerForm, sta
 export { idMappedMountProblem } from "./idmapped-mounts.ts";
 export { type OpenDriverOptions, openDriver } from "./open-driver.ts";
 export { unmountImage } from "./packed/chain-image.ts";
+export { holdersOf, isMountPoint, unmountTree } from "./unmount.ts";

@@ -7,7 +7,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { ChainId, Compression, DiffId, Digest, Warning } from "../layer/index.ts";
 import type { Credentials, HostOptions } from "../registry/index.ts";
-import type { LayerId } from "../store/index.ts";
+import type { Found, LayerId, RestorableRecord } from "../store/index.ts";
 
 /** The id of an image: digest of its config. */
 export type ImageId = Digest & { readonly __imageId: true };
@@ -241,6 +241,10 @@ export interface Images {
 	 * `EPLATFORM`, `ENOTSUPPORTED` (schema 1), and as `import`
 	 */
 	pull(reference: string, options?: PullOptions): Promise<PulledImage>;
+	/** For a check of the store: what is wrong with the images' own records. */
+	check(): Iterable<Found>;
+	/** For a repair: whether the file of a record is that of an image whose layers are all there. */
+	restores(record: RestorableRecord): boolean;
 	/** In order of their first name. Reads no document. @throws ECORRUPT (a record) */
 	list(): readonly ImageInfo[];
 	/**

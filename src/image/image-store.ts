@@ -5,7 +5,7 @@
 import { LamellaError } from "../errors/index.ts";
 import type { Digest } from "../layer/index.ts";
 import { formatReference, parseReference, splitReference } from "../registry/reference/index.ts";
-import type { LayerId, LayerStore, ScratchDirectory } from "../store/index.ts";
+import type { Found, LayerId, LayerStore, RestorableRecord, ScratchDirectory } from "../store/index.ts";
 import type {
 	CommitOptions,
 	ExportResult,
@@ -26,6 +26,7 @@ import type {
 import { parseJson } from "./documents/json.ts";
 import { asArchiveError, checkAborted } from "./failure.ts";
 import { findImage, imageOf, listImages, noSuchImage, saveImage } from "./records/catalog.ts";
+import { checkImages, restoresImage } from "./records/check-images.ts";
 import { configOf, manifestOf } from "./records/documents.ts";
 import { parseImageName, parseImageReference } from "./records/reference.ts";
 import { registryDigest } from "./records/repo-digests.ts";
@@ -83,6 +84,14 @@ class ImageStore implements Images {
 		return await failingAs(`pull ${formatReference(parsed)}`, () =>
 			pullImage(this.#store, client, parsed, options),
 		);
+	}
+
+	check(): Iterable<Found> {
+		return checkImages(this.#store);
+	}
+
+	restores(record: RestorableRecord): boolean {
+		return restoresImage(this.#store, record);
 	}
 
 	list(): readonly ImageInfo[] {

@@ -26,6 +26,7 @@ export type {
 	ImageResult,
 	LayerJobs,
 	LayerSource,
+	TreeProblem,
 } from "./jobs/job-contract.ts";
 export { LAYER_JOBS } from "./jobs/layer-jobs.ts";
 export { lookAtLayerFiles } from "./packed/check-packed.ts";

@@ -3,7 +3,7 @@
  * Everything above (image, graphdriver, serve) is written against this interface.
  */
 import type { Readable } from "node:stream";
-import type { Checked, LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
+import type { LayerForm, LayerKind, LayerPaths, MountDescription } from "../driver/index.ts";
 import type { IdMaps } from "../idmap/index.ts";
 import type {
 	ApplyResult,
@@ -15,6 +15,10 @@ import type {
 	LayerSource,
 	Usage,
 } from "../layer/index.ts";
+import type { Finding, Found } from "./checking/finding.ts";
+
+export type { FindingKind } from "./checking/finding-kinds.ts";
+export type { Finding, Found };
 
 /** Key of an active layer or name of a committed one; see `parseLayerId`. Opaque: never becomes a path. */
 export type LayerId = string & { readonly __layerId: true };
@@ -139,9 +143,35 @@ export interface RepairOptions extends OperationOptions {
 	readonly onProgress?: ((doneBytes: number) => void) | undefined;
 }
 
-/** What a check found of a layer. A tree of files has nothing to be compared with. */
-export interface CheckedLayer extends Checked {
-	readonly layer: LayerId;
+export interface CheckOptions {
+	/** Only these layers. Default: all of them, and what the store knows of itself. */
+	readonly layers?: readonly LayerId[] | undefined;
+	/** Read all that committed layers hold, too. A tree has no digest to be compared with. */
+	readonly deep?: boolean | undefined;
+	/** Put right what can be. Nothing that might be wanted is deleted: it is moved to lost+found/. */
+	readonly repair?: boolean | undefined;
+	readonly signal?: AbortSignal | undefined;
+	/** The content of a layer was read (only with `deep`): the `done`th of `count`. */
+	readonly onLayer?: ((layer: LayerId, done: number, count: number) => void) | undefined;
+	/** What a room above finds wrong with its own records. */
+	readonly also?: (() => Iterable<Found>) | undefined;
+	/** Whether a record whose file the database does not know is whole, so that it may come back. Default: none. */
+	readonly restores?: ((record: RestorableRecord) => boolean) | undefined;
+}
+
+/** What the file of a record says. */
+export interface RestorableRecord {
+	readonly namespace: string;
+	readonly key: string;
+	readonly value: unknown;
+}
+
+export interface CheckReport {
+	/** How many layers were looked at. */
+	readonly layers: number;
+	/** Of a deep check: how many of them had nothing to compare their content with. */
+	readonly unverified: number;
+	readonly findings: readonly Finding[];
 }
 
 /** `applied` is absent for a layer that was there already. */
@@ -391,11 +421,11 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	changes(id: LayerId, options?: DiffOptions): Promise<readonly Change[]>;
 	diff(id: LayerId, options?: DiffOptions): DiffStream;
 	/**
-	 * Looks whether a committed layer's content is still what was recorded; reads all of it where there is something to
-	 * compare it with.
+	 * Looks whether what is on disk is what was recorded, and puts it right where that is asked for. Also where the store is open
+	 * for reading only, but without a repair.
 	 * @throws {LamellaError} `ENOTFOUND`, `EABORTED`
 	 */
-	check(id: LayerId, options?: OperationOptions): Promise<CheckedLayer>;
+	check(options?: CheckOptions): Promise<CheckReport>;
 	/**
 	 * The layer's tar where the store keeps it as a file, just as `diff` without options would give it.
 	 * @throws {LamellaError} `ENOTFOUND`; `ECORRUPT` where that file was changed

@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { LamellaError } from "../errors/index.ts";
 import type { Change, DiffId, Usage } from "../layer/index.ts";
 import * as linux from "../linux/index.ts";
+import { checkStore } from "./checking/check-store.ts";
 import { missingDirectory, type StoreContext } from "./context.ts";
 import type {
 	ImportedLayer,
@@ -19,7 +20,6 @@ import { allLayers, layerRecord } from "./database/layers.ts";
 import { recordsReader } from "./database/records-reader.ts";
 import { documentsAt } from "./disk/documents.ts";
 import { storeFailure } from "./failure.ts";
-import { checkLayer } from "./operations/checking.ts";
 import { checkpointLayer } from "./operations/checkpoint.ts";
 import { commitLayer } from "./operations/commit.ts";
 import { comparing, diffStream } from "./operations/comparing.ts";
@@ -101,7 +101,7 @@ export function layerStore(store: StoreContext, close: () => Promise<void>): Lay
 			const [layer, ...chain] = store.placesFrom(record);
 			return store.driver.paths(layer, chain);
 		},
-		check: (id, options = {}) => checkLayer(store, id, options),
+		check: (options = {}) => checkStore(store, options),
 		keptTar: (id) => store.driver.keptTar(store.placesFrom(read(id))[0]),
 		isUntouched: async (id) => {
 			const record = read(id);

@@ -59,6 +59,13 @@ export async function openLayerStore(options: LayerStoreOptions): Promise<LayerS
 	// Undoes what has been opened so far; run in reverse order, at the end or where a later step fails.
 	const opened: (() => unknown)[] = [];
 	try {
+		if (options.mustExist === true && !isStore(layout.root)) {
+			throw new LamellaError(
+				"ENOTFOUND",
+				`there is no store at ${layout.root} yet; importing an image or creating a layer makes one`,
+				{ path: layout.root },
+			);
+		}
 		if (options.readOnly === true) return openForReading(layout, options, opened);
 		return await open(layout, options, opened);
 	} catch (error) {
@@ -73,13 +80,6 @@ async function open(
 	opened: (() => unknown)[],
 ): Promise<LayerStore> {
 	const isNew = !isStore(layout.root);
-	if (isNew && options.mustExist === true) {
-		throw new LamellaError(
-			"ENOTFOUND",
-			`there is no store at ${layout.root} yet; importing an image or creating a layer makes one`,
-			{ path: layout.root },
-		);
-	}
 	if (isNew) makeRoot(layout);
 	const reserve = new Reserve(layout.root);
 	const isNearlyFull = reserve.makeRoom();

@@ -94,7 +94,8 @@ function setUnknownAside(store: StoreContext, directories: readonly string[]): v
 	}
 }
 
-function isRemoved(store: StoreContext, n: string): boolean {
+/** Whether a transaction removed the layer whose directory is `layers/<n>`. */
+export function isRemoved(store: StoreContext, n: string): boolean {
 	return store.database.get("SELECT 1 FROM removed WHERE path = ?", `layers/${n}`) !== undefined;
 }
 
@@ -163,8 +164,7 @@ export function setLayerAside(layout: Layout, n: string): string | undefined {
 	}
 }
 
-/** Whether the owner that gave a name still lives, or is this one. */
-function isAtWork(store: StoreContext, name: string): boolean {
-	const owner = ownerOf(name);
-	return owner === store.owner.name || ownerLives(store.layout, owner);
+/** Whether the owner that gave a name still lives. */
+export function isAtWork({ layout }: StoreContext, name: string): boolean {
+	return ownerLives(layout, ownerOf(name));
 }

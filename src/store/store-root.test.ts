@@ -62,7 +62,7 @@ describe("a state root", () => {
 			message: expect.stringContaining("Move the store"),
 		});
 		expect(await buffer(store.diff(id("packed")).stream)).toEqual(Buffer.from(tar));
-		expect(await store.check(id("packed"))).toMatchObject({ isVerified: true, problems: [] });
+		expect(await store.check({ deep: true })).toMatchObject({ findings: [] });
 		await store.remove(id("packed"));
 	});
 
@@ -94,7 +94,9 @@ describe("a state root", () => {
 			await expect(buffer(store.diff(name).stream)).rejects.toMatchObject(told);
 			await expect(store.mount(name)).rejects.toMatchObject(told);
 			expect(() => store.keptTar(name)).toThrow("the tar of another layer");
-			expect((await store.check(name)).problems).toEqual([told.message]);
+			expect(await store.check({ layers: [name] })).toMatchObject({
+				findings: [{ kind: "content-damaged", message: expect.stringContaining("the tar of another layer") }],
+			});
 			await store.remove(name);
 		}
 	});

@@ -235,7 +235,10 @@ async function checkLayer(
 	const missing = all.filter((each) => !isPacked(each) && !existsSync(path.join(each, "diff")));
 	if (missing.length > 0) return missing.map((each) => `${id}: ${each} is not there`);
 	if (kind === "active" && !existsSync(path.join(directory, "work"))) return [`${id} has no work/`];
-	if (isPacked(directory)) return (await store.check(id)).problems;
+	if (isPacked(directory)) {
+		const { findings } = await store.check({ layers: [id], deep: true });
+		return findings.map(({ message }) => message);
+	}
 	if (!flattened) return [];
 	using place = new Workplace();
 	const lowers = all.filter((each) => !isPacked(each)).map((each) => path.join(each, "diff"));

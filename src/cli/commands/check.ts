@@ -1,35 +1,83 @@
-/** `lamella check`: whether layers are still what came in. */
+/** `lamella check`: whether the store on disk is what its records say, and putting it right. */
+import type { CheckReport, Finding } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { EXIT } from "../exit-code.ts";
 import { counted } from "../output/amounts.ts";
-import { forPeople, withoutControls } from "../output/text.ts";
+import { withoutControls } from "../output/text.ts";
 
-export const command: CommandModule = defineCommand<[names: string[]]>({
+interface Options {
+	readonly deep?: boolean;
+	readonly repair?: boolean;
+}
+
+export const command: CommandModule = defineCommand<[names: string[]], Options>({
 	configure: (command) => {
 		command
-			.argument("[name...]", "layers, or images for all their layers (default: every committed layer)")
+			.argument("[name...]", "layers, or images for all their layers (default: the whole store)")
+			.option("--deep", "read all that committed layers hold, and compare it with what came in")
+			.option("--repair", "put right what can be; nothing that may be wanted is deleted")
 			.helpText(
-				"Reads every byte of packed layers and compares digests, index and image. A layer that is a tree of files has nothing" +
-					" to be compared with: it is counted, and only looked for.",
+				"Looks at records, directories, mounts and names, also while containers run. Without --repair nothing is changed." +
+					" A layer that is a tree of files has no digest: --deep looks for files of it that were written since.\n\n" +
+					"Exit code 0: nothing is wrong. 5: all that was wrong was repaired. 1: something is wrong.",
+			)
+			.examples(
+				["lamella check --deep", "every byte of every packed layer"],
+				["lamella check --repair", "also where the database is lost: it is made from the layers' own files"],
 			);
 	},
-	run: async (context, [names]) => {
-		await using store = await context.openStore();
-		const layers = await store.check(names, { signal: context.signal });
-		const damaged = layers.filter(({ problems }) => problems.length > 0);
-		const unverified = layers.filter(({ isVerified }) => !isVerified).length;
-		if (context.json) context.printJson({ checked: layers.length, unverified, damaged });
-		else {
-			for (const { layer, problems } of damaged)
-				context.print(...problems.map((problem) => `${forPeople(layer)}: ${withoutControls(problem)}`));
-			const trees =
-				unverified === 0 ? "" : `, of which ${unverified} are trees, with nothing to compare them with`;
-			context.note(`${counted(layers.length, "layer")} checked${trees}`);
-		}
-		if (damaged.length === 0) return;
-		throw new LamellaError(
-			"ECORRUPT",
-			`${counted(damaged.length, "layer")} of ${layers.length} damaged; import their images again`,
-		);
+	run: async (context, [names], { deep, repair }) => {
+		await using store = await context.openStore(repair === true ? undefined : "checking");
+		const report = await store.check(names, { deep, repair, signal: context.signal });
+		if (context.json) context.printJson(jsonOf(report, store.notices));
+		else printReport(context, report, deep === true);
+		const left = report.findings.filter(({ repaired }) => !repaired);
+		if (left.length > 0) throw damaged(left, repair === true);
+		if (report.findings.length > 0 || (repair === true && store.notices.length > 0))
+			context.exitCode = EXIT.repaired;
 	},
 });
+
+function jsonOf({ layers, unverified, findings }: CheckReport, notices: readonly string[]): object {
+	return {
+		checked: layers,
+		unverified,
+		notices,
+		findings: findings.map(({ layer, path, failure, ...finding }) => {
+			return { ...finding, layer: layer ?? null, path: path ?? null, failure: failure ?? null };
+		}),
+	};
+}
+
+function printReport(
+	context: CommandContext,
+	{ layers, unverified, findings }: CheckReport,
+	deep: boolean,
+): void {
+	for (const finding of findings) context.print(...linesOf(finding).map(withoutControls));
+	const trees =
+		unverified === 0 ? "" : `, of which ${unverified} are trees, with no digests to compare them with`;
+	context.note(
+		`${counted(layers, "layer")} checked${trees}${deep ? "" : "; --deep reads their content, too"}`,
+	);
+}
+
+function linesOf({ kind, message, meaning, remedy, canRepair, repaired, failure }: Finding): string[] {
+	const lines = [`${message} [${kind}]`, `    ${meaning}`];
+	if (repaired) lines.push(`    Repaired: ${remedy}`);
+	else if (failure !== undefined) lines.push(`    Not repaired: ${failure}`);
+	else lines.push(`    ${canRepair ? "--repair: " : "To do: "}${remedy}`);
+	return lines;
+}
+
+function damaged(left: readonly Finding[], triedRepair: boolean): LamellaError {
+	const repairable = left.filter(({ canRepair }) => canRepair).length;
+	const what = left.length === 1 ? "one thing is wrong" : `${left.length} things are wrong`;
+	const how =
+		triedRepair || repairable === 0
+			? "what to do stands with each"
+			: `\`lamella check --repair\` puts ${repairable === left.length ? "it" : `${repairable} of them`} right`;
+	return new LamellaError("ECORRUPT", `${what} with the store; ${how}`);
+}

@@ -13,6 +13,7 @@ import type { KeptTar, OverlayXattrPrefix, Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
 	Checked,
+	ContentCheckOptions,
 	CopyOptions,
 	Driver,
 	DriverName,
@@ -21,6 +22,7 @@ import type {
 	LayerJobRunner,
 	LayerPaths,
 	LayerPlace,
+	LayerProblem,
 	MountDescription,
 	MountRequest,
 	PreparedApply,
@@ -49,6 +51,7 @@ import {
 	packedTarget,
 	packedUsage,
 	placePacked,
+	problemsOfPacked,
 } from "../packed/packed-layer.ts";
 import {
 	diffOf,
@@ -294,9 +297,44 @@ export class OverlayDriver implements Driver {
 		};
 	}
 
-	async check(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<Checked> {
-		if (layer.form !== PACKED) return { isVerified: false, problems: [] };
-		return await checkPackedLayer(this.#jobs, layer, chain, options);
+	look(layer: LayerPlace): readonly LayerProblem[] {
+		if (layer.form === PACKED) return problemsOfPacked(layer);
+		const parts: LayerProblem[] = [];
+		const need = (kind: LayerProblem["kind"], path: string): void => {
+			if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+			parts.push({ kind, path, message: `${path} is missing, or not a directory` });
+		};
+		need("content-missing", diffOf(layer));
+		if (layer.form === TREE_WITH_ROOT) need("derived-missing", rootOf(layer));
+		if (foldedLayers(layer.form) !== undefined) need("derived-missing", foldOf(layer));
+		for (const path of this.flattening.stale(layer)) {
+			parts.push({ kind: "derived-left", path, message: `${path} was made, and never recorded` });
+		}
+		return parts;
+	}
+
+	async check(
+		layer: LayerPlace,
+		chain: readonly LayerPlace[],
+		{ sealedAtNs, ...options }: ContentCheckOptions,
+	): Promise<Checked> {
+		if (layer.form === PACKED) return await checkPackedLayer(this.#jobs, layer, chain, options);
+		const { xattrPrefix } = this.#facts;
+		const root =
+			layer.form === TREE_WITH_ROOT
+				? { directory: rootOf(layer), lowers: [diffOf(layer), ...lowersOf(chain)] }
+				: undefined;
+		const request = { directory: diffOf(layer), xattrPrefix, sealedAtNs, root };
+		return { isVerified: false, problems: await this.#jobs.run("checkTree", request, options) };
+	}
+
+	withoutDerived(form: LayerForm): LayerForm {
+		return form === PACKED ? PACKED : TREE;
+	}
+
+	dropDerived(layer: LayerPlace, discard: (directory: string) => void): void {
+		if (layer.form === PACKED) forgetImage(layer);
+		else for (const tree of [rootOf(layer), foldOf(layer)]) if (existsSync(tree)) discard(tree);
 	}
 
 	keptTar(layer: LayerPlace): KeptTar | undefined {

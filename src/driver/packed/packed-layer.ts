@@ -5,9 +5,10 @@
 import { constants, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { copyFile, link } from "node:fs/promises";
 import path from "node:path";
+import { isLamellaError } from "../../errors/index.ts";
 import type { RunOptions } from "../../jobs/index.ts";
 import { type DiffSubject, lookAtLayerFiles, type Usage } from "../../layer/index.ts";
-import type { Checked, LayerJobRunner, LayerPlace, PreparedApply } from "../driver.ts";
+import type { Checked, LayerJobRunner, LayerPlace, LayerProblem, PreparedApply } from "../driver.ts";
 import { PACKED } from "../form.ts";
 import { dataOf, imageOf, indexOf, tarOf } from "../place.ts";
 import { ownTar } from "./own-tar.ts";
@@ -63,21 +64,40 @@ export function placePacked(staged: string, layer: Directory): void {
 	}
 }
 
-/**
- * Compares the layer's tar with its digests and its index, and its image, where there is one, with what it is made of.
- * @throws {LamellaError} `ECORRUPT` where it is the tar of another layer
- */
+/** What a look at the layer's files, and at its image where there is one, finds wrong. */
+export function problemsOfPacked(layer: LayerPlace): LayerProblem[] {
+	const missing = [tarOf(layer), indexOf(layer)].filter((file) => !existsSync(file));
+	if (missing.length > 0) {
+		return missing.map((file) => ({ kind: "content-missing", path: file, message: `${file} is missing` }));
+	}
+	try {
+		lookAtPacked(layer);
+	} catch (error) {
+		if (!isLamellaError(error, "ECORRUPT")) throw error;
+		return [{ kind: "content-damaged", path: error.path ?? layer.directory, message: error.message }];
+	}
+	const image = imageOf(layer);
+	if (statSync(image, { throwIfNoEntry: false })?.isFile() !== false) return [];
+	return [{ kind: "derived-damaged", path: image, message: `${image} is not a file` }];
+}
+
+/** Compares the layer's tar with its digests and its index, and its image, where there is one, with what it is made of. */
 export async function checkPackedLayer(
 	jobs: LayerJobRunner,
 	layer: LayerPlace,
 	chain: readonly Directory[],
 	options?: RunOptions,
 ): Promise<Checked> {
-	const problems = await jobs.run("checkPacked", { layer: layer.directory }, options);
-	if (problems.length > 0) return { isVerified: true, problems };
-	ownTar(layer);
+	const damaged = await jobs.run("checkPacked", { layer: layer.directory }, options);
+	const content = damaged.map((message): LayerProblem => {
+		return { kind: "content-damaged", path: layer.directory, message };
+	});
 	const image = imageOf(layer);
-	if (!existsSync(image)) return { isVerified: true, problems };
+	if (content.length > 0 || !existsSync(image)) return { isVerified: true, problems: content };
 	const layers = [layer, ...chain].map((each) => each.directory);
-	return { isVerified: true, problems: await jobs.run("checkImage", { layers, image }, options) };
+	const differs = await jobs.run("checkImage", { layers, image }, options);
+	const derived = differs.map((message): LayerProblem => {
+		return { kind: "derived-damaged", path: image, message };
+	});
+	return { isVerified: true, problems: derived };
 }

@@ -3,19 +3,21 @@
  * from its parent's (reflinked where the filesystem can). Nothing is mounted but views, which must be read-only.
  */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { LamellaError } from "../../errors/index.ts";
 import type { RunOptions } from "../../jobs/index.ts";
 import type { Usage } from "../../layer/index.ts";
 import { mountBind } from "../bind.ts";
 import type {
 	Checked,
+	ContentCheckOptions,
 	CopyOptions,
 	Driver,
 	HeldSubject,
 	LayerJobRunner,
 	LayerPaths,
 	LayerPlace,
+	LayerProblem,
 	MountDescription,
 	MountRequest,
 	PreparedApply,
@@ -130,9 +132,28 @@ export class VfsDriver implements Driver {
 		});
 	}
 
-	async check(): Promise<Checked> {
-		return { isVerified: false, problems: [] };
+	look(layer: LayerPlace): readonly LayerProblem[] {
+		const path = rootOf(layer);
+		if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return [];
+		return [{ kind: "content-missing", path, message: `${path} is missing, or not a directory` }];
 	}
+
+	async check(
+		layer: LayerPlace,
+		_chain: readonly LayerPlace[],
+		{ sealedAtNs, ...options }: ContentCheckOptions,
+	): Promise<Checked> {
+		// In a whole tree overlayfs's marks are plain xattrs.
+		const request = { directory: rootOf(layer), sealedAtNs, xattrPrefix: "trusted.overlay." } as const;
+		const problems = await this.#jobs.run("checkTree", request, options);
+		return { isVerified: false, problems: problems.filter(({ kind }) => kind !== "marks-misread") };
+	}
+
+	withoutDerived(form: LayerForm): LayerForm {
+		return form;
+	}
+
+	dropDerived(): void {}
 
 	keptTar(): undefined {
 		return undefined;

@@ -73,7 +73,7 @@ describe("an import of an image that the store has", () => {
 				expect(store.damaged(layers)).toEqual([layers[at]]);
 				await importOnce(test);
 				expect(store.damaged(layers)).toEqual([]);
-				for (const layer of layers) expect((await store.check(layer)).problems).toEqual([]);
+				expect((await store.check({ layers, deep: true })).findings).toEqual([]);
 				expect(await contentOf(test, layers.at(-1), "after")).toEqual(expected);
 			});
 		}

@@ -19,9 +19,9 @@ export type NewImage = Omit<ImageRecord, "names" | "importedAtMs">;
 /** Says which image a layer was created from, where several images end at the same layer. */
 export const BASE_IMAGE_LABEL = "lamella.image";
 
-const IMAGES = "images";
+export const IMAGES = "images";
 /** Name → key of the image's record. */
-const NAMES = "image-names";
+export const NAMES = "image-names";
 
 type Reader = Pick<LayerReader, "records">;
 

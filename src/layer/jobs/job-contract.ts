@@ -114,6 +114,23 @@ export interface CheckImageRequest {
 	readonly image: string;
 }
 
+export interface CheckTreeRequest {
+	/** The layer's own files: a `diff/`, or a whole tree. */
+	readonly directory: string;
+	readonly xattrPrefix: OverlayXattrPrefix;
+	/** When the layer was committed. */
+	readonly sealedAtNs: bigint;
+	/** Its root, and the lowers (top first) that it was made of. */
+	readonly root?: { readonly directory: string; readonly lowers: readonly string[] } | undefined;
+}
+
+export interface TreeProblem {
+	readonly kind: "marks-misread" | "content-rewritten" | "derived-damaged";
+	/** Within the layer, or of the root. */
+	readonly path: string;
+	readonly message: string;
+}
+
 /** Job name → its request and its result. */
 export interface LayerJobs {
 	readonly apply: { request: ApplyRequest; result: ApplyResult };
@@ -140,6 +157,7 @@ export interface LayerJobs {
 	/** What is wrong with a packed layer's files, or with an image, in sentences. */
 	readonly checkPacked: { request: { layer: string }; result: readonly string[] };
 	readonly checkImage: { request: CheckImageRequest; result: readonly string[] };
+	readonly checkTree: { request: CheckTreeRequest; result: readonly TreeProblem[] };
 	/**
 	 * Copies a tree whole: types, owners, modes, ns times, xattrs, link sets, holes; reflinks where it can. `share`: hard
 	 * links in place of copies where the filesystem takes them, for what nobody writes any more.

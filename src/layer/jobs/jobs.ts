@@ -4,6 +4,7 @@ import * as linux from "../../linux/index.ts";
 import { applyLayer } from "../apply/apply-job.ts";
 import { changesOf } from "../diff/changes.ts";
 import { diffSize, writeDiff } from "../diff/diff.ts";
+import { checkTree } from "../overlay/check-tree.ts";
 import { flattenTree } from "../overlay/flatten.ts";
 import { checkImage, checkPacked } from "../packed/check-packed.ts";
 import { makeImage } from "../packed/image-job.ts";
@@ -22,6 +23,7 @@ export const jobs: JobFunctions<LayerJobs> = {
 	image: makeImage,
 	checkPacked: ({ layer }, context) => checkPacked(layer, context),
 	checkImage,
+	checkTree,
 	copy: copyTree,
 	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),

@@ -180,7 +180,7 @@ export class Database {
 			if (!make) {
 				throw new LamellaError(
 					"ECORRUPT",
-					`the database ${this.file} has none of the store's tables; end the other processes at this store, then open it to write (\`lamella cleanup\` does): the database is then rebuilt`,
+					`the database ${this.file} has none of the store's tables; end the other processes at this store, then \`lamella check --repair\` rebuilds it`,
 					{ path: this.file },
 				);
 			}

@@ -44,7 +44,7 @@ export function databaseFailure(cause: unknown, file: string): unknown {
 	if (hasCode(cause, SQLITE_CORRUPT, SQLITE_NOTADB)) {
 		return new LamellaError(
 			"ECORRUPT",
-			`the database ${file} is damaged (${why}); end the other processes at this store, then open it to write (\`lamella cleanup\` does): the database is then rebuilt`,
+			`the database ${file} is damaged (${why}); end the other processes at this store, then \`lamella check --repair\` rebuilds it`,
 			details,
 		);
 	}
@@ -55,7 +55,7 @@ export function databaseFailure(cause: unknown, file: string): unknown {
 export function databaseMissing(file: string): LamellaError {
 	return new LamellaError(
 		"ECORRUPT",
-		`the database ${file} is missing; end the other processes at this store and run "lamella cleanup": it rebuilds the database`,
+		`the database ${file} is missing; end the other processes at this store, then \`lamella check --repair\` rebuilds it`,
 		{ path: file },
 	);
 }

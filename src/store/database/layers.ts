@@ -267,7 +267,7 @@ function parseRow({ n, record: text }: Row): LayerRecord {
 		const why = cause instanceof Error ? cause.message : String(cause);
 		throw new LamellaError(
 			"ECORRUPT",
-			`the record of the layer in layers/${n} is damaged: ${why}; end all processes at this store and move its metadata/ away: the next one rebuilds the database`,
+			`the record of the layer in layers/${n} is damaged: ${why}; \`lamella check --repair\` takes it from the layer's own file`,
 			{ cause },
 		);
 	}

@@ -18,7 +18,7 @@ import { recordsReader } from "./records-reader.ts";
 const KEY_MAX_BYTES = 1024;
 
 /** What a record's file holds. */
-interface RecordFile {
+export interface RecordFile {
 	readonly key: string;
 	readonly value: unknown;
 	readonly documents: readonly Digest[];
@@ -98,8 +98,8 @@ export class RecordChanges {
 	async placeFiles(): Promise<string[]> {
 		const directories = new Set<string>();
 		for (const { namespace, key, staged, text } of this.#changed.values()) {
-			const directory = path.join(this.#layout.records, namespace);
-			const file = path.join(directory, `${createHash("sha256").update(key).digest("hex")}.json`);
+			const file = recordFileOf(this.#layout, namespace, key);
+			const directory = path.dirname(file);
 			const value = recordsReader(this.#database, namespace).get(key);
 			if (value === undefined) await rm(file, { force: true });
 			if (staged !== undefined && isOf(text, value)) {
@@ -159,19 +159,29 @@ export function putRecord(
 	}
 }
 
+/** Where a record's file is. */
+export function recordFileOf(layout: Layout, namespace: string, key: string): string {
+	return path.join(layout.records, namespace, `${createHash("sha256").update(key).digest("hex")}.json`);
+}
+
 /** All records that have a sound file. */
 export function* readRecordFiles(layout: Layout): Iterable<readonly [namespace: string, file: RecordFile]> {
-	mkdirSync(layout.records, { recursive: true, mode: 0o710 });
-	for (const namespace of readdirSync(layout.records)) {
+	for (const namespace of existsSync(layout.records) ? readdirSync(layout.records) : []) {
 		for (const file of readdirSync(path.join(layout.records, namespace))) {
 			if (!file.endsWith(".json")) continue;
-			const record = parseFile(readFileSync(path.join(layout.records, namespace, file), "utf8"));
+			const record = readRecordFile(path.join(layout.records, namespace, file));
 			if (record !== undefined) yield [namespace, record];
 		}
 	}
 }
 
-function documentsOf(database: Database, namespace: string, key: string): Digest[] {
+/** Undefined where the file is missing, or not whole. */
+export function readRecordFile(file: string): RecordFile | undefined {
+	return existsSync(file) ? parseFile(readFileSync(file, "utf8")) : undefined;
+}
+
+/** The documents that a record keeps alive. */
+export function documentsOf(database: Database, namespace: string, key: string): Digest[] {
 	return database
 		.all<{ digest: Digest }>(
 			"SELECT digest FROM record_documents WHERE namespace = ? AND key = ? ORDER BY digest",

@@ -1,0 +1,70 @@
+/**
+ * Check: whether the store on disk is what its records say. The parts run in order, from the records up, and a repair is made
+ * as soon as its damage is found: what comes later looks at the store as it is by then. Other processes go on meanwhile, so
+ * every part looks twice, with the layer's lock, before it says that something is wrong.
+ */
+import { availableParallelism } from "node:os";
+import type { StoreContext } from "../context.ts";
+import type { CheckOptions, CheckReport } from "../contract.ts";
+import type { LayerRecord } from "../database/layer-record.ts";
+import { allLayers, layerRecord } from "../database/layers.ts";
+import { Turns } from "../operations/turns.ts";
+import { checkContent } from "./content.ts";
+import { checkDirectories } from "./directories.ts";
+import { type Finding, type Found, settle } from "./finding.ts";
+import { checkLayer } from "./layers.ts";
+import { checkMounts } from "./mounts.ts";
+import { checkRecordFiles } from "./record-files.ts";
+import { checkRows } from "./rows.ts";
+
+export async function checkStore(store: StoreContext, options: CheckOptions): Promise<CheckReport> {
+	const { layers: chosen, deep = false, repair = false, signal, onLayer, also, restores } = options;
+	const findings: Finding[] = [];
+	const take = async (founds: AsyncIterable<Found> | Iterable<Found>): Promise<void> => {
+		for await (const found of founds) {
+			signal?.throwIfAborted();
+			findings.push(await settle(found, repair));
+		}
+	};
+	if (chosen === undefined) {
+		await take(checkRows(store));
+		// Without rows that can be read, nothing else can be looked at.
+		if (findings.some((finding) => finding.kind === "record-damaged" && !finding.repaired)) {
+			return { layers: 0, unverified: 0, findings };
+		}
+		await take(checkDirectories(store));
+	}
+	const records =
+		chosen?.map((id) => layerRecord(store.database, id)) ??
+		allLayers(store.database).sort((a, b) => a.depth - b.depth);
+	// What has no data has no content.
+	const readable: LayerRecord[] = [];
+	for (const record of records) {
+		signal?.throwIfAborted();
+		const before = findings.length;
+		await take(await checkLayer(store, record));
+		if (record.kind === "committed" && findings.length === before) readable.push(record);
+	}
+	let unverified = 0;
+	if (deep) {
+		const turns = new Turns(availableParallelism());
+		let done = 0;
+		const checked = readable.map((record) =>
+			turns.inTurn(async () => {
+				const content = await checkContent(store, record, signal);
+				onLayer?.(record.id, ++done, readable.length);
+				return content;
+			}),
+		);
+		for (const { isVerified, found } of await Promise.all(checked)) {
+			if (!isVerified) unverified += 1;
+			await take(found);
+		}
+	}
+	if (chosen === undefined) {
+		await take(checkRecordFiles(store, restores));
+		if (also !== undefined) await take(also());
+		await take(checkMounts(store));
+	}
+	return { layers: records.length, unverified, findings };
+}
