@@ -198,8 +198,8 @@ export interface Repair {
 	look(layer: LayerPlace): void;
 	/** What was made of the layers' content goes; mounts that stand on it keep it. */
 	forget(layers: Iterable<LayerPlace>): void;
-	/** Moves what was applied in `staged` into the layer's directory. */
-	place(staged: string, layer: LayerPlace): void;
+	/** Moves what was applied in `staged` into the layer's directory, and calls `moved` after each step. */
+	place(staged: string, layer: LayerPlace, moved: () => void): void;
 }
 
 export interface Driver {

@@ -355,7 +355,7 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	damaged(ids: readonly LayerId[]): readonly LayerId[];
 	/**
 	 * Puts the data of such a layer in place once more, from its tar; those below it come first. The record stays, and so do the
-	 * layers above. What is mounted stays as it is.
+	 * layers above. What is mounted stays as it is. Owners are the tar's: it is not for a layer that was applied with ID maps.
 	 * @throws ECORRUPT (another form), and as applyLayer
 	 */
 	repair(layer: ChainLayer, options?: RepairOptions): Promise<void>;

@@ -138,7 +138,8 @@ function tidy(root: string): void {
 
 describe.each(["packed", "overlay"])("a store (%s) whose process is killed", (driver) => {
 	for (const point of [
-		...CRASH_POINTS,
+		// Those of repairs are repair-kills.test.ts's.
+		...CRASH_POINTS.filter((point) => !point.startsWith("repair:")),
 		"create:renamed#4",
 		...["frozen", "recorded", "swapped"].map((at) => `turn:${at}#4`),
 	]) {

@@ -108,8 +108,8 @@ export class OverlayDriver implements Driver {
 		forget: (layers) => {
 			for (const layer of layers) if (layer.form === PACKED) forgetImage(layer);
 		},
-		place: (staged, layer) => {
-			if (layer.form === PACKED) placePacked(staged, layer);
+		place: (staged, layer, moved) => {
+			if (layer.form === PACKED) placePacked(staged, layer, moved);
 		},
 	};
 	readonly #facts: OverlayFacts;

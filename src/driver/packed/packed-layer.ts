@@ -56,11 +56,12 @@ export function lookAtPacked(layer: Pick<LayerPlace, "directory" | "diffId">): v
 }
 
 /** Moves the files of a layer that was applied in `staged` into the layer's directory; the index last, since it tells of the others. */
-export function placePacked(staged: string, layer: Directory): void {
+export function placePacked(staged: string, layer: Directory, moved: () => void): void {
 	const from = { directory: staged };
 	for (const of of [tarOf, dataOf, indexOf]) {
 		if (existsSync(of(from))) renameSync(of(from), of(layer));
 		else rmSync(of(layer), { force: true });
+		moved();
 	}
 }
 

@@ -43,11 +43,14 @@ export async function importPlanned(
 	names: readonly ImageName[],
 	options: ImportPlannedOptions,
 ): Promise<MadeImage> {
-	const chain = placeLayers(image);
+	const wanted = placeLayers(image);
 	for (let attempt = 1; ; ) {
 		await putDocuments(store, image, options.from);
+		let chain = wanted;
 		try {
-			return await importOnce(store, image, chain, names, options);
+			const there = withLayersThatAreThere(store, wanted);
+			chain = there.chain;
+			return await importOnce(store, image, there, names, options);
 		} catch (error) {
 			if (isGone(error, chain) && attempt++ < MAX_ATTEMPTS) continue;
 			if (comesAgain(error, image, chain)) continue;
@@ -99,12 +102,11 @@ async function putDocuments(store: LayerStore, image: PlannedImage, from: string
 async function importOnce(
 	store: LayerStore,
 	image: PlannedImage,
-	wanted: readonly PlacedLayer[],
+	{ chain, first }: FoundLayers,
 	names: readonly ImageName[],
 	options: ImportPlannedOptions,
 ): Promise<MadeImage> {
 	const report = reporter(image, names[0] ?? image.id, options);
-	const { chain, first } = withLayersThatAreThere(store, wanted);
 	const skipped = chain.slice(0, first).map(({ layer }) => store.get(layer));
 	const sizes: (number | undefined)[] = knownSizes(store, skipped);
 	for (const i of chain.keys()) report(i, i < first ? "exists" : "waiting", 0);
@@ -159,20 +161,33 @@ async function repairDamaged(
 	const damaged = store.damaged(there.map(({ layer }) => layer));
 	for (const [i, placed] of there.entries()) {
 		if (!damaged.includes(placed.layer)) continue;
+		if (placed.layer !== (placed.chainId as string)) throw appliedByHand(placed.layer);
 		const onProgress = (doneBytes: number): void => report(i, "applying", doneBytes);
 		await store.repair(chainLayer(image, 0)(placed, i), { signal, onProgress });
 		report(i, "done", image.layers[i]?.source.sizeBytes ?? 0);
 	}
 }
 
+/** Its owners may have gone through ID maps, which the archive knows nothing of. */
+function appliedByHand(layer: LayerId): LamellaError {
+	return new LamellaError(
+		"ECORRUPT",
+		`layer "${layer}" is damaged, and was applied by hand, perhaps with ID maps, so it is not taken from here; remove it with what stands on it, and import once more`,
+		{ layer },
+	);
+}
+
+interface FoundLayers {
+	readonly chain: readonly PlacedLayer[];
+	/** The index of the first one that the store has not. */
+	readonly first: number;
+}
+
 /**
- * The chain with the layers that the store has, and the index of the first one that it has not. A layer is there only when all
- * below it are, though they may have names of their own: who applied a layer by hand gave it one.
+ * The chain with the layers that the store has. A layer is there only when all below it are, though they may have names of
+ * their own: who applied a layer by hand gave it one.
  */
-function withLayersThatAreThere(
-	store: LayerStore,
-	wanted: readonly PlacedLayer[],
-): { chain: readonly PlacedLayer[]; first: number } {
+function withLayersThatAreThere(store: LayerStore, wanted: readonly PlacedLayer[]): FoundLayers {
 	const top = wanted.findLastIndex(({ layer }) => store.has(layer));
 	const there = wanted[top];
 	if (there === undefined) return { chain: wanted, first: 0 };

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { makeDirectory } from "../../../test/support/filesystems.ts";
 import { makeLayeredImage } from "../../../test/support/layered-image.ts";
 import type { LayerId } from "../../store/index.ts";
-import { openTestImages, type TestImages } from "../testing/open-images.ts";
+import { leftovers, openTestImages, type TestImages } from "../testing/open-images.ts";
 
 let archive: string;
 beforeAll(() => {
@@ -92,5 +92,35 @@ describe("an import of an image that the store has", () => {
 		fs.closeSync(fd);
 		await importOnce(test);
 		expect(await contentOf(test, layers.at(-1), "after")).toEqual(expected);
+	});
+
+	it("takes nothing for a layer that was applied by hand, whose ID maps it does not know", async () => {
+		await using test = await openTestImages();
+		const { store, images } = test;
+		const { layers, directories } = await importOnce(test);
+		const tars = directories.map((directory, i) => {
+			const tar = path.join(test.work, `${i}.tar`);
+			fs.copyFileSync(path.join(directory, "layer.tar"), tar);
+			return tar;
+		});
+		await images.remove("one");
+		const sourceOf = (at: number) => {
+			const tar = tars[at] as string;
+			const { size } = fs.statSync(tar);
+			return { from: "range", path: tar, offset: 0, sizeBytes: size, compression: "none" } as const;
+		};
+		const idMaps = {
+			uids: [{ containerId: 0, hostId: 100_000, size: 65_536 }],
+			gids: [{ containerId: 0, hostId: 100_000, size: 65_536 }],
+		};
+		const byHand = await store.applyLayer("by-hand" as LayerId, sourceOf(0), { idMaps });
+		await store.applyLayer(layers[1] as LayerId, sourceOf(1), { parent: byHand.id, idMaps });
+		fs.rmSync(path.join(byHand.directory, "layer.tar"));
+
+		const refused = importOnce(test);
+		await expect(refused).rejects.toMatchObject({ code: "ECORRUPT", layer: "by-hand" });
+		await expect(refused).rejects.toThrow(/layer 1 of 3.*"by-hand" is damaged.*applied by hand/);
+		expect(store.damaged([byHand.id])).toEqual([byHand.id]);
+		expect(leftovers(test.root)).toEqual([]);
 	});
 });

@@ -14,6 +14,7 @@ import { childrenOf, layerRecord } from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
 import { sidecarOf, writeSidecar } from "../disk/sidecar.ts";
 import { storeFailure } from "../failure.ts";
+import { crashPoint } from "../processes/crash-point.ts";
 import { applyAll, type Coming, placeOf } from "./applying.ts";
 
 /** What a look at a committed layer finds wrong; undefined where all is as it was. */
@@ -49,10 +50,11 @@ export async function repairLayer(
 	try {
 		const { signal, onProgress } = options;
 		await applyAll(store, [coming], below, { signal, onProgress: (_, bytes) => onProgress?.(bytes) });
-		const isSame = record.diffId === undefined || record.diffId === layer.expectedDiffId;
+		const isSame = record.diffId === undefined || record.diffId === coming.applied?.diffId;
 		if (coming.form !== record.form || !isSame) throw cannotRepair(record, damageOf(store, record));
 		await writeSidecar(sidecarOf(staged), record);
 		await store.driver.sealApplied([placeOf(store, coming)], [sidecarOf(staged), staged], { signal });
+		crashPoint("repair:sealed");
 		await store.withLayer(layer.id, async (now) => {
 			// Somebody else removed it, or was faster.
 			if (now.n !== record.n || damageOf(store, now) === undefined) return;
@@ -68,12 +70,15 @@ export async function repairLayer(
 async function put(store: StoreContext, staged: string, record: LayerRecord): Promise<void> {
 	const place = store.placeOf(record);
 	store.driver.repair?.forget([place, ...placesAbove(store, record)]);
+	crashPoint("repair:forgotten");
 	if (existsSync(place.directory)) {
-		store.driver.repair?.place(staged, place);
+		store.driver.repair?.place(staged, place, () => crashPoint("repair:moved"));
+		crashPoint("repair:placed");
 		await flush(place.directory);
 		return;
 	}
 	linux.renameat2(linux.AT_FDCWD, staged, linux.AT_FDCWD, place.directory, linux.RENAME_NOREPLACE);
+	crashPoint("repair:placed");
 	await flush(store.layout.layers);
 }
 

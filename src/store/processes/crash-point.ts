@@ -45,6 +45,10 @@ export const CRASH_POINTS = [
 	"mount:counted",
 	"unmount:unmounted",
 	"unmount:counted",
+	"repair:sealed",
+	"repair:forgotten",
+	"repair:moved",
+	"repair:placed",
 	"update:staged",
 	"update:recorded",
 ] as const;
