@@ -63,8 +63,10 @@ async function contentOver(store: LayerStore, name: string, parent: LayerId): Pr
 
 async function expectNothingLeft(store: LayerStore, root: string): Promise<void> {
 	await store.cleanup();
-	const recorded = [...store.list()].map((layer) => path.basename(layer.directory)).sort();
-	expect(fs.readdirSync(path.join(root, "layers")).sort()).toEqual(recorded);
+	// The directory of a damaged layer may be missing still.
+	const recorded = [...store.list()].map(({ directory }) => directory).filter((each) => fs.existsSync(each));
+	const names = recorded.map((each) => path.basename(each)).sort();
+	expect(fs.readdirSync(path.join(root, "layers")).sort()).toEqual(names);
 	expect(fs.readdirSync(path.join(root, "trash"))).toEqual([]);
 	const staging = fs.readdirSync(path.join(root, "staging"));
 	expect(staging.flatMap((owner) => fs.readdirSync(path.join(root, "staging", owner)))).toEqual([]);
@@ -131,7 +133,7 @@ describe("a repair that is killed", () => {
 			expect(repairInChild(root, "")).toBe(null);
 			await using store = await openLayerStore({ root });
 			expect(store.damaged(LAYERS.map(parseLayerId))).toEqual([]);
-			for (const name of LAYERS) expect((await store.check(parseLayerId(name))).problems).toEqual([]);
+			expect((await store.check({ deep: true })).findings).toEqual([]);
 			expect(await contentOver(store, "after", TOP)).toEqual(expected);
 			await expectNothingLeft(store, root);
 		} finally {
