@@ -220,13 +220,13 @@ export interface Driver {
 	 * owner, mode, times and xattrs of the one below; without a chain it is root's, with mode 0755.
 	 */
 	prepare(staged: string, chain: readonly LayerPlace[], options: PrepareOptions): Promise<void>;
-	/** Whether layers of a chain may be applied side by side: `prepareApply` then only looks at what is there of the chain. */
+	/** Whether layers of a chain may be applied side by side: `prepareApply` then looks only at those layers below that are complete. */
 	readonly appliesSideBySide: boolean;
 	/** Fills the staged directory of a new committed layer, and says where its tar is to be applied. */
 	prepareApply(staged: string, chain: readonly LayerPlace[]): Promise<PreparedApply>;
-	/** Makes what the first mount of a layer that was just applied will need, ahead of it. */
+	/** Makes in advance what the first mount of a layer needs that was just applied. */
 	prime(layer: LayerPlace, chain: readonly LayerPlace[], options?: RunOptions): Promise<void>;
-	/** Describes the layer's mount, for somebody else to make it. What it stands on is there until `release`. */
+	/** Describes the layer's mount, for somebody else to make it. The lowers of that mount stay until `release`. */
 	describeMount(request: MountRequest): Promise<MountDescription>;
 	/** Where the parts of a layer are. */
 	paths(layer: LayerPlace, chain: readonly LayerPlace[]): LayerPaths;

@@ -23,11 +23,11 @@ export interface ProtoDriver {
 	create(id: string, parent: string, options?: CreateOptions): Promise<void>;
 	/** Makes a layer to write into. @throws EEXISTS, ENOTFOUND (parent), EINVALID (id, option) */
 	createReadWrite(id: string, parent: string, options?: CreateOptions): Promise<void>;
-	/** Removes a layer, and its mount where it still has one. Of what is not there: harmless. @throws EREFERENCED */
+	/** Removes a layer, and its mount where it still has one. Harmless where there is no such layer. @throws EREFERENCED */
 	remove(id: string): Promise<void>;
 	/** Mounts a layer, or counts one more holder; the same path each time. @throws ENOTFOUND */
 	get(id: string, mountLabel?: string): Promise<string>;
-	/** Gives one hold back; the last unmounts. Of what was never got: harmless, but a stale mount goes. */
+	/** Gives one hold back; the last unmounts. Without a hold it only takes a stale mount away. */
 	put(id: string): Promise<void>;
 	exists(id: string): Promise<boolean>;
 	/** Where the layer's files are, under moby's names: see metadata.ts. @throws ENOTFOUND */

@@ -4,9 +4,8 @@ import path from "node:path";
 import { LamellaError } from "../errors/index.ts";
 
 /**
- * Makes `directory` and those above it that are missing, each with `mode` (the umask applies); what is there keeps its
- * mode and owner. In place of Node's recursive mkdir, which never ends where a parent is there but takes no
- * directories, as in procfs.
+ * Makes `directory` and its missing parents, each with `mode` (the umask applies). A directory that exists keeps its mode and
+ * owner. Node's recursive mkdir would do, but it never ends where a parent takes no directories, as in procfs.
  * @returns whether `directory` was made, so that it is new and empty
  * @throws {LamellaError} `ECONFIG` where something else is in the way or a parent takes no directories; else Node's
  * error of mkdir(2)

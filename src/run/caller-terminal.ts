@@ -1,13 +1,13 @@
 /**
- * The caller's terminal while the command has one of its own: raw, so that every key (Ctrl-C, Ctrl-Z, Ctrl-D too) reaches the
- * command's terminal, which then does what a terminal does. It is set back at the end, however this process ends, but for
- * SIGKILL.
+ * The caller's terminal while the command runs on another one. It is raw, so that every key (Ctrl-C, Ctrl-Z, Ctrl-D too) reaches
+ * the command's terminal, which then does what a terminal does. The caller's settings come back however this process ends, but
+ * for SIGKILL.
  */
 import { isatty } from "node:tty";
 import * as linux from "../linux/index.ts";
 
 export class CallerTerminal implements Disposable {
-	/** Whether the command is to have one of its own. */
+	/** Whether the command gets a terminal. */
 	readonly isThere: boolean = isatty(0) && isatty(1) && linux.isInForeground(0);
 	readonly #before: Uint8Array | undefined;
 	#master: number | undefined;

@@ -28,7 +28,7 @@ export interface TarEntry {
 	readonly gid: number;
 	readonly uname?: Buffer | undefined;
 	readonly gname?: Buffer | undefined;
-	/** Length of the file's content with its holes; 0 for what is not a regular file. */
+	/** Length of the file's content with its holes; 0 unless it is a regular file. */
 	readonly sizeBytes: number;
 	/** Nanoseconds since 1970; may be negative. */
 	readonly mtimeNs: bigint;

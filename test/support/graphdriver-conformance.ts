@@ -274,7 +274,7 @@ export function graphDriverConformance(
 			await driver.put(id);
 		});
 
-		it("answers for what is not there", async () => {
+		it("answers for layers that do not exist", async () => {
 			expect(await driver.exists("nothing")).toBe(false);
 			await expect(driver.get("nothing")).rejects.toMatchObject({ code: "ENOTFOUND" });
 			await expect(driver.createReadWrite(newId(), "nothing")).rejects.toMatchObject({ code: "ENOTFOUND" });

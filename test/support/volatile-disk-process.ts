@@ -3,9 +3,9 @@
  *
  *     node --import ./scripts/ts.mjs volatile-disk-process.ts MOUNTPOINT DURABLE CURRENT FLUSH_DELAY_MS
  *
- * `disk` is the disk's content. What is written to it is in the file CURRENT at once and in DURABLE after the next FSYNC.
- * `control` takes commands, answered once they are done: `cut SEED [LOSS]` fails all requests for `disk` from then on, and of
- * what was not flushed puts a random subset into DURABLE; `on` ends that. Reading it gives what was counted, as JSON.
+ * `disk` is the disk's content. A write reaches the file CURRENT at once, and DURABLE at the next FSYNC. `control` takes commands,
+ * answered once they are done: `cut SEED [LOSS]` puts a random subset of the unflushed writes into DURABLE and fails all
+ * requests for `disk` from then on; `on` ends that. Reading `control` gives the counts, as JSON.
  *
  * One request at a time: a flush that takes long lets the others wait, as ATA's FLUSH CACHE does.
  * Source: the kernel's include/uapi/linux/fuse.h (structures, 7.31) and Documentation/filesystems/fuse.rst.
@@ -14,7 +14,7 @@ import { fstatSync, openSync, readSync, writeSync } from "node:fs";
 import * as linux from "../../src/linux/index.ts";
 import { randomOf } from "../../src/store/testing/random.ts";
 
-/** Which part of what was not flushed survives a cut. */
+/** Which of the unflushed writes survive a cut. */
 const LOSSES = ["all", "none", "writes", "blocks", "sectors", "prefix"] as const;
 type Loss = (typeof LOSSES)[number];
 
@@ -119,7 +119,7 @@ class Disk {
 			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.#flushDelayMs);
 	}
 
-	/** Ends all; of what was not flushed what `loss` lets survive is durable. */
+	/** Cuts the power. Those unflushed writes become durable that `loss` lets survive. */
 	cut(seed: number, loss: Loss): void {
 		this.#isCut = true;
 		const random = randomOf(seed);

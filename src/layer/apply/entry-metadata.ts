@@ -175,7 +175,7 @@ export class MetadataWriter {
 		return linux.isSystemError(error, "ENOSPC") && linux.fstatfs(this.#rootFd).availableBlocks > 0;
 	}
 
-	/** Removes what may stay of xattrs: what is not overlayfs's or the host's. */
+	/** Removes all xattrs but overlayfs's and the host's. */
 	#removeAll(fd: number): void {
 		for (const name of linux.flistxattr(fd)) {
 			if (!isForeignXattr(name.toString("latin1"))) linux.fremovexattr(fd, name);

@@ -25,7 +25,7 @@ test("removes a tree deeper than any path can be", () => {
 	expect(fs.readdirSync("/proc/self/fd").length).toBe(before);
 });
 
-test("what is not there is no error, and a file or link is removed itself", () => {
+test("a missing tree is no error, and a file or link is removed itself", () => {
 	using place = new Workplace();
 	const kept = place.make("kept");
 	fs.writeFileSync(path.join(kept, "f"), "f");

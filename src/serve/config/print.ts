@@ -83,7 +83,7 @@ Type=exec
 ExecStart=lamella ${command}
 # Under a thousand calls at once Node would take half as much memory again for new objects, and be no faster.
 Environment=NODE_OPTIONS=--max-semi-space-size=16
-# Calls under way are finished first; what is not after that is swept at the next start. Mounts stay where they are,
+# Running calls are finished first. If one is cut off all the same, the next start sweeps what it left. Mounts stay where they are,
 # and containers go on.
 KillMode=mixed
 TimeoutStopSec=15min

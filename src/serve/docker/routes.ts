@@ -54,7 +54,7 @@ const CALLS: Readonly<Record<string, Route>> = {
 	"/GraphDriver.Cleanup": done(({ driver }) => driver.cleanup()),
 	"/GraphDriver.Changes": async ({ driver }, body) => {
 		const changes = await driver.changes(id(body), parent(body));
-		// JSON has no bytes: what is not UTF-8 in a name is replaced, as dockerd does towards its own clients.
+		// JSON has no bytes. Bytes of a name that are not UTF-8 are replaced, as dockerd does towards its own clients.
 		const told = changes.map(({ kind, path }) => ({ Path: path.toString("utf8"), Kind: CHANGE_KINDS[kind] }));
 		return { Changes: told };
 	},

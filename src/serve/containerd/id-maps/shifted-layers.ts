@@ -1,13 +1,13 @@
 /**
  * Copies of committed layers with the owners that an ID map gives them, where idmapped mounts are not made
- * (`id-maps = "copy"`). Each is a committed layer over the one that it copies, and holds the whole tree: what is below it
- * is covered entry by entry. There is one for each layer and map, made when first asked for and shared by all
- * that have the same map; containerd is not shown it. It goes with the last snapshot over it, and with its parent.
+ * (`id-maps = "copy"`). Each copy is a committed layer over the one that it copies. It holds the whole tree, and so covers every
+ * entry below it. A layer has one copy for each map. The copy is made when a snapshot first asks for it, and all snapshots with
+ * that map share it; containerd is not shown it. It goes with the last snapshot over it, and with its parent.
  *
- * Every file of a copy is one of its own, so that no inode that another layer has is ever given away.
+ * A copy shares no inode with another layer, so that no other layer's file ever changes its owner.
  *
- * What is copied is read through a view, `containerd-shifted/from/<process>/<number>`: its mount outlives a process that
- * is killed, and the parent itself could not be removed as long as it were mounted.
+ * The original is read through a view, `containerd-shifted/from/<process>/<number>`: its mount outlives a process that
+ * is killed, and a mount of the parent itself would keep the parent from being removed.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
