@@ -53,6 +53,26 @@ async function namesIn(store: LayerStore, layer: string): Promise<string[]> {
 const ids = (infos: readonly { id: LayerId }[]): string[] => infos.map((info) => info.id);
 
 describe.each(["overlay", "packed", "vfs"] as const)("checkpoints (%s)", (driver) => {
+	it("keeps the mapped owner of a layer's root directory: in its checkpoints, forks and after a rollback", async () => {
+		await using store = await makeStore(driver);
+		const map = [{ containerId: 0, hostId: 100_000, size: 65_536 }];
+		const idMaps = { uids: map, gids: map };
+		await store.create(id("mapped"), { parent: id("base"), idMaps, idMappedBelow: true });
+		const ownerOf = async (layer: string): Promise<number> => {
+			await using mount = await store.mount(id(layer));
+			return statSync(mount.path).uid;
+		};
+		// Of one that changed nothing, and of one that did.
+		await store.fork(id("mapped"), [id("fork")]);
+		await store.checkpoint(id("mapped"), { as: id("kept") });
+		await store.fork(id("mapped"), [id("second")]);
+		for (const layer of ["mapped", "fork", "kept", "second"])
+			expect(await ownerOf(layer), layer).toBe(100_000);
+		await store.rollback(id("mapped"));
+		await store.squash(id("mapped"));
+		for (const layer of ["mapped", "kept"]) expect(await ownerOf(layer), layer).toBe(100_000);
+	});
+
 	it("keeps what a layer has, and the layer goes on at the same path", async () => {
 		await using store = await makeStore(driver);
 		const mount = await store.mount(id("web"));
