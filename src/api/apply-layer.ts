@@ -64,7 +64,7 @@ function withInput(error: unknown, input: string | Readable): unknown {
 	if (!isLamellaError(error) || !ABOUT_CONTENT.has(error.code)) return error;
 	const { code, message, layer, path } = error;
 	const name = typeof input === "string" && input !== "-" ? input : "the stream";
-	const wayOut = code === "ETAR" ? "; the tar is damaged or badly made: get it, or make it, again" : "";
+	const wayOut = code === "ETAR" ? "; the tar is damaged or badly made: fetch it or make it again" : "";
 	return new LamellaError(code, `cannot apply ${name}: ${message}${wayOut}`, { layer, path, cause: error });
 }
 

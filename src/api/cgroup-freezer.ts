@@ -37,7 +37,7 @@ export function cgroupFreezer(directory: string): Freezer {
 	if (hierarchy === undefined) {
 		throw new LamellaError(
 			"EINVALID",
-			`${shown} is no cgroup that can be frozen; give the directory of one, below /sys/fs/cgroup`,
+			`${shown} is not a cgroup that can be frozen; give the directory of one below /sys/fs/cgroup`,
 			{ path: shown },
 		);
 	}
@@ -56,7 +56,7 @@ export function cgroupFreezer(directory: string): Freezer {
 				if (performance.now() > deadlineMs) {
 					throw new LamellaError(
 						"EBUSY",
-						`the processes in ${shown} do not stand still; try again, or end what waits for a disk or a debugger`,
+						`the processes in ${shown} cannot be frozen; try again, or end the process that waits for a disk or a debugger`,
 						{ path: shown },
 					);
 				}

@@ -106,7 +106,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
 				"show all that is known of an image or a layer, as JSON",
 				() => import("./commands/inspect.ts"),
 			),
-			command("check", "look whether layers are still what came in", () => import("./commands/check.ts")),
+			command(
+				"check",
+				"look whether the store is as its records say, and repair it",
+				() => import("./commands/check.ts"),
+			),
 			command(
 				"cleanup",
 				"delete what stopped or killed processes left behind",

@@ -1,4 +1,4 @@
-/** What a file in commands/ holds: how one command is spelled, and what it prints. */
+/** A file in commands/: how one command is spelled, and what it prints. */
 import type { CommandContext } from "./context.ts";
 import type { CommandSyntax } from "./syntax.ts";
 

@@ -46,7 +46,7 @@ export class CommandContext {
 
 	/**
 	 * Opens the store; use it as `await using store = await context.openStore()`. `looking`: nothing is made or swept, and
-	 * where there is no store it is as an empty one; who only lists takes `openReader`. `checking`: as `looking`, at a store that
+	 * where there is no store it is as an empty one; lists take `openReader`. `checking`: as `looking`, at a store that
 	 * has to be there. `making`: one is made where there is none.
 	 * @throws {LamellaError} `EPERMISSION` without root, `ECONFIG` for an empty root, an unknown driver or policy,
 	 * `ENOTFOUND` without a store
@@ -74,7 +74,7 @@ export class CommandContext {
 		return openReader(options);
 	}
 
-	/** From now on a signal is for the command that `run` runs: it, not Lamella, decides what it means. */
+	/** From now on signals are for the command that `run` runs; Lamella ignores them. */
 	leaveSignalsToTheCommand(): void {
 		for (const name of ["SIGHUP", "SIGINT", "SIGTERM"]) {
 			process.removeAllListeners(name);

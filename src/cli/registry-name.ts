@@ -13,6 +13,6 @@ export function parseRegistryName(word: string): string {
 	}
 	throw new LamellaError(
 		"EINVALID",
-		`${JSON.stringify(word)} is no registry; registries are like docker.io, ghcr.io or registry.example:5000`,
+		`${JSON.stringify(word)} is not a registry; registries look like docker.io, ghcr.io or registry.example:5000`,
 	);
 }

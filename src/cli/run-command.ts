@@ -33,7 +33,7 @@ export async function runCommand(words: readonly string[]): Promise<number> {
 		exitCode = EXIT.failure;
 		failure = error;
 	}
-	// What the output has to say of the last write comes before this.
+	// The output's report of its last write comes before this.
 	await stdout.finished();
 	if (outputFailure?.code === "EPIPE") return EXIT.brokenPipe;
 	if (failure === undefined && outputFailure === undefined) return exitCode;

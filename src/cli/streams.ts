@@ -7,10 +7,7 @@ import { stdout } from "./output/output.ts";
 export function inputFrom(word: string): string | NodeJS.ReadStream {
 	if (word !== "-") return word;
 	if (process.stdin.isTTY) {
-		throw new LamellaError(
-			"EINVALID",
-			"an archive cannot be typed in; pipe it in, or give the path of a file",
-		);
+		throw new LamellaError("EINVALID", "an archive cannot be typed; pipe it in, or give the path of a file");
 	}
 	return process.stdin;
 }

@@ -161,7 +161,11 @@ function inRoot<T>(root: string, run: () => T): T {
 			throw new LamellaError("ENOSPACE", `the disk of ${path} is full; make room and try again`, details);
 		}
 		if (code === "ENOENT" || code === "ENOTDIR") {
-			throw new LamellaError("ECONFIG", `the state root ${path} is not a directory that exists`, details);
+			throw new LamellaError(
+				"ECONFIG",
+				`the state root ${path} does not exist, or is not a directory`,
+				details,
+			);
 		}
 		throw cause;
 	}

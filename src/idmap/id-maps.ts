@@ -81,7 +81,7 @@ export function checkIdMap(ranges: readonly IdMapRange[]): readonly IdMapRange[]
 		const text = formatIdMap([range]);
 		for (const number of [range.containerId, range.hostId, range.size]) {
 			if (!Number.isSafeInteger(number) || number < 0) {
-				throw invalid(`the ID map range ${text} must be of whole numbers from 0`);
+				throw invalid(`the ID map range ${text} must have whole numbers from 0 on`);
 			}
 		}
 		if (range.size === 0) throw invalid(`the ID map range ${text} is empty`);

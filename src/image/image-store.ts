@@ -46,7 +46,7 @@ class ImageStore implements Images {
 	async import(input: ImageInput, options: ImportOptions = {}): Promise<readonly MadeImage[]> {
 		const name = options.name === undefined ? undefined : parseImageName(options.name);
 		checkAborted(options.signal, "import");
-		// Whoever reads it below meets a failure; one that comes before must not end the process.
+		// The reader below handles a failure; one that comes earlier must not end the process.
 		if (typeof input !== "string") input.on("error", () => {});
 		const { openContent } = await import("./archive/open-content.ts");
 		const { namesOf, readPlan } = await import("./import/read-plan.ts");
@@ -178,7 +178,7 @@ class ImageStore implements Images {
 	}
 }
 
-/** An image that nobody was asked for: under the digest by which it was known where it came from. */
+/** An image that was here: with the digest that its registry has it under. */
 function asPulled(image: ImageInfo, reference: string): PulledImage {
 	const { repository, digest: asked } = splitReference(reference) ?? {};
 	const digest = asked ?? registryDigest(image, repository) ?? image.id;

@@ -1,4 +1,4 @@
-/** The door for who speaks to registries. undici comes with it: whoever enters imports it when the time comes. */
+/** Entry for callers that speak to registries. It loads undici: import it when it is needed. */
 export { BlobStream } from "./client/blob-stream.ts";
 export type { HttpAnswer } from "./client/exchange.ts";
 export type { Asked, RegistryError } from "./client/failure.ts";

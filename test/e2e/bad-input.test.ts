@@ -76,7 +76,11 @@ function failing(root: string, ...words: string[]): { code: number | null; messa
 describe("an import says what is wrong, and leaves nothing behind", () => {
 	const half = (): number => readFileSync(image.dockerArchive).length / 2;
 	test.each<readonly [string, () => string, RegExp]>([
-		["a truncated archive", () => cutOff(image.dockerArchive, half()), /damaged or truncated.*get it anew/],
+		[
+			"a truncated archive",
+			() => cutOff(image.dockerArchive, half()),
+			/damaged or truncated.*fetch it again/,
+		],
 		[
 			"an archive that is cut off at once",
 			() => cutOff(image.dockerArchive, 100),

@@ -104,7 +104,7 @@ function mustBeSealable(layer: LayerPlace): boolean {
 	if (mounted !== undefined && !isOf(mounted, layer)) {
 		throw new LamellaError(
 			"ENOTSUPPORTED",
-			`what is mounted at ${shown} is no mount that can be sealed; unmount the layer and mount it again`,
+			`the mount at ${shown} cannot be sealed; unmount the layer and mount it again`,
 			{ path: shown },
 		);
 	}

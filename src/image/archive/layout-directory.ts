@@ -65,7 +65,7 @@ export class LayoutDirectory implements ImageContent {
 		if (file === undefined)
 			throw new LamellaError(
 				"EARCHIVE",
-				`${this.description} has no ${name}: it was not copied whole; get it anew`,
+				`${this.description} has no ${name}: it was not copied whole; fetch it again`,
 			);
 		return readLocated(file, maxBytes, `${name} in ${this.description}`);
 	}
@@ -94,7 +94,7 @@ export function readLocated(file: Located, maxBytes: number, what: string): Buff
 			if (count === 0)
 				throw new LamellaError(
 					"EARCHIVE",
-					`${what} ends after ${done} of ${bytes.length} bytes: it was cut off; get it anew`,
+					`${what} ends after ${done} of ${bytes.length} bytes: it was cut off; fetch it again`,
 				);
 			done += count;
 		}

@@ -77,7 +77,7 @@ export class TarArchive implements ImageContent {
 		if (file === undefined)
 			throw new LamellaError(
 				"EARCHIVE",
-				`${this.description} has no ${name}: it is truncated or was not saved whole; get it anew`,
+				`${this.description} has no ${name}: it is truncated or was not saved whole; fetch it again`,
 			);
 		return readLocated(file, maxBytes, `${name} in ${this.description}`);
 	}
@@ -114,7 +114,7 @@ function listMembers(fd: number, description: string): Map<string, TarMember> {
 			beginning ? "ETAR" : "EARCHIVE",
 			beginning
 				? `${description} is not an image archive: it is no tar, or cut off at its beginning`
-				: `${description} is damaged or truncated (${cause.message}); get it anew`,
+				: `${description} is damaged or truncated (${cause.message}); fetch it again`,
 			{ cause },
 		);
 	}

@@ -206,7 +206,7 @@ export function verifyDigest(bytes: Uint8Array, promised: string, what: string, 
 	if (actual !== promised) {
 		throw new LamellaError(
 			"EDIGEST",
-			`${what} in ${from} has the digest ${actual}, but ${promised} was promised: it is damaged or was changed; get it anew`,
+			`${what} in ${from} has the digest ${actual}, but ${promised} was expected: it is damaged or was changed; fetch it again`,
 		);
 	}
 }
@@ -218,7 +218,7 @@ function parse<T>(schema: v.GenericSchema<unknown, T>, bytes: Buffer, from: stri
 		const where = v.getDotPath(issue) ?? "the document";
 		throw new LamellaError(
 			"EARCHIVE",
-			`${from} is not as the image format wants it (${where}: ${issue.message}); the image is damaged or was badly made`,
+			`${from} does not follow the image format (${where}: ${issue.message}); the image is damaged or was badly made`,
 		);
 	}
 	return result.output;

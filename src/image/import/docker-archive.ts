@@ -36,7 +36,7 @@ export function planDockerArchive(content: ImageContent): readonly PlannedImage[
 		if (diffIds.length !== Layers.length) {
 			throw new LamellaError(
 				"EARCHIVE",
-				`${from} contradicts itself: ${DOCKER_MANIFEST} lists ${Layers.length} layers and ${Config} ${diffIds.length}; get it anew`,
+				`${from} contradicts itself: ${DOCKER_MANIFEST} lists ${Layers.length} layers and ${Config} ${diffIds.length}; fetch it again`,
 			);
 		}
 		const layers = diffIds.map((diffId, i): PlannedLayer => {
@@ -45,7 +45,7 @@ export function planDockerArchive(content: ImageContent): readonly PlannedImage[
 			if (located === undefined) {
 				throw new LamellaError(
 					"EARCHIVE",
-					`${from} lacks layer ${member}, which ${DOCKER_MANIFEST} lists: it is truncated or was not saved whole; get it anew`,
+					`${from} lacks layer ${member}, which ${DOCKER_MANIFEST} lists: it is truncated or was not saved whole; fetch it again`,
 				);
 			}
 			return {

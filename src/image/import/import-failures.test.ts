@@ -80,7 +80,7 @@ const LAYOUT_BREAKAGES: readonly Breakage[] = [
 	[
 		"a layer cut short",
 		"EDIGEST",
-		/bytes where \d+ were promised/,
+		/bytes, and \d+ were expected/,
 		(layout) => fs.truncateSync(topBlob(layout), 1000),
 	],
 	["a layer missing", "EARCHIVE", /lacks layer sha256:/, (layout) => fs.rmSync(topBlob(layout))],

@@ -18,7 +18,7 @@ import { listImages, saveImage } from "../records/catalog.ts";
 import { documentsOf } from "../records/documents.ts";
 import type { PlannedImage, PlannedLayer } from "./plan.ts";
 
-/** Where layers vanish while they are counted on, somebody removes images; it cannot go on for long. */
+/** Layers that vanish meanwhile are removed by somebody; that cannot go on for long. */
 const MAX_ATTEMPTS = 5;
 
 type PlacedLayer = Omit<ImageLayer, "tarSizeBytes">;
@@ -58,7 +58,7 @@ export async function importPlanned(
 			if (!isGone(error, chain)) throw withArchive(store, error, image, chain, options);
 			throw new LamellaError(
 				"EBUSY",
-				`layers of ${names[0] ?? image.id} were removed again and again while it came in; try once more`,
+				`layers of ${names[0] ?? image.id} were removed again and again during the import; try once more`,
 			);
 		}
 	}
@@ -86,7 +86,7 @@ function isGone(error: unknown, chain: readonly PlacedLayer[]): boolean {
 	return error.layer === undefined || chain.some(({ layer }) => layer === error.layer);
 }
 
-/** What is kept has to be what was looked at: a layout directory may change meanwhile. */
+/** The bytes that are kept have to be those that were checked: a layout directory may change meanwhile. */
 async function putDocuments(store: LayerStore, image: PlannedImage, from: string): Promise<void> {
 	for (const [what, read, promised] of [
 		["config", image.readConfig, image.id],
@@ -241,7 +241,7 @@ function reporter(
 
 /** What the store's message, which knows of one layer only, does not say. */
 function wayOut(code: ErrorCode, store: LayerStore): string {
-	if (code === "ETAR") return "; the image is damaged, or was badly made: get it anew";
+	if (code === "ETAR") return "; the image is damaged, or was badly made: fetch it again";
 	if (code === "ENOSPACE") return ` (the store is in ${store.status().root}; df, and df -i for inodes, tell)`;
 	return "";
 }
@@ -266,7 +266,7 @@ function withArchive(
 	});
 }
 
-/** Of layers that are here: as an image knows them, or else their disk use. */
+/** Sizes of layers that are here: as an image's record has them, or else their disk use. */
 function knownSizes(store: LayerStore, layers: readonly LayerInfo[]): number[] {
 	const known = new Map<LayerId, number>();
 	if (layers.length > 0) {

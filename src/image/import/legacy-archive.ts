@@ -76,13 +76,13 @@ async function readChain(
 		if (!LEGACY_ID.test(id)) {
 			throw new LamellaError(
 				"EARCHIVE",
-				`${content.description} names a layer ${JSON.stringify(id)}, which is no id; get it anew`,
+				`${content.description} names a layer ${JSON.stringify(id)}, which is no id; fetch it again`,
 			);
 		}
 		if (chain.length === MAX_CHAIN) {
 			throw new LamellaError(
 				"EARCHIVE",
-				`${content.description} has more than ${MAX_CHAIN} layers over one another, or they go in circles; get it anew`,
+				`${content.description} has more than ${MAX_CHAIN} layers over one another, or they go in circles; fetch it again`,
 			);
 		}
 		const layer: LegacyLayer = layers.get(id) ?? (await readLayer(content, id, signal));
@@ -104,7 +104,7 @@ async function readLayer(
 	if (located === undefined)
 		throw new LamellaError(
 			"EARCHIVE",
-			`${content.description} has no ${member}: it is truncated or was not saved whole; get it anew`,
+			`${content.description} has no ${member}: it is truncated or was not saved whole; fetch it again`,
 		);
 	const json = parseLegacyImage(bytes, `${id}/json in ${content.description}`);
 	return { json, bytes, member, located, diffId: await hashLocated(located, signal) };

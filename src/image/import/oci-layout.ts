@@ -158,7 +158,7 @@ function readBlob(content: ImageContent, descriptor: Descriptor, what: string): 
 function missing(content: ImageContent, descriptor: Descriptor, what: string): LamellaError {
 	return new LamellaError(
 		"EARCHIVE",
-		`${content.description} lacks ${what} ${descriptor.digest}: it is truncated, or was saved without all its blobs; get it anew`,
+		`${content.description} lacks ${what} ${descriptor.digest}: it is truncated, or was saved without all its blobs; fetch it again`,
 	);
 }
 
@@ -170,7 +170,7 @@ function wrongSize(
 ): LamellaError {
 	return new LamellaError(
 		"EDIGEST",
-		`${what} ${descriptor.digest} in ${content.description} has ${actual} bytes where ${descriptor.size} were promised: ` +
-			"it is truncated or damaged; get it anew",
+		`${what} ${descriptor.digest} in ${content.description} has ${actual} bytes, and ${descriptor.size} were expected: ` +
+			"it is truncated or damaged; fetch it again",
 	);
 }

@@ -11,7 +11,7 @@ export interface PlannedLayer {
 	readonly source: Extract<LayerSource, { from: "range" }> | FetchedSource;
 	/** Its name within the content, for errors. */
 	readonly member: string;
-	/** After a failure for which the content may be to blame: whether it is worth to take the layer once more. */
+	/** After a failure that the content may have caused: whether it is worth reading the layer again. */
 	readonly again?: ((error: LamellaError) => boolean) | undefined;
 }
 

@@ -24,7 +24,7 @@ export function hostArchitecture(): string {
 	return GO_ARCHITECTURES[process.arch] ?? process.arch;
 }
 
-/** Other words for architectures, as containerd takes them; some say the variant too. */
+/** Other names of architectures that containerd takes; some include the variant. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
 	x86_64: "amd64",
 	"x86-64": "amd64",
@@ -49,7 +49,7 @@ export function parsePlatform(text: string): WantedPlatform {
 	if (words.length > 3 || words.some((word) => !/^[a-z0-9_.-]+$/.test(word))) {
 		throw new LamellaError(
 			"EINVALID",
-			`${JSON.stringify(text)} is no platform; platforms are like linux/amd64 or linux/arm/v7`,
+			`${JSON.stringify(text)} is not a platform; platforms look like linux/amd64 or linux/arm/v7`,
 		);
 	}
 	return normalized({ os, architecture, variant });

@@ -1,3 +1,3 @@
-/** The door for who asks what a registry has. It is entered when that is wanted: undici comes with it. */
+/** Entry for callers that only ask what a registry has. It loads undici: import it when it is needed. */
 export { openRegistryClient } from "../../registry/index.ts";
 export { type RegistryImage, readRegistryImage } from "./registry-image.ts";

@@ -148,7 +148,7 @@ class Pull {
 		);
 	}
 
-	/** An image that is for one platform alone, and another one was asked for. */
+	/** The image is for one platform alone, and another platform was asked for. */
 	#refuseOther(platform: WantedPlatform, host: string): void {
 		const descriptor = { mediaType: "", digest: "" as Digest, size: 0, platform };
 		if (fittingPlatform([descriptor], this.#wanted).length > 0) return;

@@ -5,9 +5,9 @@ import type { RegistryReference } from "../../registry/reference/index.ts";
 import type { Descriptor } from "../documents/parse.ts";
 import type { PlannedLayer } from "../import/plan.ts";
 
-/** What is found wrong with a blob where a host, or a proxy before it, sent other bytes than it should. */
+/** The errors that a blob may end in when a host, or a proxy before it, sent wrong bytes. */
 const WRONG_BYTES: ReadonlySet<ErrorCode> = new Set(["ECOMPRESSION", "EDIGEST", "ETAR", "EUNSAFE"]);
-/** A proxy's slip passes; what comes wrong each time is so at the host. */
+/** A proxy may err once. Bytes that are wrong each time are wrong at the host. */
 const MAX_ATTEMPTS = 3;
 
 export interface RemoteLayer extends Pick<PlannedLayer, "source" | "again"> {
@@ -43,7 +43,7 @@ export function remoteLayer(
 		again: ({ code }: LamellaError) => {
 			const served = stream?.servedBy ?? new Set();
 			if (!WRONG_BYTES.has(code) || served.size === 0 || attempts >= MAX_ATTEMPTS) return false;
-			// The same bytes from the same host a second time: it has no others.
+			// The same host sent the same bytes twice: it has no others.
 			if ([...served].every((origin) => avoid.has(origin))) return false;
 			for (const origin of served) avoid.add(origin);
 			return true;

@@ -1,4 +1,4 @@
-/** What a push is asked for means: which images, and where each of them goes. */
+/** What a push sends: which images, and where each of them goes. */
 import { LamellaError } from "../../errors/index.ts";
 import { formatReference, parseReference, type RegistryReference } from "../../registry/reference/index.ts";
 import type { LayerStore } from "../../store/index.ts";
@@ -25,7 +25,7 @@ export function pushesOf(
 	if (target === undefined) {
 		throw new LamellaError(
 			"EINVALID",
-			`${reference} does not say where to push it: say that, too, like ghcr.io/group/app:tag`,
+			`${reference} does not name a registry to push to; name it as the second argument, like ghcr.io/group/app:tag`,
 		);
 	}
 	return [{ image, to: targetOf(target) }];
@@ -64,6 +64,6 @@ function targetOf(text: string): Push["to"] {
 	if (digest === undefined && tag !== undefined) return { ...reference, tag };
 	throw new LamellaError(
 		"EINVALID",
-		`${formatReference(reference)} has a digest, which comes of what is pushed; give a tag`,
+		`${formatReference(reference)} has a digest, which the pushed manifest decides; give a tag`,
 	);
 }

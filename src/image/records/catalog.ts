@@ -54,7 +54,7 @@ export function findImage(reader: Reader, reference: string): ImageInfo | undefi
 		const ids = begun.map(({ id }) => keyOf(id).slice(0, 16)).join(", ");
 		throw new LamellaError(
 			"EINVALID",
-			`${reference} begins the ids of ${begun.length} images (${ids}); write more of it`,
+			`${reference} is the beginning of ${begun.length} images' ids (${ids}); write more of it`,
 		);
 	}
 	return begun[0];

@@ -52,7 +52,7 @@ function* checkNames(store: LayerStore, images: ReadonlyMap<string, ImageInfo>):
 	for (const [key, { id, names }] of images) {
 		for (const name of names) {
 			const owner = owners.get(name);
-			// Two images say that they have it: it is the one's to which it leads.
+			// Where two images claim a name, it belongs to the one that it leads to.
 			if (owner === key || hasName(owner, name)) continue;
 			owners.set(name, key);
 			yield nameWrong(`the name ${name} of image ${id} leads to ${owner ?? "no image"}`, () =>

@@ -4,7 +4,7 @@ import type { LayerStore } from "../../store/index.ts";
 import type { ImageId, ImageInfo } from "../contract.ts";
 import { imageOf, saveImage } from "./catalog.ts";
 
-/** Of each image: to as many registries as one is pushed with other blobs. */
+/** How many are remembered for each image; an image is pushed to few registries with other blobs than it came with. */
 const MAX_MANIFESTS = 8;
 
 export async function savePushed(
@@ -21,7 +21,7 @@ export async function savePushed(
 		saveImage(transaction, { ...image, pushedManifests, repoDigests: [{ repository, digest }] }, []);
 		return true;
 	});
-	// It was removed meanwhile, which takes nothing from what was pushed.
+	// The image was removed meanwhile; it is pushed all the same.
 	if (!saved) await store.documents.discard([digest]);
 }
 

@@ -162,6 +162,6 @@ function checkDigest(what: string, found: string, expected: string | undefined):
 	if (expected === undefined || expected === found) return;
 	throw new LamellaError(
 		"EDIGEST",
-		`the ${what} has the digest ${found}, but ${expected} was promised; it is damaged, or not the one that was meant: get it again`,
+		`the ${what} has the digest ${found}, but ${expected} was expected; it is damaged, or is not the right one: fetch it again`,
 	);
 }

@@ -29,7 +29,7 @@ export function entryMeaning(entry: TarEntry, where: () => string): EntryMeaning
 	const path = cleanEntryPath(entry.path);
 	if (path === "") {
 		if (entry.type === "directory") return ROOT;
-		throw new LamellaError("EUNSAFE", "the layer has an entry for its root that is no directory", {
+		throw new LamellaError("EUNSAFE", "the layer's entry for its root is not a directory", {
 			path: "/",
 		});
 	}
@@ -44,7 +44,7 @@ export function entryMeaning(entry: TarEntry, where: () => string): EntryMeaning
 		if (word !== undefined) {
 			throw new LamellaError(
 				"EUNSAFE",
-				`"${where()}" lies below a name that begins with ".wh.", which means a deletion in a layer`,
+				`"${where()}" lies below a name that begins with ".wh.", which stands for a deletion in a layer`,
 				{ path: where() },
 			);
 		}
@@ -68,7 +68,7 @@ export function refuseWhiteoutDevice(entry: TarEntry, where: () => string): void
 	if (type !== "character" || deviceMajor !== 0 || deviceMinor !== 0) return;
 	throw new LamellaError(
 		"EUNSAFE",
-		`"${where()}" is a character device 0:0, which overlayfs takes for a deletion; a layer says those by names that begin with ".wh."`,
+		`"${where()}" is a character device 0:0, which overlayfs takes for a deletion; a layer writes deletions as names that begin with ".wh."`,
 		{ path: where() },
 	);
 }

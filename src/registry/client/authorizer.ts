@@ -30,7 +30,7 @@ interface Token {
 	readonly goodUntilMs: number;
 }
 
-/** How a host wants to be shown who asks, as its last challenge said. */
+/** How a host wants credentials, by its last challenge. */
 type Scheme =
 	| { readonly kind: "basic" }
 	| { readonly kind: "bearer"; readonly parameters: Challenge["parameters"] };
@@ -51,7 +51,7 @@ export class Authorizer {
 		this.#credentials = credentials;
 	}
 
-	/** What to send along; nothing before the host has asked for something. */
+	/** The header to send; none before the host has asked for credentials. */
 	async shown(
 		host: RegistryHost,
 		repository: string,
@@ -80,7 +80,7 @@ export class Authorizer {
 		return { header: `Bearer ${token.value}`, asSomebody };
 	}
 
-	/** Takes in what a 401 asks for. @returns whether there is something else to show than what was shown */
+	/** Learns from a 401 how the host wants credentials. @returns whether there are others to try than those that were shown */
 	async learn(
 		host: RegistryHost,
 		repository: string,
@@ -99,7 +99,7 @@ export class Authorizer {
 		const credentials = await this.#credentialsFor(host, repository);
 		if (challenges.some(({ scheme }) => scheme === "basic"))
 			this.#schemes.set(host.origin, { kind: "basic" });
-		// Some say nothing of what they want; a token of a registry's own is shown to them all the same.
+		// Some hosts do not say what they want; a registry's own token is sent to them all the same.
 		else if (before === undefined && credentials !== undefined)
 			this.#schemes.set(host.origin, { kind: "basic" });
 		else return false;

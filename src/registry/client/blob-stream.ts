@@ -196,7 +196,7 @@ export function ofAllHosts(failures: readonly RegistryError[], asked: Asked): Re
 	if (last === undefined) {
 		return new RegistryError(
 			"ECONFIG",
-			`no host is there to ask for ${asked.what} of ${asked.repository}: hosts.toml gives none that can`,
+			`there is no host to ask for ${asked.what} of ${asked.repository}: hosts.toml gives none that can`,
 			{ host: asked.registry },
 		);
 	}

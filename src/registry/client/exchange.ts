@@ -119,7 +119,7 @@ async function once(
 			...(headersTimeoutMs === undefined ? {} : { headersTimeout: headersTimeoutMs }),
 			...(asked.signal === undefined ? {} : { signal: asked.signal }),
 		});
-		// Whoever reads the body meets its failure; one that comes before must not end the process.
+		// The reader of the body handles its failure; one that comes earlier must not end the process.
 		answer.body.on("error", () => {});
 		const { statusCode: status, headers: received, body: content } = answer;
 		return { status, headers: received, body: content, url, host: url.host, asSomebody: isOwn && asSomebody };

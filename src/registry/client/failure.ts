@@ -108,7 +108,7 @@ export function failedAnswer(answer: FailedAnswer, asked: Asked): RegistryError 
 		return codes.includes("NAME_UNKNOWN")
 			? new RegistryError(
 					"ENOTFOUND",
-					`${host} has no repository ${repository} (asked for ${what}; ${came}); look whether the name is right`,
+					`${host} has no repository ${repository} (asked for ${what}; ${came}); check the name`,
 					details,
 				)
 			: new RegistryError(
@@ -164,19 +164,19 @@ function refusedPush(
 	if (status === 401)
 		return new RegistryError(
 			"EUNAUTHORIZED",
-			`${refuses}: ${asSomebody ? "the credentials are wrong, or are not enough for it" : "it wants to know who asks"}; ${login}`,
+			`${refuses}: ${asSomebody ? "the credentials are wrong, or are not enough for it" : "it wants credentials"}; ${login}`,
 			details,
 		);
 	if (status === 403)
 		return new RegistryError(
 			"EDENIED",
-			`${refuses}: ${asSomebody ? "whose credentials were shown may not push there" : "not everybody may push there"}; ${login}`,
+			`${refuses}: ${asSomebody ? "this account may not push there" : "not everybody may push there"}; ${login}`,
 			details,
 		);
 	if (status === 404)
 		return new RegistryError(
 			"ENOTFOUND",
-			`${refuses}: there is no such repository; make it there first, or look whether the name is right`,
+			`${refuses}: there is no such repository; make it there first, or check the name`,
 			details,
 		);
 	if (status === 405)
@@ -190,7 +190,7 @@ function refusedPush(
 	return new RegistryError("EREGISTRY", `${refuses}: the registry says what is wrong`, details);
 }
 
-/** An answer that came, and is not what was asked for. Another host may have it right. */
+/** The host answered, but wrongly. Another host may have it right. */
 export function wrongAnswer(
 	host: string,
 	{ what, repository }: Asked,
@@ -226,7 +226,7 @@ export function brokenConnection(
 	if (CERTIFICATE.test(code)) {
 		return new RegistryError(
 			"ENETWORK",
-			`${host} is not trusted (asked for ${of}; ${told}): its certificate is not by an authority that this machine knows; ` +
+			`${host} is not trusted (asked for ${of}; ${told}): its certificate is not from an authority that this machine trusts; ` +
 				"give its CA in certs.d (see docs/registries.md)",
 			details,
 		);
@@ -234,7 +234,7 @@ export function brokenConnection(
 	if (NOBODY_THERE.has(code)) {
 		return new RegistryError(
 			"ENETWORK",
-			`${host} cannot be reached (asked for ${of}; ${told}); look whether the name is right and the network is up`,
+			`${host} cannot be reached (asked for ${of}; ${told}); check the name and the network`,
 			{ ...details, isPassing: options.wasReached },
 		);
 	}

@@ -5,7 +5,7 @@ import { type HttpAnswer, header } from "./exchange.ts";
 import { type Asked, fieldOf, quotedText, RegistryError, wrongAnswer } from "./failure.ts";
 import { readBody } from "./read-body.ts";
 
-/** As the distribution spec has it: registries take no larger ones. */
+/** By the distribution spec, registries take no larger ones. */
 export const MAX_MANIFEST_BYTES: number = 4 << 20;
 
 export interface RegistryManifest {
@@ -24,7 +24,7 @@ export function saidDigest(answer: Pick<HttpAnswer, "headers" | "host">, asked: 
 	const said = header(answer, "docker-content-digest");
 	if (said === undefined) return undefined;
 	if (!DIGEST.test(said)) {
-		// Another algorithm is none of its fault: the digest is then made here.
+		// A digest of another algorithm is no fault; the sha256 is then made here.
 		if (/^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(said) && !said.startsWith("sha256:"))
 			return undefined;
 		throw wrongAnswer(
@@ -50,38 +50,24 @@ export async function readManifest(
 	const said = saidDigest(answer, asked);
 	const bytes = await readBody(answer, MAX_MANIFEST_BYTES, asked);
 	const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-	if (expected !== undefined && digest !== expected)
-		throw wrongAnswer(
-			host,
-			asked,
-			`what came has the digest ${digest}, and ${expected} was asked for`,
-			"EDIGEST",
-		);
-	if (expected === undefined && said !== undefined && said !== digest)
-		throw wrongAnswer(
-			host,
-			asked,
-			`what came has the digest ${digest}, and its header says ${said}`,
-			"EDIGEST",
-		);
+	const wanted = expected ?? said;
+	if (wanted !== undefined && digest !== wanted) {
+		const by = expected === undefined ? `its header says ${wanted}` : `${wanted} was asked for`;
+		const why = `what came has the digest ${digest}, and ${by}${notJson(bytes, contentType)}`;
+		throw wrongAnswer(host, asked, why, "EDIGEST");
+	}
 	if (SCHEMA_1_TYPES.has(contentType ?? "")) throw schema1(host, asked);
-	// Only now: of bytes that are not those that were asked for, nothing else is worth saying.
 	const mediaType = documentType(bytes, contentType, host, asked);
 	return { bytes, digest, mediaType, kind: INDEX_TYPES.has(mediaType) ? "index" : "manifest", host };
 }
 
 /**
- * By the header, which the document must not gainsay: a document that is an index to one reader and a manifest to another would be
+ * By the header, which the document must not contradict: a document that is an index to one reader and a manifest to another would be
  * two images of one digest (CVE-2021-41190).
  */
 function documentType(bytes: Buffer, contentType: string | undefined, host: string, asked: Asked): string {
-	let document: unknown;
-	try {
-		document = JSON.parse(bytes.toString("utf8"));
-	} catch {
-		const type = contentType === undefined ? "" : ` (its type is ${quotedText(contentType)})`;
-		throw wrongAnswer(host, asked, `it is not JSON${type}`);
-	}
+	const document = parsed(bytes);
+	if (document === undefined) throw wrongAnswer(host, asked, `it is not JSON${typeSaid(contentType)}`);
 	if (fieldOf(document, "schemaVersion") === 1) throw schema1(host, asked);
 	const known = (type: unknown): type is string =>
 		typeof type === "string" && (INDEX_TYPES.has(type) || MANIFEST_TYPES.has(type));
@@ -98,7 +84,7 @@ function documentType(bytes: Buffer, contentType: string | undefined, host: stri
 		contentType === undefined || /^(application\/(json|octet-stream)|text\/plain)$/.test(contentType);
 	const type = known(contentType) ? contentType : known(own) ? own : byForm;
 	if (!known(contentType) && !isVague)
-		throw wrongAnswer(host, asked, `its type is ${quotedText(contentType)}, which is that of no manifest`);
+		throw wrongAnswer(host, asked, `its type is ${quotedText(contentType)}, which no manifest has`);
 	if (isIndex === isManifest || isIndex !== INDEX_TYPES.has(type))
 		throw wrongAnswer(
 			host,
@@ -108,10 +94,28 @@ function documentType(bytes: Buffer, contentType: string | undefined, host: stri
 	return type;
 }
 
+/** A page in place of the document, such as a proxy's, has another digest, too. */
+function notJson(bytes: Buffer, contentType: string | undefined): string {
+	return parsed(bytes) === undefined ? `; it is not JSON${typeSaid(contentType)}` : "";
+}
+
+function typeSaid(contentType: string | undefined): string {
+	return contentType === undefined ? "" : ` (its type is ${quotedText(contentType)})`;
+}
+
+/** Undefined where it is not JSON. */
+function parsed(bytes: Buffer): unknown {
+	try {
+		return JSON.parse(bytes.toString("utf8"));
+	} catch {
+		return undefined;
+	}
+}
+
 function schema1(host: string, { what, repository }: Asked): RegistryError {
 	return new RegistryError(
 		"ENOTSUPPORTED",
-		`${host} has ${what} of ${repository} in docker's schema 1 only, which is not read; push it anew with a docker of this decade`,
+		`${host} has ${what} of ${repository} in docker's schema 1 only, which lamella does not read; push it again with a newer docker`,
 		{ host },
 	);
 }

@@ -41,7 +41,7 @@ export async function readBody(answer: HttpAnswer, maxBytes: number, asked: Aske
 		throw wrongAnswer(
 			host,
 			asked,
-			isTooLong ? tooLong : `it is said to be in the encoding ${encoding}, and is not`,
+			isTooLong ? tooLong : `its header says that it is in the encoding ${encoding}, and it is not`,
 		);
 	}
 }

@@ -1,5 +1,5 @@
 /**
- * What registries are asked, by the OCI distribution spec 1.1: manifests, blobs, tags. Each thing is asked of the registry's hosts
+ * Requests to registries, by the OCI distribution spec 1.1: manifests, blobs, tags. Each thing is asked of the registry's hosts
  * in their order, mirrors first; a host that fails is passed over, the last one is asked again where that may help.
  */
 import type { CredentialSource } from "../credentials/contract.ts";
@@ -258,7 +258,7 @@ export class RegistryClient implements AsyncDisposable {
 				headers,
 				headersTimeoutMs,
 				body: body?.(),
-				// An upload may go to another host, which is to know how by its address alone.
+				// An upload may go on at another host, which gets no credentials: its address has to be enough.
 				authorization: url.origin === host.origin ? shown.header : undefined,
 				asSomebody: shown.asSomebody,
 			};
@@ -312,7 +312,7 @@ export class RegistryClient implements AsyncDisposable {
 
 const GET_MANIFEST = { method: "GET", headers: { accept: ACCEPTED_MANIFESTS } } as const;
 
-/** Who asks for a blob has its digest from a manifest: it should be there. */
+/** The blob's digest is from a manifest, so the registry should have the blob. */
 function lostBlob({ host, status, message }: RegistryError, { what, repository }: Asked): RegistryError {
 	const why = `though a manifest of ${repository} names it: the registry has lost it, or never had it whole`;
 	return new RegistryError(

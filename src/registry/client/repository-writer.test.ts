@@ -240,7 +240,7 @@ test("an upload that goes on at another host takes no credentials there", async 
 });
 
 test.each([
-	[401, "EUNAUTHORIZED", /it wants to know who asks; `lamella login 127/],
+	[401, "EUNAUTHORIZED", /it wants credentials; `lamella login 127/],
 	[403, "EDENIED", /not everybody may push there; `lamella login 127/],
 	[404, "ENOTFOUND", /there is no such repository; make it there first/],
 	[405, "EREGISTRY", /it is for reading only, a mirror perhaps/],

@@ -26,7 +26,7 @@ export function delayAfter(error: unknown, failures: number, policy: RetryPolicy
 	if (retryAfterMs !== undefined)
 		return retryAfterMs <= policy.longestRetryAfterMs ? retryAfterMs : undefined;
 	const delayMs = Math.min(policy.longestDelayMs, policy.firstDelayMs * 2 ** (failures - 1));
-	// Many that were refused at once shall not all come again at once.
+	// Clients that were refused at one time should not all come again at one time.
 	return delayMs * (0.5 + Math.random() / 2);
 }
 
@@ -35,7 +35,7 @@ export async function pause(delayMs: number, signal: AbortSignal | undefined): P
 	await sleep(delayMs, undefined, signal === undefined ? {} : { signal });
 }
 
-/** Does `work`, again and again where it fails in passing. @throws the last failure */
+/** Does `work`, and again where its failure may pass. @throws the last failure */
 export async function retrying<T>(
 	policy: RetryPolicy,
 	signal: AbortSignal | undefined,

@@ -25,6 +25,6 @@ export function nextPage(answer: HttpAnswer, host: RegistryHost, asked: Asked): 
 	if (target === undefined) return undefined;
 	const url = URL.canParse(target, answer.url.href) ? new URL(target, answer.url) : undefined;
 	if (url === undefined || url.origin !== new URL(host.origin).origin)
-		throw wrongAnswer(answer.host, asked, "its list of tags goes on at another host");
+		throw wrongAnswer(answer.host, asked, "its list of tags continues at another host");
 	return url;
 }

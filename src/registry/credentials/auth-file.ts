@@ -18,7 +18,7 @@ interface Entry {
 	readonly registrytoken?: string | undefined;
 }
 
-/** What is known of the file's form; what else is in it is kept. */
+/** The known part of the file's form; everything else in the file is kept. */
 export interface AuthFile {
 	readonly auths?: Readonly<Record<string, Entry>> | null | undefined;
 	readonly credHelpers?: Readonly<Record<string, string>> | null | undefined;
@@ -170,7 +170,7 @@ function replaceLocked(file: string, host: string, entry: Entry | undefined): bo
 	return old.length > 0;
 }
 
-/** With sudo the file may be another's, who is to be able to read it after this. */
+/** With sudo the file may be another user's, who still has to be able to read it. */
 function keepOwner(file: string, aside: string): void {
 	const { uid, gid } = fs.statSync(file);
 	if (uid !== process.geteuid?.()) fs.chownSync(aside, uid, gid);

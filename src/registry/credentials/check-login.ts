@@ -30,7 +30,7 @@ export async function checkLogin(
 			await discardBody(answer);
 			throw new LamellaError(
 				"ENOTFOUND",
-				`${answer.host} is no registry: it has no ${path.pathname} (404); look whether the name is right`,
+				`${answer.host} is no registry: it has no ${path.pathname} (404); check the name`,
 			);
 		}
 		if (answer.status !== 200) throw await client.failed(answer, asked);

@@ -1,4 +1,4 @@
-/** What a registry is shown so that it knows who asks, and where that comes from. */
+/** Credentials for a registry, and where they come from. */
 
 export type Credentials =
 	| { readonly username: string; readonly password: string }
@@ -9,7 +9,7 @@ export type Credentials =
 
 export interface CredentialSource {
 	/**
-	 * What to show `host` (`host[:port]`, the one that is asked); undefined: ask as nobody. `repository` finds what podman keeps
+	 * The credentials for `host` (`host[:port]`, the one that is asked); undefined: ask without any. `repository` finds what podman keeps
 	 * for a part of a registry.
 	 * @throws {LamellaError} `ECONFIG` (a file that cannot be read, a helper that fails)
 	 */

@@ -5,7 +5,7 @@ import type { CredentialSource, Credentials } from "./contract.ts";
 import { CredentialHelper } from "./helper.ts";
 import { dockerKeyOf, isKeyOfHost, scopedKeys } from "./keys.ts";
 
-/** Reads files when it is first asked, and asks helpers once for each host. */
+/** Files are read at the first question, and helpers are asked once for each host. */
 export function openCredentials(environment: Environment = process.env): CredentialSource {
 	return new StoredCredentials(environment);
 }

@@ -1,4 +1,4 @@
-/** How the files call a registry: docker's and podman's keys of `auths` and `credHelpers`. */
+/** What the files call a registry: docker's and podman's keys of `auths` and `credHelpers`. */
 
 /** Docker Hub has had many names; docker keeps it under the first registry's address. */
 export const DOCKER_HUB_KEY = "https://index.docker.io/v1/";

@@ -1,4 +1,4 @@
-/** The door for media types of what a registry keeps beside blobs. Source: OCI image spec 1.1, media-types.md; docker manifest v2. */
+/** Entry for the media types of the documents that a registry keeps beside blobs. Source: OCI image spec 1.1, media-types.md; docker manifest v2. */
 
 export const INDEX_TYPES: ReadonlySet<string> = new Set([
 	"application/vnd.oci.image.index.v1+json",

@@ -1,5 +1,5 @@
 /**
- * Finds what is said of a registry below directories like /etc/containerd/certs.d: `HOST/hosts.toml`, or docker's form, the
+ * Finds the settings for a registry below directories like /etc/containerd/certs.d: `HOST/hosts.toml`, or docker's form, the
  * files `HOST/*.crt` (CAs) and `HOST/*.cert` with `*.key` (client certificates). `host:5000` may be spelled `host_5000_`.
  * An entry for the registry in any of them goes before `_default` in one.
  */

@@ -30,7 +30,7 @@ class OpenHosts implements Hosts {
 	async close(): Promise<void> {
 		const opened = await Promise.allSettled(this.#opened.values());
 		const hosts = opened.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
-		// Nobody waits for an answer any more; a connection that a blob is left unread on would never close by itself.
+		// Nobody waits for an answer any more. A connection with an unread blob would never close by itself.
 		await Promise.all(hosts.map(({ dispatcher }) => dispatcher.destroy()));
 	}
 

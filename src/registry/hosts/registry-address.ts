@@ -4,7 +4,7 @@ import tls from "node:tls";
 
 const DOCKER_HUB = "docker.io";
 const DOCKER_HUB_HOST = "registry-1.docker.io";
-/** How long the question whether a port of this machine speaks TLS may take. */
+/** How long to wait for a port of this machine to show whether it speaks TLS. */
 const PROBE_MS = 3000;
 
 /** The host to ask for a registry: itself, but for docker.io. */

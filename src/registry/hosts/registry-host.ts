@@ -1,4 +1,4 @@
-/** What a registry is asked through: one host of the list that `hosts.toml` gives, or the registry itself. */
+/** A host that is asked for a registry: one of the list in `hosts.toml`, or the registry itself. */
 import type { Dispatcher } from "undici";
 
 export interface RegistryHost {
@@ -11,7 +11,7 @@ export interface RegistryHost {
 	readonly dispatcher: Dispatcher;
 	/** Sent with every request to this origin, and to no other. */
 	readonly headers: Readonly<Record<string, string>>;
-	/** Not the registry's own host: containerd adds `?ns=REGISTRY` to what it asks such a one. */
+	/** It is not the registry's own host: as with containerd, requests to it have `?ns=REGISTRY`. */
 	readonly isMirror: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Whom TLS trusts: the CAs that Node has built in (and NODE_EXTRA_CA_CERTS), the system's, and those of one host.
+ * The CAs that TLS trusts: those built into Node (and NODE_EXTRA_CA_CERTS), the system's, and those of one host.
  *
  * The system's are one file, as Go looks for it: SSL_CERT_FILE, else the first of the usual places, and all files of
  * SSL_CERT_DIR. Node's own reading of the system's store (tls.getCACertificates) opens each certificate twice on Debian, 44 ms
@@ -79,7 +79,7 @@ function systemAuthorities({ SSL_CERT_FILE, SSL_CERT_DIR }: Environment): readon
 	const files = SSL_CERT_FILE ? [SSL_CERT_FILE] : BUNDLES.filter((file) => fs.existsSync(file)).slice(0, 1);
 	const directories = (SSL_CERT_DIR ?? "").split(":").filter((directory) => directory !== "");
 	for (const directory of directories) {
-		// The variable may name what is not there, as for every other program.
+		// The variable may name a missing file; other programs accept that, too.
 		const names = fs.existsSync(directory) ? fs.readdirSync(directory) : [];
 		files.push(...names.map((name) => path.join(directory, name)));
 	}
@@ -89,7 +89,7 @@ function systemAuthorities({ SSL_CERT_FILE, SSL_CERT_DIR }: Environment): readon
 	});
 }
 
-/** A missing or unreadable bundle leaves the CAs that Node has; where those do not do, TLS says so. */
+/** Without a readable bundle the CAs of Node remain; where they are not enough, TLS says so. */
 function readIfFile(file: string): Buffer | undefined {
 	try {
 		return fs.readFileSync(file);

@@ -1,4 +1,4 @@
-/** The door for who only reads and writes references: nothing of HTTP is loaded by it. */
+/** Entry for callers that only read and write references: it loads nothing of HTTP. */
 export {
 	familiarRepository,
 	formatReference,

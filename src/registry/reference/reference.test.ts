@@ -45,7 +45,7 @@ describe("a reference", () => {
 		["0123456789abcdef".repeat(4)],
 	])("%j is none", (text) => {
 		expect(splitReference(text)).toBeUndefined();
-		expect(() => parseReference(text)).toThrow("no reference to an image");
+		expect(() => parseReference(text)).toThrow("not an image reference");
 	});
 
 	test.each([

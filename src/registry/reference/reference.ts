@@ -93,7 +93,7 @@ function splitOrRefuse(text: string): NameParts {
 	if (parts !== undefined) return parts;
 	throw new LamellaError(
 		"EINVALID",
-		`${JSON.stringify(text)} is no reference to an image: references are like debian, debian:12, ` +
+		`${JSON.stringify(text)} is not an image reference; references look like debian, debian:12, ` +
 			"localhost:5000/group/app:tag or ghcr.io/group/app@sha256:…, in lower case but for the host and the tag",
 	);
 }

@@ -1,6 +1,6 @@
 /**
  * The graph driver behind the protocol: none before the first Init, and the last Init's after a restart. An Init
- * looks whether the home is still the one that was opened: dockerd's data root may have been removed and made again.
+ * checks that the home is still the one that was opened: dockerd's data root may have been removed and made again.
  */
 import { existsSync } from "node:fs";
 import path from "node:path";

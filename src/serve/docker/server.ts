@@ -109,7 +109,7 @@ function logCall(log: Logger, call: string, startMs: number, error: unknown): vo
 		if (log.isLevelEnabled("debug")) log.debug({ call, ms: elapsedMs(startMs) }, "answered");
 		return;
 	}
-	// What a client did wrong is its affair; what is no typed error is a fault of ours.
+	// A typed error is the client's fault or the machine's; anything else is a fault of ours.
 	const level = isLamellaError(error) ? "warn" : "error";
 	log[level]({ call, ms: elapsedMs(startMs), err: error }, "failed");
 }

@@ -1,5 +1,5 @@
 /**
- * What the plugin has to remember between its own starts, for dockerd sends Init only when dockerd starts:
+ * What the plugin remembers between its own starts, since dockerd sends Init only when dockerd starts:
  * `<state dir>/docker.json`, `{version, home, options, uidMaps, gidMaps}`, mode 0600, replaced whole.
  */
 import { readFileSync } from "node:fs";

@@ -38,8 +38,8 @@ async function firstBytes(stream: Readable): Promise<void> {
 }
 
 /**
- * The ids are in the query, the body is the uncompressed tar. The driver gets a stream of its own: it ends the one
- * that it was given when it has had enough, and ending a request ends the connection before the answer.
+ * The ids are in the query, the body is the uncompressed tar. The driver gets another stream than the request: it
+ * may destroy its stream early, and destroying a request ends the connection before the answer.
  */
 export async function serveApplyDiff(
 	plugin: DockerPlugin,

@@ -150,7 +150,7 @@ export class Database {
 			const why = cause instanceof Error ? cause.message : String(cause);
 			throw new LamellaError(
 				"ESYSTEM",
-				`the log of the database ${this.file} cannot be flushed (${why}), so what was just done may be lost in a power cut; look at the disk`,
+				`the log of the database ${this.file} cannot be flushed (${why}), so the last changes may be lost in a power cut; look at the disk`,
 				{ cause },
 			);
 		}

@@ -94,7 +94,7 @@ function cannotRepair({ id, form }: LayerRecord, damage: string | undefined): La
 	const why = damage === undefined ? "" : ` (${damage})`;
 	return new LamellaError(
 		"ECORRUPT",
-		`layer "${id}" is damaged${why}, and what the archive has for it does not fit its form (${form}); remove the layer, and import its image again`,
+		`layer "${id}" is damaged${why}, and what the archive has does not fit its form (${form}); remove the layer, and import its image again`,
 		{ layer: id },
 	);
 }

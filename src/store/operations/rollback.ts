@@ -47,9 +47,13 @@ function targetOf(store: StoreContext, record: LayerRecord, to: LayerId | undefi
 	const target = to === undefined ? parentOf(store.database, record) : layerRecord(store.database, to);
 	if (target?.checkpoint?.of === of) return target;
 	const what = to === undefined ? "has no checkpoint" : `has no checkpoint "${to}"`;
-	throw new LamellaError("ENOTFOUND", `layer "${record.id}" ${what}; its history lists those that it has`, {
-		layer: record.id,
-	});
+	throw new LamellaError(
+		"ENOTFOUND",
+		`layer "${record.id}" ${what}; \`lamella log\` lists those that it has`,
+		{
+			layer: record.id,
+		},
+	);
 }
 
 /** The layer's checkpoints on the way from it down to `over`, nearest first. */

@@ -302,7 +302,7 @@ const FAILING: readonly Failing[] = [
 		what: "a manifest with more behind it",
 		when: manifest,
 		fault: tooLongBy(1),
-		code: "EREGISTRY",
+		code: "EDIGEST",
 		says: [manifestSaid, /JSON/],
 	},
 	{
@@ -344,7 +344,7 @@ const FAILING: readonly Failing[] = [
 		what: "a page for a manifest",
 		when: manifest,
 		fault: html,
-		code: "EREGISTRY",
+		code: "EDIGEST",
 		says: [manifestSaid, /not JSON/],
 	},
 	{ what: "a page for a config", when: configBlob, fault: html, code: "EREGISTRY", says: [configSaid] },
@@ -388,7 +388,7 @@ const FAILING: readonly Failing[] = [
 		what: "JSON that says nothing",
 		when: manifest,
 		fault: answer(200, {}, "null"),
-		code: "EREGISTRY",
+		code: "EDIGEST",
 		says: [manifestSaid],
 	},
 	{
