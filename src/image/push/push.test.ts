@@ -183,7 +183,7 @@ test("progress says of each layer what is done with it", async () => {
 test("where to has to be said, as a tag", async () => {
 	await importLayers("app:1", ["one"]);
 	const { id } = here.images.get("app:1");
-	await expect(push(id)).rejects.toThrow(/does not say where to push it/);
+	await expect(push(id)).rejects.toThrow(/does not name a registry to push to/);
 	await expect(push("app:1", { to: `${at("app")}@${id}` })).rejects.toThrow(/give a tag/);
 	await expect(push(at("nothing"), { allTags: true })).rejects.toMatchObject({ code: "ENOTFOUND" });
 	await expect(push(at("app:1"), { allTags: true })).rejects.toMatchObject({ code: "EINVALID" });
