@@ -59,5 +59,5 @@ function removed(cgroup: string): boolean {
 }
 
 it("refuses a directory that is no cgroup", () => {
-	expect(() => cgroupFreezer("/tmp")).toThrow(/\/tmp is no cgroup/);
+	expect(() => cgroupFreezer("/tmp")).toThrow(/\/tmp is not a cgroup/);
 });
