@@ -92,6 +92,14 @@ const DAMAGES: readonly Damage[] = [
 			),
 	},
 	{
+		kind: "record-lost",
+		what: "a row and the layer.json of its layer are cut off",
+		make: ({ sql, work }) => {
+			sql("UPDATE layers SET record = '{' WHERE n = ?", path.basename(work));
+			fs.truncateSync(path.join(work, "layer.json"));
+		},
+	},
+	{
 		kind: "depth-wrong",
 		what: "a row that counts one layer too many below",
 		make: ({ sql, work }) =>
@@ -116,7 +124,7 @@ const DAMAGES: readonly Damage[] = [
 		stays: true,
 	},
 	{
-		kind: "data-missing",
+		kind: "writable-lost",
 		what: "a writable layer's directory is gone",
 		make: ({ work }) => fs.rmSync(work, { recursive: true }),
 	},

@@ -4,6 +4,7 @@
  * every part looks twice, with the layer's lock, before it says that something is wrong.
  */
 import { availableParallelism } from "node:os";
+import { LamellaError } from "../../errors/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { CheckOptions, CheckReport } from "../contract.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
@@ -12,24 +13,31 @@ import { Turns } from "../operations/turns.ts";
 import { checkContent } from "./content.ts";
 import { checkDirectories } from "./directories.ts";
 import { type Finding, type Found, settle } from "./finding.ts";
+import type { FindingKind } from "./finding-kinds.ts";
 import { checkLayer } from "./layers.ts";
 import { checkMounts } from "./mounts.ts";
 import { checkRecordFiles } from "./record-files.ts";
 import { checkRows } from "./rows.ts";
 
+/** While there is one of these, the records cannot be listed. */
+const UNREADABLE: ReadonlySet<FindingKind> = new Set<FindingKind>(["record-damaged", "record-lost"]);
+
 export async function checkStore(store: StoreContext, options: CheckOptions): Promise<CheckReport> {
 	const { layers: chosen, deep = false, repair = false, signal, onLayer, also, restores } = options;
 	const findings: Finding[] = [];
+	const mustGoOn = (): void => {
+		if (signal?.aborted === true) throw new LamellaError("EABORTED", "the check was cancelled");
+	};
 	const take = async (founds: AsyncIterable<Found> | Iterable<Found>): Promise<void> => {
 		for await (const found of founds) {
-			signal?.throwIfAborted();
+			mustGoOn();
 			findings.push(await settle(found, repair));
 		}
 	};
 	if (chosen === undefined) {
 		await take(checkRows(store));
 		// Without rows that can be read, nothing else can be looked at.
-		if (findings.some((finding) => finding.kind === "record-damaged" && !finding.repaired)) {
+		if (findings.some(({ kind, repaired }) => UNREADABLE.has(kind) && !repaired)) {
 			return { layers: 0, unverified: 0, findings };
 		}
 		await take(checkDirectories(store));
@@ -40,7 +48,7 @@ export async function checkStore(store: StoreContext, options: CheckOptions): Pr
 	// What has no data has no content.
 	const readable: LayerRecord[] = [];
 	for (const record of records) {
-		signal?.throwIfAborted();
+		mustGoOn();
 		const before = findings.length;
 		await take(await checkLayer(store, record));
 		if (record.kind === "committed" && findings.length === before) readable.push(record);

@@ -1,5 +1,5 @@
 /** Directories that no record knows: layers that the database lost, and what processes that are gone have left. */
-import { closeSync, existsSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, readdirSync, renameSync } from "node:fs";
 import path from "node:path";
 import { LamellaError } from "../../errors/index.ts";
 import type { StoreContext } from "../context.ts";
@@ -7,8 +7,8 @@ import type { LayerRecord } from "../database/layer-record.ts";
 import { findLayer, insertLayer, layerAt } from "../database/layers.ts";
 import { flush } from "../disk/flush.ts";
 import { readSidecar } from "../disk/sidecar.ts";
-import { ownerLives, seizeOwner } from "../processes/owner.ts";
-import { isAtWork, isRemoved, setLayerAside } from "../recovery.ts";
+import { ownerLives } from "../processes/owner.ts";
+import { isAtWork, isRemoved, recover, setLayerAside } from "../recovery.ts";
 import type { Found } from "./finding.ts";
 
 export function* checkDirectories(store: StoreContext): Generator<Found> {
@@ -96,25 +96,18 @@ async function bringBack(store: StoreContext, from: string, record: LayerRecord)
 
 function* checkLeftovers(store: StoreContext): Generator<Found> {
 	const { staging, trash } = store.layout;
-	for (const owner of existsSync(staging) ? readdirSync(staging) : []) {
-		const directory = path.join(staging, owner);
-		if (ownerLives(store.layout, owner) || !existsSync(directory)) continue;
-		yield leftover(directory, "was being made by a process that is gone", async () => {
-			const fd = seizeOwner(store.layout, owner);
-			if (fd === undefined) return;
-			store.discard(directory);
-			closeSync(fd);
-		});
-	}
-	for (const name of existsSync(trash) ? readdirSync(trash) : []) {
-		const directory = path.join(trash, name);
-		if (isAtWork(store, name) || !existsSync(directory)) continue;
-		yield leftover(directory, "was being deleted by a process that is gone", async () =>
-			store.deleteTrash(directory),
-		);
-	}
-}
-
-function leftover(directory: string, why: string, repair: () => Promise<void>): Found {
-	return { kind: "leftover", path: directory, message: `${directory} ${why}`, repair };
+	const leftIn = function* (
+		parent: string,
+		what: string,
+		isLeft: (name: string) => boolean,
+	): Generator<Found> {
+		for (const name of existsSync(parent) ? readdirSync(parent) : []) {
+			const directory = path.join(parent, name);
+			if (!isLeft(name) || !existsSync(directory)) continue;
+			const message = `${directory} was being ${what} by a process that is gone`;
+			yield { kind: "leftover", path: directory, message, repair: () => recover(store) };
+		}
+	};
+	yield* leftIn(staging, "made", (owner) => !ownerLives(store.layout, owner));
+	yield* leftIn(trash, "deleted", (name) => !isAtWork(store, name));
 }

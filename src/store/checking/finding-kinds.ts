@@ -13,10 +13,12 @@ interface KindText {
 
 export type FindingKind =
 	| "record-damaged"
+	| "record-lost"
 	| "record-outdated"
 	| "depth-wrong"
 	| "parent-missing"
 	| "data-missing"
+	| "writable-lost"
 	| "directory-unknown"
 	| "layer-set-aside"
 	| "leftover"
@@ -49,6 +51,12 @@ export const FINDING_KINDS: Readonly<Record<FindingKind, KindText>> = {
 		remedy: "The record is taken from the layer's layer.json.",
 		canRepair: true,
 	},
+	"record-lost": {
+		meaning: "Neither the database nor a layer.json says what the layer is, and lists of layers fail.",
+		remedy:
+			"Its directory is moved to lost+found/, and the record is removed. Import or pull its image again.",
+		canRepair: true,
+	},
 	"record-outdated": {
 		meaning: "An older database was put back: the store has forgotten what was done since.",
 		remedy: "The record is taken from the layer's layer.json, which is newer.",
@@ -68,6 +76,11 @@ export const FINDING_KINDS: Readonly<Record<FindingKind, KindText>> = {
 		meaning: "The layer cannot be mounted, nor can those over it.",
 		remedy: IMPORT_AGAIN,
 		canRepair: false,
+	},
+	"writable-lost": {
+		meaning: "What was written to the layer is gone: nothing is left of it but its name.",
+		remedy: "The name is removed. Make the layer again.",
+		canRepair: true,
 	},
 	"directory-unknown": {
 		meaning: "It takes room, and the store does not use it.",

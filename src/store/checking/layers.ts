@@ -33,18 +33,20 @@ export async function checkLayer(store: StoreContext, seen: LayerRecord): Promis
 }
 
 function dataMissing(store: StoreContext, record: LayerRecord): Found {
-	const { id, kind } = record;
-	const found = {
-		kind: "data-missing",
-		layer: id,
-		path: store.directoryOf(record),
-		message: missingDirectory(store.layout, record),
-	} as const;
-	// Nothing is left of a writable layer but its name.
-	if (kind === "committed" || childrenOf(store.database, record).length > 0) return found;
+	const { id, n, kind } = record;
+	const path = store.directoryOf(record);
+	if (kind === "committed" || childrenOf(store.database, record).length > 0) {
+		return { kind: "data-missing", layer: id, path, message: missingDirectory(store.layout, record) };
+	}
 	return {
-		...found,
-		repair: () => store.transaction(() => deleteLayer(store.database, record)),
+		kind: "writable-lost",
+		layer: id,
+		path,
+		message: `the directory of layer "${id}" is gone (${path})`,
+		repair: () =>
+			store.transaction(() => {
+				if (layerAt(store.database, n) !== undefined) deleteLayer(store.database, record);
+			}),
 	};
 }
 

@@ -5,6 +5,7 @@ import type { LayerId } from "../contract.ts";
 import { formatLayerRecord, type LayerRecord, parseLayerRecord } from "../database/layer-record.ts";
 import { findLayer, layerAt } from "../database/layers.ts";
 import { readSidecar } from "../disk/sidecar.ts";
+import { setLayerAside } from "../recovery.ts";
 import type { Found } from "./finding.ts";
 
 interface Row {
@@ -37,28 +38,32 @@ function problemOf({ n, id, record: text }: Row): string | undefined {
 }
 
 function damaged(store: StoreContext, { n, id }: Row, problem: string): Found {
-	const directory = path.join(store.layout.layers, n);
+	const { database, layout } = store;
+	const directory = path.join(layout.layers, n);
 	const sidecar = readSidecar(directory);
-	const record = sidecar?.n === n ? sidecar : undefined;
-	return {
-		kind: "record-damaged",
+	const found = {
 		layer: id as LayerId,
 		path: directory,
 		message: `the record of layer "${id}" (layers/${n}) in the database is damaged: ${problem}`,
-		repair:
-			record &&
-			(() =>
-				store.database
-					.transaction(() =>
-						store.database.run(
-							"UPDATE layers SET id = ?, record = ? WHERE n = ?",
-							record.id,
-							formatLayerRecord(record),
-							n,
-						),
-					)
-					.then(() => store.database.flushed())),
 	};
+	if (sidecar?.n !== n) {
+		return { ...found, kind: "record-lost", repair: () => giveUp(store, n) };
+	}
+	const update = "UPDATE layers SET id = ?, record = ? WHERE n = ?";
+	return {
+		...found,
+		kind: "record-damaged",
+		repair: () => store.transaction(() => database.run(update, sidecar.id, formatLayerRecord(sidecar), n)),
+	};
+}
+
+/** Layers over it stay, and are told as without a parent. */
+async function giveUp(store: StoreContext, n: string): Promise<void> {
+	await store.transaction(() => {
+		store.database.run("UPDATE layers SET parent = NULL WHERE parent = ?", n);
+		store.database.run("DELETE FROM layers WHERE n = ?", n);
+	});
+	setLayerAside(store.layout, n);
 }
 
 function readable(store: StoreContext, n: string): LayerRecord | undefined {
