@@ -476,6 +476,17 @@ test.each(CASES)("$driver: $kind: $what", async ({ driver, kind, make, deep, sta
 	fs.rmSync(root, { recursive: true });
 });
 
+test("of many files that were written, some are told one by one and the rest is counted", async () => {
+	const root = await damagedCopy("overlay", ({ top }) => {
+		for (let i = 0; i < 30; i++) fs.writeFileSync(path.join(top, `diff/written-${i}`), "");
+	});
+	await using store = await openStore({ root, readOnly: true });
+	const { findings } = await store.check([], { deep: true });
+	const written = findings.filter(({ kind }) => kind === "content-rewritten").map(({ message }) => message);
+	expect(written).toHaveLength(21);
+	expect(written.at(-1)).toMatch(/10 more like these/);
+});
+
 test("a layer whose parent is gone from the database is told", async () => {
 	const root = await damagedCopy("overlay", (place) => {
 		place.sql("UPDATE layers SET parent = NULL WHERE n = ?", path.basename(place.top));

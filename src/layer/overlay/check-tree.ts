@@ -11,7 +11,7 @@ import { TreePath } from "../tree/tree-path.ts";
 import { openTop, runWalk, type Walk } from "../tree/walk.ts";
 import { type MergedName, MergedWalk } from "./merged-view.ts";
 
-/** So many of a kind are told: a layer that was overwritten whole has as many as it has files. */
+/** So many of a kind are told one by one: a layer that was overwritten whole has as many as it has files. */
 const TOLD_MAX = 20;
 
 /** @throws {LamellaError} `EABORTED`, `ENOTSUPPORTED` where a layer below is redirected */
@@ -28,7 +28,7 @@ export function checkTree(request: CheckTreeRequest, context: JobContext): TreeP
 	const isReadable = !problems.told.some(({ kind }) => kind === "marks-misread");
 	if (request.root !== undefined && isReadable)
 		compareRoot(request.root, request.xattrPrefix, problems, context);
-	return problems.told;
+	return [...problems.told, ...problems.rest(request.directory)];
 }
 
 class Problems {
@@ -41,8 +41,11 @@ class Problems {
 		if (count <= TOLD_MAX) this.told.push({ kind, path, message });
 	}
 
-	isFull(kind: TreeProblem["kind"]): boolean {
-		return (this.#counts.get(kind) ?? 0) >= TOLD_MAX;
+	/** How many there are beyond those that are told. */
+	*rest(directory: string): Generator<TreeProblem> {
+		for (const [kind, count] of this.#counts) {
+			if (count > TOLD_MAX) yield { kind, path: directory, message: `${count - TOLD_MAX} more like these` };
+		}
 	}
 }
 
@@ -113,7 +116,6 @@ class TreeCheck {
 	}
 
 	#add(kind: TreeProblem["kind"], path: TreePath, what: string): void {
-		if (this.#problems.isFull(kind)) return;
 		const where = path.toString();
 		this.#problems.add(kind, where, `"${where}" ${what}`);
 	}
