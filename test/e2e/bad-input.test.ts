@@ -93,7 +93,7 @@ describe("an import says what is wrong, and leaves nothing behind", () => {
 		[
 			"a wrong digest",
 			() => layout("wrong", tarOf("file"), { diffId: sha256(Buffer.from("x")) }),
-			/has the digest sha256:\w+, but sha256:\w+ was promised/,
+			/has the digest sha256:\w+, but sha256:\w+ was expected/,
 		],
 		["a damaged blob", damagedBlob, /layer 1 of 1 .*: (?:the (?:compressed )?layer has the digest|tar )/],
 		[
