@@ -16,7 +16,10 @@ export interface OpenStoreOptions {
 	readonly driver?: DriverName | undefined;
 	/** When layers get a flattened root. Default `auto`. */
 	readonly flatten?: FlattenPolicy | undefined;
-	/** Only for looking: nothing is made, swept or changed, and what would change something is refused. A root without a store reads as an empty one. */
+	/**
+	 * For reading only: nothing is made, swept or changed, and operations that change something are refused. A root without a
+	 * store reads as an empty one.
+	 */
 	readonly readOnly?: boolean | undefined;
 	/** A root without a store is an error (`ENOTFOUND`), and none is made there. */
 	readonly mustExist?: boolean | undefined;

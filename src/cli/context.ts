@@ -96,7 +96,7 @@ export class CommandContext {
 		this.print(...tableLines(columns, rows));
 	}
 
-	/** Says something on stderr that is no result: kept back by `--quiet`. */
+	/** Says something on stderr that is not a result: left out with `--quiet`. */
 	note(text: string): void {
 		if (this.globals.quiet !== true) stderr.write(`${withoutControls(text)}\n`);
 	}

@@ -16,7 +16,7 @@ export const EXIT = {
 	noCommand: 127,
 	/** 128 + SIGINT. */
 	interrupted: 130,
-	/** 128 + SIGPIPE: whoever read our output went away. */
+	/** 128 + SIGPIPE: the reader of our output went away. */
 	brokenPipe: 141,
 } as const;
 

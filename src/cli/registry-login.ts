@@ -1,4 +1,4 @@
-/** Who asks a registry, where a command line says it in place of the stored credentials: `--username`, and the password piped in. */
+/** Credentials from the command line in place of the stored ones: `--username`, and the password piped in. */
 import type { RegistryAccess } from "../api/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { type OptionSyntax, option } from "./syntax.ts";
@@ -28,7 +28,7 @@ export const CERTS_DIR: OptionSyntax = option(
 	"where HOST/hosts.toml is (default: /etc/lamella/certs.d and others)",
 );
 
-/** For the library: who asks, and how hosts are reached. @throws {LamellaError} `EINVALID` */
+/** For the library: credentials, and how hosts are reached. @throws {LamellaError} `EINVALID` */
 export async function accessFrom(options: LoginOptions): Promise<RegistryAccess> {
 	return { auth: await loginFrom(options), hosts: hostsFrom(options) };
 }

@@ -106,7 +106,7 @@ export interface ReadWords {
 }
 
 /**
- * Takes the options out of the words, up to `--`; with `untilOperand` only up to the first word that is none.
+ * Takes the options out of the words, up to `--`; with `untilOperand` only up to the first word that is not an option.
  * @throws {LamellaError} `EINVALID`
  */
 export function readWords(

@@ -172,13 +172,13 @@ export interface Sealing {
 	 * Makes the mount of an active layer, where there is one, read-only wherever it is seen, and flushes the layer, what is in
 	 * `also`, and `next`. The root directory of the new active layer in `next` gets the owner, mode, times and xattrs of this one's.
 	 * @throws {LamellaError} `EBUSY` naming who has files open for writing, or what is mounted inside or by others;
-	 * `ENOTSUPPORTED` where the mount is none that can be sealed
+	 * `ENOTSUPPORTED` where the mount is of a kind that cannot be sealed
 	 */
 	freeze(layer: LayerPlace, next: string, also: readonly string[], options?: RunOptions): Promise<void>;
 	/** Undoes `freeze`. */
 	thaw(layer: LayerPlace): void;
 	/**
-	 * Puts a new mount in the place of the one that is there. Who looks the path up from now on sees the new one; who has the
+	 * Puts a new mount in the place of the one that is there. A lookup of the path from now on gives the new one; who has the
 	 * old one open, or as root or working directory, goes on reading it.
 	 */
 	swap(request: MountRequest): Promise<void>;

@@ -2,7 +2,7 @@
 import { escapePath, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 
-/** `error` as a LamellaError about mounting at `target`; what is none of the system is left as it is. */
+/** `error` as a LamellaError about mounting at `target`; an error that is not a system call's is left as it is. */
 export function mountFailure(error: unknown, target: string): unknown {
 	if (!linux.isSystemError(error)) return error;
 	const path = escapePath(Buffer.from(target));

@@ -31,7 +31,7 @@ export interface DirectoryOrder {
 	readonly numberOf: Uint32Array;
 }
 
-/** @throws {LamellaError} `EINVALID` where the tree is none: a directory with two names, or entries below a file */
+/** @throws {LamellaError} `EINVALID` where it is not a tree: a directory with two names, or entries below a file */
 export function orderDirectories(tree: FileTree): DirectoryOrder {
 	const count = countDirectories(tree);
 	const order = {

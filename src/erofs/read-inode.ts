@@ -28,7 +28,7 @@ export interface ImageInode {
 	readonly mtimeSeconds: number;
 	readonly mtimeNanoseconds: number;
 	readonly sizeBytes: number;
-	/** As `encodeDevice` gives it; 0 for what is no device. */
+	/** As `encodeDevice` gives it; 0 where the inode is not a device. */
 	readonly rdev: number;
 	/** Where a regular file's content lies: device 1 is the first of the table, 0 is none (an empty file). */
 	readonly device: number;

@@ -52,7 +52,7 @@ const BLOCKS_MAX = 2 ** 32 - 1;
 /**
  * The image of `tree`, a multiple of 512 bytes.
  * @throws {LamellaError} `ENOTSUPPORTED` for what EROFS has no room for (2 TiB in all, 64 KiB in an xattr, …);
- * `EXATTR` for an ACL that is none; `EINVALID` for a tree that is none, or content outside of its device
+ * `EXATTR` for an ACL that is malformed; `EINVALID` for a graph that is not a tree, or content outside of its device
  */
 export function writeImage(tree: FileTree, { devices }: ImageOptions): Uint8Array {
 	if (devices.length > DEVICES_MAX) {

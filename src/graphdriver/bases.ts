@@ -14,7 +14,7 @@ import { FROZEN_FROM_LABEL, ID_LABEL, INTERNAL_LABEL, type LayerIds } from "./la
 
 export const MOUNT_LABEL_LABEL = "lamella.graphdriver/mount-label";
 
-/** A mount label as a label of the layer, for whoever makes it anew. */
+/** A mount label as a label of the layer, for when the layer is made anew. */
 export function labelled(mountLabel: string | undefined): Labels {
 	return mountLabel === undefined ? {} : { [MOUNT_LABEL_LABEL]: mountLabel };
 }

@@ -85,7 +85,7 @@ function borrowed(store: LayerStore, options: readonly string[], idMaps: IdMaps 
 /** @throws {LamellaError} `ENOTSUPPORTED` */
 function checkKernel(): void {
 	if (hasOverlay()) return;
-	// By absolute path; what it says does not matter, for the list is read again.
+	// By absolute path. Its text does not matter: the list is read again.
 	spawnSync("/sbin/modprobe", ["overlay"], { stdio: "ignore" });
 	if (hasOverlay()) return;
 	throw new LamellaError(

@@ -164,7 +164,7 @@ export class StoreGraphDriver implements GraphDriver, AsyncDisposable {
 			try {
 				await this.store.unmount(name);
 			} catch (error) {
-				// A mount that nobody holds, of some earlier process, goes whoever uses it.
+				// A mount that an earlier process left, and nobody holds, is unmounted even if it is in use.
 				if (!isLamellaError(error, "EBUSY") || this.store.get(name).mountCount > 0) throw error;
 				await this.store.unmount(name, { force: true });
 			}

@@ -132,7 +132,7 @@ export interface ImportOptions extends ImageOperationOptions {
 	readonly select?: string | undefined;
 }
 
-/** How registries are reached, and who asks. */
+/** How registries are reached, and with which credentials. */
 export interface RegistryAccess {
 	/** What to show the registry in place of what docker's and podman's files have for it. */
 	readonly auth?: Credentials | undefined;

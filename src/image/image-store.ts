@@ -1,6 +1,6 @@
 /**
  * Images over a layer store: finds what references mean and hands the work to the file that does it, which is loaded
- * then: whoever lists images waits for none of them.
+ * then: listing images waits for none of them.
  */
 import { LamellaError } from "../errors/index.ts";
 import type { Digest } from "../layer/index.ts";

@@ -180,7 +180,7 @@ export class JobPool<T extends { [K in keyof T]: { request: unknown; result: unk
 	#next(thread: Thread): void {
 		const task = this.#queue.shift();
 		if (task !== undefined) this.#start(task);
-		// Whoever disposes waits for the threads' end: letting go of one would end the process before that.
+		// Not once disposed: dispose() waits for the threads' end, and without a referenced thread the process would end first.
 		else if (thread.task === undefined && !this.#disposed) {
 			thread.worker.unref();
 			// The ones beyond the limit were for jobs that had to wait.

@@ -33,7 +33,7 @@ export interface TreeTarget {
 	readonly shareInodes: boolean;
 	/**
 	 * Where the lowers are still being written by other jobs: one Int32, 0 until they are whole, then 1, or 2 when
-	 * they failed. Whoever looks into a lower waits for it first (`awaitLowers`). Absent: they are whole.
+	 * they failed. A job waits for it before it looks into a lower (`awaitLowers`). Absent: they are whole.
 	 */
 	readonly lowersReady?: SharedArrayBuffer | undefined;
 }

@@ -1,4 +1,4 @@
-/** Turns failures of system calls in bulk file work into Lamella's own errors, with the path that it was about. */
+/** Turns failures of system calls in bulk file work into Lamella's own errors, with the path that the call was for. */
 import { type ErrorCode, isLamellaError, LamellaError } from "../errors/index.ts";
 import * as linux from "../linux/index.ts";
 
@@ -18,8 +18,8 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 };
 
 /**
- * `error` as a LamellaError that says what was being done (`apply`, `copy`, `remove`) to which path. What is none
- * of a system call is returned as it is.
+ * `error` as a LamellaError that says what was being done (`apply`, `copy`, `remove`) to which path. An error that
+ * is not a system call's is returned as it is.
  */
 export function asLamellaError(error: unknown, doing: string, where: () => string): unknown {
 	if (isLamellaError(error) || !(error instanceof linux.SystemError)) return error;

@@ -58,7 +58,7 @@ function setTimes(
 
 /**
  * utimensat(2), to the nanosecond; negative is before 1970; undefined leaves a time as it is. A filesystem
- * silently brings times that it cannot hold to its nearest.
+ * silently replaces a time that it cannot hold by the nearest that it can.
  * @throws {SystemError}
  */
 export function utimensat(

@@ -234,7 +234,7 @@ export function setPipeSize(fd: number, sizeBytes: number): number {
 	return check(native().fcntl(fd, F_SETPIPE_SZ, sizeBytes), "fcntl(F_SETPIPE_SZ)");
 }
 
-/** The pipe's buffer in bytes. @throws {SystemError} EBADF on what is no pipe */
+/** The pipe's buffer in bytes. @throws {SystemError} EBADF where it is not a pipe */
 export function pipeSize(fd: number): number {
 	return check(native().fcntl(fd, F_GETPIPE_SZ, 0), "fcntl(F_GETPIPE_SZ)");
 }

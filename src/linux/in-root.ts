@@ -1,6 +1,6 @@
 /**
  * Owns opening what a root filesystem has, from outside: a symbolic link or `..` in it never leads out of the directory, and
- * a file of it that is no file (a FIFO, a device) is never opened.
+ * a FIFO or a device in a file's place is never opened.
  */
 import * as linux from "./constants.ts";
 import { isSystemError, SystemError } from "./errno.ts";

@@ -1,11 +1,11 @@
 /**
- * What the command has as stdin, stdout and stderr. It never has the caller's terminal itself: whoever has a terminal can
+ * What the command has as stdin, stdout and stderr. It never has the caller's terminal itself: a process that has a terminal can
  * type into it (TIOCSTI) and change its settings.
  *
  * - stdin and stdout are terminals, and the caller is in its foreground: the command has a terminal of its own, as with
  *   `docker run -it`.
  * - Else a terminal among the three is a pipe to it, as with `docker run -i`.
- * - What is no terminal (a file, a pipe, /dev/null) is given to the command as it is.
+ * - Anything else (a file, a pipe, /dev/null) is given to the command as it is.
  *
  * Between these and the caller's, `pump` carries the bytes: synchronous, in the command's own thread.
  */

@@ -155,7 +155,7 @@ export class StoreContext {
 
 	/** @throws {LamellaError} `ECORRUPT` where the directory of one of a chain is missing */
 	mustBeThere(chain: readonly LayerRecord[]): void {
-		// Whoever uses a packed layer looks at the files of each below it.
+		// The driver itself looks at the files of each packed layer below when it uses one.
 		const fixed = chain.findIndex(({ form }) => hasFixedChain(form));
 		const looked = fixed === -1 ? chain : chain.slice(0, fixed + 1);
 		const missing = looked.find((each) => !existsSync(this.directoryOf(each)));
@@ -320,7 +320,7 @@ export class StoreContext {
 			this.#deleteNow = undefined;
 			const removed = [...this.#removed];
 			this.#removed.clear();
-			// Nothing is moved that a power cut could bring the record of back.
+			// A directory is not moved while a power cut could still bring its record back.
 			if (removed.length > 0) await this.database.flushed();
 			for (const one of removed) if (one.startsWith("layers/")) await this.#moveToTrash(one);
 			crashPoint("remove:renamed");

@@ -225,7 +225,7 @@ export interface RemoveOptions {
 	/** Unmounts first, however many hold the mount. Children are never removed with it. */
 	readonly force?: boolean | undefined;
 	/**
-	 * `false`: answer without the flush, for one who would remove it again: a power cut may bring the layer back, whole. A kill
+	 * `false`: answer without the flush, for callers that would remove it again: a power cut may bring the layer back, whole. A kill
 	 * cannot.
 	 */
 	readonly durable?: boolean | undefined;
@@ -312,7 +312,7 @@ export interface DiffStream {
 	readonly result: Promise<DiffResult>;
 }
 
-/** What the store's records say, for who changes nothing. */
+/** What the store's records say, for callers that change nothing. */
 export interface LayerReader {
 	/** @throws ENOTFOUND */
 	get(id: LayerId): LayerInfo;
@@ -374,7 +374,7 @@ export interface LayerStore extends LayerReader, AsyncDisposable {
 	snapshot(from: LayerId, name: LayerId | NameOfContent, options?: SnapshotOptions): Promise<LayerInfo>;
 	/**
 	 * What the active layer has now becomes a committed layer, its checkpoint, and the layer goes on over it at the same path,
-	 * mounted or not. Its time does not go with what the layer has, but for the flush.
+	 * mounted or not. Its time does not grow with the layer, but for the flush.
 	 * @throws EKIND, EBUSY (files are open for writing), EEXISTS, ENOTFOUND
 	 */
 	checkpoint(id: LayerId, options?: CheckpointOptions): Promise<LayerInfo>;

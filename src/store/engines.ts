@@ -8,7 +8,7 @@ import type { LayerInfo } from "./contract.ts";
 export const CONTAINERD_PREFIX = "containerd/";
 export const GRAPHDRIVER_LABELS = "lamella.graphdriver/";
 
-/** Whose a layer is: an engine counts on it until it removes it itself. */
+/** The engine that owns a layer: it counts on the layer until it removes it itself. */
 export function engineOf({
 	id,
 	labels,

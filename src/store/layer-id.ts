@@ -7,7 +7,7 @@ const LAYER_ID_MAX_BYTES = 32 * 1024;
 
 /**
  * Checks an id from outside. It may hold what containerd's keys may: slashes, spaces, tabs, newlines
- * (`default/12/extract-1 x`); whoever prints one escapes it. Refused are the empty id, `.` and `..`, NUL, lone surrogates,
+ * (`default/12/extract-1 x`); escape one before it is printed. Refused are the empty id, `.` and `..`, NUL, lone surrogates,
  * and more than 32 KiB.
  * @throws {LamellaError} `EINVALID`
  */

@@ -40,7 +40,7 @@ export interface LayerStoreOptions {
 	/** Threads for bulk file work. Default: the machine's parallelism, at least 2. */
 	readonly threads?: number | undefined;
 	/**
-	 * Only for looking: nothing is made, swept or changed, and operations that change something are refused. A root without
+	 * For reading only: nothing is made, swept or changed, and operations that change something are refused. A root without
 	 * a store reads as an empty one.
 	 */
 	readonly readOnly?: boolean | undefined;

@@ -132,7 +132,7 @@ async function settleLeft(store: StoreContext, record: LayerRecord): Promise<voi
 	if (currentHold(store, record, namespace) !== undefined) return;
 	const holds = store.holdsOf(record);
 	writeHold(holds, namespace, undefined);
-	// One that nobody counted stays for whoever mounts it next.
+	// One that nobody counted stays for its next mount.
 	if (store.driver.isMounted(store.placeOf(record)) || holdsElsewhere(holds, namespace) > 0) return;
 	forgetMount(holds);
 }

@@ -94,7 +94,7 @@ export function isZeroBlock(block: Uint8Array, at: number): boolean {
 	return true;
 }
 
-/** Whether the checksum's field holds a number; in what is no header it hardly ever does. */
+/** Whether the checksum's field holds a number; other bytes than a header hardly ever have one there. */
 export function hasChecksum(block: Uint8Array, at: number): boolean {
 	try {
 		readNumber(block, at, FIELDS.checksum);

@@ -14,7 +14,7 @@ const UNSAFE = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /**
  * A message that was put together for people already: only what would move a terminal's cursor or hide text is written as
- * `\xNN` or `\u{NNNN}`. Backslashes stay, for the names within were escaped before.
+ * `\xNN` or `\u{NNNN}`. Backslashes stay: the names within were escaped before.
  */
 export function withoutControls(message: string): string {
 	// Most text is ASCII, and the first use of such a class takes half a millisecond.

@@ -1,6 +1,6 @@
 /**
  * Roots of the overlay driver: the merged tree of a chain, every file in it a hard link to the layer that has it. Over packed
- * layers it is a fold: of the trees alone, for no file of an image can be linked to.
+ * layers it is a fold: of the trees alone, since the files of an image cannot be linked to.
  */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import type { RunOptions } from "../../jobs/index.ts";

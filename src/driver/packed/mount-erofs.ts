@@ -17,7 +17,7 @@ export function makeDetachedErofs(image: string, deviceFds: readonly number[]): 
 	let context = -1;
 	try {
 		context = linux.fsopen("erofs");
-		// By its name where that fits, for whoever reads the list of mounts.
+		// By its name where that fits, so that a list of mounts can be read.
 		const fits = Buffer.byteLength(image) <= FSCONFIG_TEXT_MAX;
 		linux.fsconfigString(context, "source", fits ? image : `/proc/self/fd/${imageFd}`);
 		for (const fd of deviceFds) linux.fsconfigString(context, "device", `/proc/self/fd/${fd}`);

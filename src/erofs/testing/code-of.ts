@@ -1,6 +1,6 @@
 import { type ErrorCode, isLamellaError } from "../../errors/index.ts";
 
-/** The code with which `action` is refused, or undefined; what is no LamellaError goes on. */
+/** The code with which `action` is refused, or undefined. Any other error is thrown on. */
 export function codeOf(action: () => void): ErrorCode | undefined {
 	try {
 		action();

@@ -90,7 +90,7 @@ function streamOutput(stream: Writable, signal: AbortSignal | undefined): Output
 			start((error) => (error ? reject(error) : resolve()));
 		});
 	return {
-		// Whoever reads the stream may keep what it gets.
+		// The stream's reader may keep the chunks that it gets.
 		write: (chunk) => call((done) => stream.write(Buffer.from(chunk), done)),
 		finish: async () => {
 			// Standard output cannot be ended, and need not be.

@@ -106,7 +106,7 @@ function readIndex(content: ImageContent, descriptor: Descriptor): readonly Desc
 	return parseIndex(bytes, `index ${descriptor.digest} in ${content.description}`).manifests;
 }
 
-/** The image that a descriptor leads to, through indexes; undefined where it is none: artifacts may stand beside images. */
+/** The image that a descriptor leads to, through indexes; undefined where it is something else: artifacts may stand beside images. */
 function planEntry(content: ImageContent, descriptor: Descriptor, depth: number): PlannedImage | undefined {
 	if (MANIFEST_TYPES.has(descriptor.mediaType)) return planManifest(content, descriptor);
 	if (!INDEX_TYPES.has(descriptor.mediaType)) return undefined;

@@ -15,7 +15,7 @@ export interface ReadPlanOptions {
 
 /**
  * The images, all or those selected. Archives of docker 25 and later have both `manifest.json` and `index.json`; the
- * first is read, for it has the names as people know them and lists just what was saved.
+ * first is read: it has the names as people know them, and lists just what was saved.
  * @throws {LamellaError} `EARCHIVE`, `EDIGEST`, `ECOMPRESSION`, `ENOTFOUND` (none is selected)
  */
 export async function readPlan(

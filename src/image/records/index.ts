@@ -1,2 +1,2 @@
-/** The door for who only looks at images: what their records say. */
+/** Entry for callers that only look at images: what their records say. */
 export { listImages } from "./catalog.ts";

@@ -18,7 +18,7 @@ interface TaggedName {
 	readonly tag: string;
 }
 
-/** Takes a name without a digest apart, or says undefined where it is none. `latest` is filled in. */
+/** Takes a name without a digest apart, or returns undefined where it is not a name. `latest` is filled in. */
 export function splitName(text: string): TaggedName | undefined {
 	const parts = splitReference(text);
 	if (parts === undefined || parts.digest !== undefined) return undefined;
@@ -74,7 +74,7 @@ export function parseImageReference(text: string): ImageReference {
 /**
  * The name that an archive gives an image, from OCI annotations or docker's RepoTags.
  * A bare tag (what umoci writes) gets `repository`, the archive's own name. Of a name with tag and digest the tag
- * counts; a name with a digest alone is none: it was never `latest`.
+ * counts; a name with a digest alone has no tag: it was never `latest`.
  */
 export function nameFromAnnotation(
 	annotation: string,

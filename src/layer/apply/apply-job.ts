@@ -148,7 +148,7 @@ function chunksOf(source: LayerSource): AsyncIterable<Uint8Array> {
 		: readPipe(source.fd);
 }
 
-/** A pipe to its end. The thread waits in read(2): whoever writes must do so in another one. */
+/** A pipe to its end. The thread waits in read(2), so the writer has to be in another one. */
 async function* readPipe(fd: number): AsyncGenerator<Uint8Array> {
 	const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
 	for (;;) {

@@ -23,7 +23,7 @@ const AUFS: EntryMeaning = { is: "aufs" };
 /**
  * `where` gives the entry's path for people.
  * @throws {LamellaError} `EUNSAFE` for a path that leads out of the layer, for one below a whiteout's name and for a root
- * that is no directory; `ETAR` for one that is too long
+ * that is not a directory; `ETAR` for one that is too long
  */
 export function entryMeaning(entry: TarEntry, where: () => string): EntryMeaning {
 	const path = cleanEntryPath(entry.path);

@@ -183,7 +183,7 @@ export class MetadataWriter {
 	}
 }
 
-/** Whether an xattr of an entry is none that a layer may state: overlayfs's own, of which is told, and the host's label. */
+/** Whether a layer may not state this xattr: overlayfs's own, which is warned of, and the host's label. */
 export function isLeftOut(name: string, warnings: WarningList, where: () => string): boolean {
 	if (!isForeignXattr(name)) return false;
 	if (name !== SELINUX_XATTR) warnings.add("overlay-xattr", where, forPeople(name));
@@ -193,7 +193,7 @@ export function isLeftOut(name: string, warnings: WarningList, where: () => stri
 /** Far from the clocks of 32 bits, which all filesystems hold; nanoseconds. */
 const FAR_NS = 2_000_000_000_000_000_000n;
 
-/** Whether a time that was set came out as another one: a filesystem brings what it cannot hold to its nearest. */
+/** Whether a time that was set came out as another one: a filesystem takes the nearest that it can hold. */
 export function isClamped(askedNs: bigint, foundNs: bigint): boolean {
 	if (askedNs > -FAR_NS && askedNs < FAR_NS) return false;
 	const differenceNs = askedNs - foundNs;
@@ -208,7 +208,7 @@ function readUmask(): number {
 	return line?.[1] === undefined ? 0o777 : Number.parseInt(line[1], 8);
 }
 
-/** chmod of what is no symbolic link, and does nothing harmful if it has become one. */
+/** chmod of anything but a symbolic link; it does no harm if one has come in its place. */
 export function chmodNoFollow(directoryFd: number, name: string | Buffer, mode: number): void {
 	const fd = linux.openat(directoryFd, name, linux.O_PATH | linux.O_NOFOLLOW);
 	try {

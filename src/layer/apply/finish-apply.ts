@@ -56,7 +56,7 @@ class Finisher {
 		for (const name of this.#tree.lowerRootNames()) this.#tree.whiteOut(root, latin1(name));
 	}
 
-	/** Marks a directory and those below it; from the top, for what is hidden above needs no marks below. */
+	/** Marks a directory and those below it; from the top, since nothing needs a mark below a directory that is hidden. */
 	*placeMarks(directory: Directory): Walk {
 		const tree = this.#tree;
 		if (directory.opaque && !directory.present && tree.lowerOf(directory) !== undefined)

@@ -250,7 +250,7 @@ export class TargetTree implements Disposable {
 		if (!this.overlay) return;
 		directory.opaque = true;
 		this.#forgetResolved();
-		// Paths that led only through lowers are none any more.
+		// Paths that led only through lowers lead nowhere any more.
 		for (const [name, child] of directory.children) if (!child.present) this.#forget(directory, name);
 	}
 

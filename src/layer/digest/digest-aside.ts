@@ -47,7 +47,7 @@ export class DigestAside implements Disposable {
 			worker.once("error", fail);
 			worker.once("exit", (code) => fail(new Error(`it ended with code ${code}`)));
 		});
-		// Whoever asks for the digest hears of it.
+		// Who asks for the digest gets the error.
 		this.#digest.catch(() => {});
 	}
 

@@ -32,7 +32,7 @@ export function diffIdDigits(diffId: DiffId): string {
 	return diffId.slice("sha256:".length).slice(0, DIGITS);
 }
 
-/** Undefined where the tag is none of ours. */
+/** Undefined where the tag is not one that Lamella wrote. */
 export function readDeviceTag(tag: string): TaggedDevice | undefined {
 	const [, digits, mtime, size, data] = TAG.exec(tag) ?? [];
 	if (digits === undefined) return undefined;

@@ -9,7 +9,7 @@ const SLASH = 0x2f;
 export interface FoundDirectory {
 	/** The deepest directory on the way that is there. */
 	readonly directory: number;
-	/** Names below it that are none, or no directories, so far. */
+	/** Names below it that do not exist, or are not directories, so far. */
 	readonly missing: readonly Name[];
 }
 
@@ -24,7 +24,7 @@ export class DirectoryFinder {
 	#path = new Uint8Array(4096);
 	#length = -1;
 	#last: FoundDirectory;
-	/** Paths that lead through symbolic links, for a path can go through hundreds. */
+	/** Paths that lead through symbolic links: a path can go through hundreds. */
 	readonly #throughLinks = new Map<string, FoundDirectory>();
 	readonly #root: FoundDirectory;
 

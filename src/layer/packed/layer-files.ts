@@ -44,7 +44,7 @@ export function openLayerFile(file: string, identity: FileIdentity): number {
 	throw damaged(file, problem);
 }
 
-/** As `openLayerFile`, for who does not read it now. @throws {LamellaError} `ECORRUPT` */
+/** As `openLayerFile`, for callers that do not read it now. @throws {LamellaError} `ECORRUPT` */
 export function lookAtLayerFile(file: string, identity: FileIdentity): void {
 	const problem = problemOf(linux.tryFstatat(linux.AT_FDCWD, file), identity);
 	if (problem !== undefined) throw damaged(file, problem);

@@ -159,7 +159,7 @@ class Editor {
 			try {
 				linux.renameat2(CWD, path, CWD, target, linux.RENAME_NOREPLACE);
 			} catch (error) {
-				// A directory that a lower has: mv(1) copies it then, and so must whoever else.
+				// A directory that a lower has: mv(1) copies it then, and so must everybody else.
 				if (!linux.isSystemError(error, "EXDEV")) throw error;
 				// Buffers cannot be arguments; the shell takes the bytes from its input.
 				execFileSync("xargs", ["-0", "cp", "-a", "--"], {

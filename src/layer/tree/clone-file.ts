@@ -1,4 +1,4 @@
-/** Copies one file that is no directory, with all that belongs to it, beside or away from its original. */
+/** Copies one file (of any type but a directory), with all that belongs to it, to the same directory or another one. */
 import { LamellaError } from "../../errors/index.ts";
 import * as linux from "../../linux/index.ts";
 import type { Located } from "./compare.ts";

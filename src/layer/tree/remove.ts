@@ -59,7 +59,7 @@ export function removeTrees(trees: readonly string[], checkAborted: () => void):
 
 /**
  * Removes `name` in an open directory, whatever it is, with all that is below it; never follows a link.
- * Errors are plain SystemErrors; a name that does not exist is none.
+ * Errors are plain SystemErrors; a name that does not exist is no error.
  */
 export function removeEntry(
 	directoryFd: number,
@@ -108,7 +108,7 @@ function openDirectory(parentFd: number, name: Buffer | string): number | undefi
 	}
 }
 
-/** Removes what is no directory in `fd` and returns the names of the directories. */
+/** Removes everything in `fd` but directories, and returns the names of those. */
 function emptyOut(fd: number): Buffer[] {
 	const directories: Buffer[] = [];
 	for (const entry of linux.readDirectory(fd)) {

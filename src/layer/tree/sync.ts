@@ -1,4 +1,4 @@
-/** Flushing: a whole filesystem, or only what a layer holds where that is little. */
+/** Flushing: a whole filesystem, or only what a layer holds where that is a few files. */
 import * as linux from "../../linux/index.ts";
 import type { FlushRequest } from "../jobs/job-contract.ts";
 import { asLamellaError } from "../system-failure.ts";

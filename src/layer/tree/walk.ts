@@ -1,5 +1,5 @@
 /**
- * Walking a tree by directory descriptors: without recursion, for a tree may be deeper than a thread's stack, with names
+ * Walking a tree by directory descriptors: without recursion, since a tree may be deeper than a thread's stack, with names
  * in order and children opened safely. Where the walk is, is kept in a DirectoryStack and a TreePath.
  */
 import * as linux from "../../linux/index.ts";

@@ -126,7 +126,7 @@ export class Authorizer {
 		about: Asked,
 	): Promise<Token> {
 		const { realm = "", service, scope } = parameters;
-		// The signal of who asks first would take the token from the others.
+		// With the first caller's signal, its abort would take the token from the others.
 		const asked: Asked = { ...about, what: `a token for ${about.what}`, signal: undefined };
 		const url = realmOf(host, realm, credentials, asked);
 		const wanted = [...new Set([...scopes, ...(scope?.split(" ").filter(Boolean) ?? [])])];

@@ -28,7 +28,7 @@ export interface BlobStreamOptions {
 	readonly hosts: readonly RegistryHost[];
 	readonly retry: RetryPolicy;
 	readonly asked: Asked;
-	/** Asks one host for the blob from a byte on. An answer that is no success is thrown. */
+	/** Asks one host for the blob from a byte on. An answer that reports a failure is thrown. */
 	readonly ask: (host: RegistryHost, offset: number, asked: Asked) => Promise<HttpAnswer>;
 }
 
@@ -59,7 +59,7 @@ export class BlobStream extends Readable {
 	}
 
 	override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-		// A connection that brings nothing would otherwise keep whoever waits for it.
+		// A connection that brings nothing would otherwise be waited for without end.
 		this.#stop.abort();
 		void this.#chunks.return(undefined).catch(() => {
 			// What breaks now was told, or is not wanted.

@@ -94,7 +94,7 @@ export interface FailedAnswer {
 	readonly asSomebody: boolean;
 }
 
-/** The error for an answer that is no success. */
+/** The error for an answer that reports a failure. */
 export function failedAnswer(answer: FailedAnswer, asked: Asked): RegistryError {
 	const { what, repository, registry, isPush = false } = asked;
 	const { host, status, errors, retryAfterMs, asSomebody } = answer;

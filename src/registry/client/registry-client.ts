@@ -273,7 +273,7 @@ export class RegistryClient implements AsyncDisposable {
 		}
 	}
 
-	/** The error for an answer that is no success; its body is read for the reason. */
+	/** The error for an answer that reports a failure; its body is read for the reason. */
 	async failed(answer: HttpAnswer, asked: Asked): Promise<RegistryError> {
 		const body = await readBody(answer, MAX_ERROR_BYTES, asked).catch(() => Buffer.alloc(0));
 		const retryAfterMs = parseRetryAfter(header(answer, "retry-after"));

@@ -111,7 +111,7 @@ export class BlobUpload {
 			const answer = await this.#options.send({ method: "GET", path: location });
 			await discardBody(answer);
 			const [, last] = /^(?:bytes=)?0-(\d+)$/.exec(header(answer, "range") ?? "") ?? [];
-			// `0-0` is said of nothing and of one byte; more than there is, by one who counts otherwise.
+			// `0-0` may mean nothing or one byte; a registry that counts otherwise may say more than there is.
 			const offset = Number(last) + 1;
 			if (answer.status !== 204 || last === undefined || last === "0" || offset > this.#blob.sizeBytes)
 				return undefined;

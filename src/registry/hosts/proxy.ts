@@ -73,7 +73,7 @@ function sameAddress(hostname: string, address: string): boolean {
 
 function networkRule(network: string, bits: number, family: number): Rule {
 	const type = family === 6 ? "ipv6" : "ipv4";
-	// A network that is none matches nothing, as with Go.
+	// A malformed network matches nothing, as with Go.
 	if (bits > (family === 6 ? 128 : 32)) return () => false;
 	const list = new net.BlockList();
 	list.addSubnet(network, bits, type);

@@ -39,7 +39,7 @@ export interface RegistryReference {
 	readonly digest?: string | undefined;
 }
 
-/** Takes a reference apart, or says undefined where it is none. */
+/** Takes a reference apart, or returns undefined where it is not one. */
 export function splitReference(text: string): NameParts | undefined {
 	if (text.length > MAX_REPOSITORY_LENGTH + 129 + 72) return undefined;
 	const [, named = text, digest] = PINNED.exec(text) ?? [];

@@ -2,7 +2,7 @@
  * The HTTP side of the graph driver plugin protocol: POST only, a path for a call, always an answer.
  *
  * A failed call is answered by 200 and `{"Err": "…"}`, but for Diff by 500: dockerd would take a body with 200 for
- * the tar. What is no call at all gets a 4xx with an Err. dockerd repeats calls whose connection was dropped, so
+ * the tar. A request that is not a call gets a 4xx with an Err. dockerd repeats calls whose connection was dropped, so
  * none is ever dropped for its age, and the server outlives every request.
  */
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
@@ -67,7 +67,7 @@ async function handle(
 	logCall(log, call, startMs, error);
 }
 
-/** A request that is no call of the protocol. */
+/** A request that is not a call of the protocol. */
 class RequestError extends LamellaError {
 	readonly status: number;
 

@@ -9,7 +9,7 @@ import { optional, type RequestBody, required } from "./request.ts";
 
 /**
  * Answers with the layer tar. Nothing is sent before the first bytes are there, so that a failure at the start
- * still becomes a status; a failure later breaks the connection off, for a short tar must not look whole.
+ * still becomes a status; a later failure breaks the connection off, so that a short tar does not look whole.
  */
 export async function serveDiff(
 	plugin: DockerPlugin,

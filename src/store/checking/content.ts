@@ -16,7 +16,7 @@ export interface CheckedContent {
 	readonly found: readonly Found[];
 }
 
-/** Not under the layer's lock, for it takes long: of a layer that was removed meanwhile nothing is said. */
+/** Not under the layer's lock, because it takes long. Of a layer that was removed meanwhile nothing is said. */
 export async function checkContent(
 	store: StoreContext,
 	record: LayerRecord,

@@ -4,7 +4,7 @@
  */
 
 interface KindText {
-	/** What it means for whoever uses the store. */
+	/** What it means for the store's user. */
 	readonly meaning: string;
 	/** What a repair does, or, where it can do nothing, what a person has to do. */
 	readonly remedy: string;

@@ -8,7 +8,7 @@ export interface Finding {
 	readonly path?: string | undefined;
 	/** What is wrong, and where. */
 	readonly message: string;
-	/** What it means for whoever uses the store. */
+	/** What it means for the store's user. */
 	readonly meaning: string;
 	/** What a repair does, or what a person has to do. */
 	readonly remedy: string;

@@ -19,7 +19,7 @@ import type { Found } from "./finding.ts";
 
 /** Empty where the layer is gone by now. */
 export async function checkLayer(store: StoreContext, seen: LayerRecord): Promise<Found[]> {
-	// Not by its id: another layer may have that by now. And with the lock, for whoever changes it does two things in turn.
+	// Not by its id: another layer may have that by now. And with the lock: a change of it takes two steps.
 	return await store.locks.with(store.directoryOf(seen), async () => {
 		const record = layerAt(store.database, seen.n);
 		if (record === undefined) return [];
@@ -123,7 +123,7 @@ async function dropDerived(store: StoreContext, { id, n }: LayerRecord): Promise
 	});
 }
 
-/** Whoever has it mounted goes on reading what was derived. @throws {LamellaError} `EBUSY` */
+/** A holder of the mount goes on reading what was derived. @throws {LamellaError} `EBUSY` */
 function mustNotBeStoodOn(store: StoreContext, record: LayerRecord): void {
 	const held = new Set(heldLayers(store.layout));
 	const above = [record];

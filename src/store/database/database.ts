@@ -174,7 +174,7 @@ export class Database {
 	}
 
 	#needTables(make: boolean): void {
-		// Not by `get`: whoever opens looks at SQLite's own error.
+		// Not by `get`: the opening needs SQLite's own error.
 		const isMade = this.#statement("SELECT 1 FROM sqlite_schema WHERE name = 'layers'").get() !== undefined;
 		if (!isMade) {
 			if (!make) {

@@ -45,7 +45,7 @@ export class LogIndex {
 		try {
 			linux.fallocate(fd, 0, 0, INDEX_BYTES);
 		} catch (error) {
-			// Where blocks cannot be set aside, or there are none, it is as it was.
+			// Where blocks cannot be set aside, the file stays as it was.
 			if (!linux.isSystemError(error)) throw error;
 		}
 	}

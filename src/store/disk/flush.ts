@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 const sync = promisify(fsync);
 
 export async function flush(file: string): Promise<void> {
-	// Whoever flushes has just made or changed it, so opening reads nothing: that takes less than asking a thread to.
+	// The file was just made or changed, so opening it reads nothing from the disk: that takes less time than asking a thread.
 	const fd = openSync(file, "r");
 	try {
 		await sync(fd);

@@ -1,6 +1,6 @@
 /**
  * Flushes for several callers at once. What is asked for while a flush is under way is flushed together by the next one:
- * file by file where that is little, else with all that the filesystem has.
+ * file by file where they are few, else the whole filesystem.
  */
 import type { LayerJobRunner } from "../../driver/index.ts";
 import { errnoOf } from "../failure.ts";

@@ -78,7 +78,7 @@ export function makeLayout(layout: Layout): void {
 	}
 }
 
-/** Where a document is. @throws {LamellaError} `EINVALID` for what is no digest */
+/** Where a document is. @throws {LamellaError} `EINVALID` where it is not a digest */
 export function documentPath(layout: Layout, digest: Digest): string {
 	if (!/^sha256:[0-9a-f]{64}$/.test(digest)) {
 		throw new LamellaError("EINVALID", `"${digest}" is not the digest of a document`);

@@ -1,5 +1,5 @@
 /**
- * `<root>/reserve/`: a little room that the store keeps for the day on which its disk is full. Opening the store and every
+ * `<root>/reserve/`: a little room that the store keeps for when its disk is full. Opening the store and every
  * transaction need some blocks and inodes; without a reserve, the layers that fill the disk could not be removed. It is
  * given up when little is left, and taken back when there is room again.
  */

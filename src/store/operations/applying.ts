@@ -146,7 +146,7 @@ function isFetched(source: ChainLayer["source"]): source is FetchedSource {
 	return "from" in source && source.from === "fetch";
 }
 
-/** What the job reads from, and the stream behind it where one is. */
+/** What the job reads from, and the stream behind it if there is one. */
 async function openSource(
 	{ id, source }: ChainLayer,
 	signal: AbortSignal,

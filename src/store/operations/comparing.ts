@@ -99,7 +99,7 @@ export function diffStream(store: StoreContext, id: LayerId, options: DiffOption
 			throw failure;
 		},
 	);
-	// The stream's error says the same to those who only read the stream.
+	// Callers that only read the stream get the same from the stream's error.
 	result.catch(() => undefined);
 	return { stream: sink.stream, result };
 }

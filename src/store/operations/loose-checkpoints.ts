@@ -17,8 +17,8 @@ export function deleteLoose(store: StoreContext, candidates: Iterable<LayerRecor
 }
 
 /**
- * Within the transaction that removed layers: deletes the checkpoints that went with them. They are their own, and those below
- * them, of layers that are no more.
+ * Within the transaction that removed layers: deletes the checkpoints that went with them. They are the layers' own,
+ * and those below them of layers that are gone.
  */
 export function deleteWithLayers(store: StoreContext, removed: readonly LayerRecord[]): LayerRecord[] {
 	const gone: LayerRecord[] = [];
@@ -39,7 +39,7 @@ export function deleteWithLayers(store: StoreContext, removed: readonly LayerRec
 	return gone;
 }
 
-/** From the parent downwards, as long as each is a checkpoint of a layer that is no more. */
+/** From the parent downwards, as long as each is a checkpoint of a layer that is gone. */
 function* abandonedBelow(store: StoreContext, record: LayerRecord): Generator<LayerRecord> {
 	let below = parentOf(store.database, record);
 	while (

@@ -66,7 +66,7 @@ export function streamFromSink(): StreamSink {
 		finish: (error) => {
 			if (!open) return;
 			open = false;
-			// First, for a reader must not take the end of the bytes for success.
+			// First, so that a reader does not take the end of the bytes for success.
 			if (error !== undefined) stream.destroy(error);
 			closeSync(writeFd);
 		},

@@ -1,5 +1,5 @@
 /**
- * Reading what a layer changed where that is little: the calling thread does it in less time than it takes to hand it to
+ * Reading what a layer changed where the changes are few: the calling thread does it in less time than it takes to hand it to
  * another thread, let alone to start one.
  */
 import { opendirSync } from "node:fs";

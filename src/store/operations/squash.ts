@@ -3,7 +3,7 @@
  * that have a name or forks stay as they are, beside it.
  *
  * It is made aside, without the layer's lock. A layer that is not mounted then gets it as its parent, and nothing else of it
- * changes. What is mounted turns to a new directory (turning.ts), for its mount has to stand on the new layer.
+ * changes. A mounted layer turns to a new directory (turning.ts), because its mount has to stand on the new layer.
  */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import path from "node:path";

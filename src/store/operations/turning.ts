@@ -6,7 +6,7 @@
  * what becomes of the old one. Last, a mount of the new directory takes the place of the old one.
  *
  * Killed before the transaction, the layer is as it was; killed after it, it is in its new directory. What then is to be done
- * with the mount is noted beside its holds, and done by whoever next has the layer's lock (`settleMount`).
+ * with the mount is noted beside its holds, and done by the next holder of the layer's lock (`settleMount`).
  */
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
@@ -97,7 +97,7 @@ export async function turnLayer(
 		crashPoint("turn:renamed");
 		if (mounted) writeSealing(store.holdsOf(record), namespace);
 		crashPoint("turn:noted");
-		// What is not mounted is flushed file by file, where that is little.
+		// A layer that is not mounted is flushed file by file, where its files are few.
 		const also = [sidecarOf(directory), directory, layout.layers];
 		if (sealed !== undefined) also.unshift(sidecar, before.directory);
 		isFrozen = true;
@@ -152,7 +152,7 @@ interface Recorded {
 
 /**
  * After the transaction: the mount and the flush of the log, side by side. Then the sealed layer's sidecar: only when the record
- * is durable, for a power cut could else leave the sidecar alone. Nobody waits until that is durable, too: it stands beside.
+ * is durable: otherwise a power cut could leave the sidecar without its record. Nobody waits for the sidecar's own flush: until then the one put beside stands for it.
  */
 async function finish(
 	store: StoreContext,

@@ -14,7 +14,7 @@ export class Turns {
 		try {
 			return await work();
 		} finally {
-			// The turn goes to who waits longest.
+			// The turn goes to the one that has waited longest.
 			const next = this.#waiting.shift();
 			if (next === undefined) this.#free += 1;
 			else next();

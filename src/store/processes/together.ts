@@ -1,4 +1,4 @@
-/** One piece of work for several callers: who asks while it is being done is served by the next time it is done, together. */
+/** One piece of work for several callers: those that ask while it is being done share the next round. */
 export class Together {
 	readonly #work: () => Promise<void>;
 	#running: Promise<void> = Promise.resolve();

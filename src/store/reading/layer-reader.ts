@@ -1,4 +1,4 @@
-/** What the records say of layers: for the whole store, and alone for who only lists. */
+/** What the records say of layers: for the whole store, and alone for callers that only list. */
 import path from "node:path";
 import { isFlattened } from "../../driver/index.ts";
 import { mountNamespace } from "../../linux/index.ts";

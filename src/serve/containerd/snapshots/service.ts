@@ -1,6 +1,6 @@
 /**
  * `containerd.services.snapshots.v1.Snapshots` on the layer store: what containerd's own snapshotters do, call by
- * call. Mounts are described and never made; whoever asked makes them in a mount namespace of its own.
+ * call. Mounts are described and never made: the client makes them, in its own mount namespace.
  *
  * Keys and names are opaque (containerd's metadata has put its namespace and a number into them). `snapshotter` in
  * the requests is not looked at: there is one behind each socket.
