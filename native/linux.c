@@ -853,6 +853,11 @@ FUNCTION(l_spawn) {
 	RETURN(pid);
 }
 
+FUNCTION(l_ioprio_set) {
+	ARGS(3) INT(which, 0) INT(who, 1) INT(ioprio, 2)
+	RETURN(CALL(__NR_ioprio_set, which, who, ioprio));
+}
+
 /* ---- the table ----------------------------------------------------------------------------------- */
 
 #define EACH(F)                                                                                           \
@@ -866,7 +871,7 @@ FUNCTION(l_spawn) {
 	F(listxattrat) F(removexattrat) F(mount) F(umount2) F(fsopen) F(fsconfig) F(fsmount)             \
 	F(move_mount) F(open_tree) F(mount_setattr) F(unshare) F(chroot) F(pivot_root)          \
 	F(chdir) F(fchdir) F(sethostname) F(gettid) F(clone_userns) F(wait4)                      \
-	F(pidfd_open) F(pidfd_send_signal) F(spawn)
+	F(pidfd_open) F(pidfd_send_signal) F(spawn) F(ioprio_set)
 
 static void add(napi_env env, napi_value exports, const char *name, napi_callback function) {
 	napi_value value;

@@ -476,6 +476,17 @@ test.each(CASES)("$driver: $kind: $what", async ({ driver, kind, make, deep, sta
 	fs.rmSync(root, { recursive: true });
 });
 
+test("a deep check tells how much of the content it has read, up to all of it", async () => {
+	for (const driver of DRIVERS) {
+		await using store = await openStore({ root: pristine(driver), readOnly: true });
+		const seen: [done: number, total: number][] = [];
+		await store.check([], { deep: true, onProgress: (done, total) => seen.push([done, total]) });
+		expect(seen.length).toBeGreaterThan(0);
+		expect(seen.map(([done]) => done)).toEqual(seen.map(([done]) => done).sort((a, b) => a - b));
+		expect(seen.at(-1)?.[0]).toBe(seen.at(-1)?.[1]);
+	}
+});
+
 test("of many files that were written, some are told one by one and the rest is counted", async () => {
 	const root = await damagedCopy("overlay", ({ top }) => {
 		for (let i = 0; i < 30; i++) fs.writeFileSync(path.join(top, `diff/written-${i}`), "");

@@ -132,7 +132,7 @@ export interface ApplyLayerOptions {
 	readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
 
-export type StoreCheckOptions = Pick<CheckOptions, "deep" | "repair" | "signal" | "onLayer">;
+export type StoreCheckOptions = Pick<CheckOptions, "deep" | "repair" | "signal" | "onProgress">;
 
 export interface StoreStatus extends LayerStoreStatus {
 	readonly images: number;

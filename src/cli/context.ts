@@ -4,6 +4,7 @@ import type { StoreReader } from "../api/reading/index.ts";
 import { LamellaError } from "../errors/index.ts";
 import { EXIT } from "./exit-code.ts";
 import { stderr, stdout } from "./output/output.ts";
+import type { ProgressBoard } from "./output/progress.ts";
 import { type Column, tableLines } from "./output/table.ts";
 import { printableJson, withoutControls } from "./output/text.ts";
 
@@ -119,11 +120,16 @@ export class CommandContext {
 		return { root: this.globals.root, driver, flatten, signal: this.signal };
 	}
 
+	/** Where progress is shown, unless it was not asked for. Dispose it before anything else is printed. */
+	async progressBoard(): Promise<ProgressBoard> {
+		const { ProgressBoard } = await import("./output/progress.ts");
+		return new ProgressBoard(stderr.stream, this.globals.quiet === true || this.json);
+	}
+
 	/** Does work of the library's that takes time: it can be stopped, and shows how far it is. */
 	async withProgress<T>(work: (options: WorkOptions) => Promise<T>): Promise<T> {
-		const { ProgressBoard } = await import("./output/progress.ts");
 		const { showProgress } = await import("./layer-progress.ts");
-		using board = new ProgressBoard(stderr.stream, this.globals.quiet === true || this.json);
+		using board = await this.progressBoard();
 		return await work({ signal: this.signal, onProgress: showProgress(board) });
 	}
 }

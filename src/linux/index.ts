@@ -9,6 +9,7 @@ export * from "./dist-file.ts";
 export { isSystemError, SystemError } from "./errno.ts";
 export * from "./files.ts";
 export * from "./in-root.ts";
+export * from "./io-priority.ts";
 export * from "./make-directory.ts";
 export * from "./mount.ts";
 export * from "./mountinfo.ts";

@@ -32,6 +32,7 @@ export interface Native {
 	sync_file_range(fd: number, offset: number, length: number, flags: number): number;
 	fsync(fd: number): number;
 	syncfs(fd: number): number;
+	ioprio_set(which: number, who: number, ioprio: number): number;
 	clock_realtime(out: Bytes): number;
 	flock(fd: number, operation: number): number;
 	pipe2(out: Bytes, flags: number): number;

@@ -151,8 +151,8 @@ export interface CheckOptions {
 	/** Put right what can be. Nothing that might be wanted is deleted: it is moved to lost+found/. */
 	readonly repair?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
-	/** The content of a layer was read (only with `deep`): the `done`th of `count`. */
-	readonly onLayer?: ((layer: LayerId, done: number, count: number) => void) | undefined;
+	/** How much of the layers' content was read, of how much (disk use); only with `deep`. */
+	readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 	/** What a room above finds wrong with its own records. */
 	readonly also?: (() => Iterable<Found>) | undefined;
 	/** Whether a record whose file the database does not know is whole, so that it may come back. Default: none. */

@@ -1,5 +1,5 @@
 /** `lamella check`: whether the store on disk is what its records say, and putting it right. */
-import type { CheckReport, Finding } from "../../api/index.ts";
+import type { CheckReport, Finding, Store } from "../../api/index.ts";
 import { LamellaError } from "../../errors/index.ts";
 import { type CommandModule, defineCommand } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -8,8 +8,8 @@ import { counted } from "../output/amounts.ts";
 import { withoutControls } from "../output/text.ts";
 
 interface Options {
-	readonly deep?: boolean;
-	readonly repair?: boolean;
+	readonly deep?: boolean | undefined;
+	readonly repair?: boolean | undefined;
 }
 
 export const command: CommandModule = defineCommand<[names: string[]], Options>({
@@ -30,7 +30,7 @@ export const command: CommandModule = defineCommand<[names: string[]], Options>(
 	},
 	run: async (context, [names], { deep, repair }) => {
 		await using store = await context.openStore(repair === true ? undefined : "checking");
-		const report = await store.check(names, { deep, repair, signal: context.signal });
+		const report = await checkWithProgress(context, store, names, { deep, repair });
 		if (context.json) context.printJson(jsonOf(report, store.notices));
 		else printReport(context, report, deep === true);
 		const left = report.findings.filter(({ repaired }) => !repaired);
@@ -39,6 +39,22 @@ export const command: CommandModule = defineCommand<[names: string[]], Options>(
 			context.exitCode = EXIT.repaired;
 	},
 });
+
+/** A terminal shows how much of the content was read. */
+async function checkWithProgress(
+	context: CommandContext,
+	store: Store,
+	names: readonly string[],
+	options: Options,
+): Promise<CheckReport> {
+	using board = await context.progressBoard();
+	return await store.check(names, {
+		...options,
+		signal: context.signal,
+		onProgress: (doneBytes, totalBytes) =>
+			board.update("content", { label: "checking", doneBytes, totalBytes, state: "running" }),
+	});
+}
 
 function jsonOf({ layers, unverified, findings }: CheckReport, notices: readonly string[]): object {
 	return {

@@ -21,9 +21,10 @@ export const jobs: JobFunctions<LayerJobs> = {
 	diffSize: ({ subject }, context) => diffSize(subject, context),
 	flatten: flattenTree,
 	image: makeImage,
-	checkPacked: ({ layer }, context) => checkPacked(layer, context),
-	checkImage,
-	checkTree,
+	// A check reads all there is, while containers run: it gives way to them at the disk.
+	checkPacked: ({ layer }, context) => linux.withIdleIo(() => checkPacked(layer, context)),
+	checkImage: (request, context) => linux.withIdleIo(() => checkImage(request, context)),
+	checkTree: (request, context) => linux.withIdleIo(() => checkTree(request, context)),
 	copy: copyTree,
 	remove: ({ paths }, context) => removeTrees(paths, () => context.checkAborted()) as undefined,
 	usage: ({ directories }, context) => usageOf(directories, context),

@@ -120,9 +120,12 @@ class LayerCheck {
 		});
 		const reader = new TarReader(indexer);
 		let refusal: LamellaError | undefined;
+		let doneBytes = 0;
 		for (const chunk of chunksOf(tarFd, index.tarSizeBytes, this.#context)) {
 			hash.update(chunk);
 			refusal ??= refusalOf(() => reader.write(chunk));
+			doneBytes += chunk.length;
+			this.#context.progress(doneBytes);
 		}
 		refusal ??= refusalOf(() => reader.end());
 		const digest = `sha256:${hash.digest("hex")}`;

@@ -23,7 +23,7 @@ import { checkRows } from "./rows.ts";
 const UNREADABLE: ReadonlySet<FindingKind> = new Set<FindingKind>(["record-damaged", "record-lost"]);
 
 export async function checkStore(store: StoreContext, options: CheckOptions): Promise<CheckReport> {
-	const { layers: chosen, deep = false, repair = false, signal, onLayer, also, restores } = options;
+	const { layers: chosen, deep = false, repair = false, signal, onProgress, also, restores } = options;
 	const findings: Finding[] = [];
 	const mustGoOn = (): void => {
 		if (signal?.aborted === true) throw new LamellaError("EABORTED", "the check was cancelled");
@@ -56,11 +56,12 @@ export async function checkStore(store: StoreContext, options: CheckOptions): Pr
 	let unverified = 0;
 	if (deep) {
 		const turns = new Turns(availableParallelism());
-		let done = 0;
+		const progress = new ContentProgress(readable, onProgress);
 		const checked = readable.map((record) =>
 			turns.inTurn(async () => {
-				const content = await checkContent(store, record, signal);
-				onLayer?.(record.id, ++done, readable.length);
+				const options = { signal, onProgress: progress.of(record) };
+				const content = await checkContent(store, record, options);
+				progress.of(record)(Infinity);
 				return content;
 			}),
 		);
@@ -75,4 +76,27 @@ export async function checkStore(store: StoreContext, options: CheckOptions): Pr
 		await take(checkMounts(store));
 	}
 	return { layers: records.length, unverified, findings };
+}
+
+/** Adds up what was read of the layers that are read side by side. */
+class ContentProgress {
+	readonly #onProgress: CheckOptions["onProgress"];
+	readonly #totalBytes: number;
+	#doneBytes = 0;
+	readonly #doneOf: Map<LayerRecord, number> = new Map();
+
+	constructor(records: readonly LayerRecord[], onProgress: CheckOptions["onProgress"]) {
+		this.#onProgress = onProgress;
+		this.#totalBytes = records.reduce((bytes, { usage }) => bytes + (usage?.sizeBytes ?? 0), 0);
+	}
+
+	/** What to call with the bytes of a layer that were read. Never counts more of it than its disk use. */
+	of(record: LayerRecord): (doneBytes: number) => void {
+		return (bytes) => {
+			const doneBytes = Math.min(bytes, record.usage?.sizeBytes ?? 0);
+			this.#doneBytes += doneBytes - (this.#doneOf.get(record) ?? 0);
+			this.#doneOf.set(record, doneBytes);
+			this.#onProgress?.(this.#doneBytes, this.#totalBytes);
+		};
+	}
 }

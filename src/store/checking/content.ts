@@ -1,5 +1,6 @@
 /** The deep part of a check: all that a committed layer holds is read, and compared with what was kept of it. */
 import { isLamellaError } from "../../errors/index.ts";
+import type { RunOptions } from "../../jobs/index.ts";
 import type { Usage } from "../../layer/index.ts";
 import type { StoreContext } from "../context.ts";
 import type { LayerRecord } from "../database/layer-record.ts";
@@ -20,15 +21,17 @@ export interface CheckedContent {
 export async function checkContent(
 	store: StoreContext,
 	record: LayerRecord,
-	signal: AbortSignal | undefined,
+	options: RunOptions,
 ): Promise<CheckedContent> {
 	const { id, n } = record;
 	try {
 		const [layer, ...chain] = store.placesFrom(record);
-		const options = { sealedAtNs: record.updatedAtNs, signal };
-		const { isVerified, problems } = await store.driver.check(layer, chain, options);
+		const { isVerified, problems } = await store.driver.check(layer, chain, {
+			...options,
+			sealedAtNs: record.updatedAtNs,
+		});
 		const found = problems.map((problem) => partFound(store, record, problem));
-		if (problems.length === 0) found.push(...(await checkUsage(store, record, signal)));
+		if (problems.length === 0) found.push(...(await checkUsage(store, record, options.signal)));
 		return { isVerified, found: layerAt(store.database, n) === undefined ? [] : found };
 	} catch (error) {
 		const failure = storeFailure(error, `check layer "${id}"`, id);
