@@ -384,6 +384,24 @@ describe("a mounted layer", () => {
 		}
 	});
 
+	it("is squashed while it is mounted and has changes, where another layer stands on its last checkpoint", async () => {
+		await using store = await makeStore("overlay");
+		await using mount = await store.mount(id("web"));
+		const add = (name: string): void => writeFileSync(path.join(mount.path, name), name);
+		add("one");
+		await store.checkpoint(id("web"));
+		add("two");
+		await store.fork(id("web"), [id("fork")]);
+		add("three");
+		const squashed = await store.squash(id("web"));
+		add("four");
+		expect(await namesIn(store, squashed.id)).toEqual(["of-base", "one", "two"]);
+		expect(await namesIn(store, "web")).toEqual(["four", "of-base", "one", "three", "two"]);
+		expect(await namesIn(store, "fork")).toEqual(["of-base", "one", "two"]);
+		const names = ids(store.history(id("web")));
+		expect(new Set(names).size).toBe(names.length);
+	});
+
 	it("has its holds after a checkpoint, and its mount point goes with the last", async () => {
 		await using store = await makeStore("overlay");
 		const one = await store.mount(id("web"));

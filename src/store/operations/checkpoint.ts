@@ -144,10 +144,14 @@ export function mustBeWritable({ id, kind }: LayerRecord, doing: string): void {
 	});
 }
 
-/** `<layer>@<number>`: the next number that no layer has. */
-export function freeName(store: StoreContext, { id, checkpoints = 0 }: LayerRecord): LayerId {
+/** `<layer>@<number>`: the next number that no layer has, and that is not about to be given (`promised`). */
+export function freeName(
+	store: StoreContext,
+	{ id, checkpoints = 0 }: LayerRecord,
+	promised?: LayerId,
+): LayerId {
 	for (let number = checkpoints + 1; ; number++) {
 		const name = `${id}@${number}` as LayerId;
-		if (findLayer(store.database, name) === undefined) return name;
+		if (name !== promised && findLayer(store.database, name) === undefined) return name;
 	}
 }

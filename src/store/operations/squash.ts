@@ -183,7 +183,7 @@ async function putBelow(
 		const kept = { ...record, parent: squashed.id, depth };
 		const sealed = isUntouched
 			? undefined
-			: sealedRecord(kept, next, { id: freeName(store, record), labels, checkpoint });
+			: sealedRecord(kept, next, { id: freeName(store, record, squashed.id), labels, checkpoint });
 		const under = sealed === undefined ? chain : [store.placeOf(sealed), ...chain];
 		await turnLayer(store, record, next, {
 			over: sealed ?? squashed,
